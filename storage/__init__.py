@@ -1,0 +1,1 @@
+"""What is remembered: tables, engine, migrations and blobs. Imports none of the other rooms."""

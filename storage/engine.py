@@ -1,0 +1,90 @@
+"""The one place that builds a database engine and opens transactions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlmodel import Session
+
+from storage.errors import Unavailable
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+def build_engine(url: str) -> Engine:
+    """Return an engine for `url`; SQLite gets WAL, `synchronous=FULL` and foreign keys.
+
+    Raises `Unavailable` where the URL cannot be read or the folder cannot be written.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise Unavailable(
+            f"The database URL {url!r} cannot be read; it looks like sqlite:///file.db or "
+            "postgresql+psycopg://user@host/name."
+        ) from error
+    if parsed.get_backend_name() == "sqlite":
+        return _build_sqlite(url, parsed.database)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=20)
+
+
+def _build_sqlite(url: str, database: str | None) -> Engine:
+    if database and database != ":memory:":
+        folder = Path(database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"The folder {folder} cannot be made ({error.strerror}); set RANKLOOP_HOME to a "
+                "folder that you can write to."
+            ) from error
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+    )
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, record: Any) -> None:
+    # The driver's own BEGIN is deferred and comes too late; ours is sent in `_begin_sqlite`.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("rankloop_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """Open a session for reading; it never commits."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """Open a session whose transaction commits at the end of the block, or rolls back whole.
+
+    SQLite takes its write lock at once (BEGIN IMMEDIATE): a deferred one fails with "database is
+    locked" as soon as two writers have read the same page.
+    """
+    with (
+        engine.connect().execution_options(rankloop_write=True) as connection,
+        Session(connection, expire_on_commit=False) as session,
+    ):
+        yield session
+        session.commit()

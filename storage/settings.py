@@ -1,0 +1,127 @@
+"""Settings of a process: environment (`RANKLOOP_…`), then `rankloop.toml`, then these defaults."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from storage.errors import BadInput
+
+EMBEDDED_MODEL = "embedded:smollm2-135m-instruct"
+
+
+class Settings(BaseSettings):
+    """Hold every setting of a process, one line of words a field."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RANKLOOP_",
+        env_nested_delimiter="__",
+        toml_file="rankloop.toml",
+        extra="forbid",
+        frozen=True,
+    )
+
+    home: Path = Field(
+        default=Path("rankloop-data"), description="Folder of the database, checkpoints, snapshots."
+    )
+    database_url: str | None = Field(
+        default=None, description="SQLAlchemy URL; SQLite inside `home` when unset."
+    )
+    model: str = Field(
+        default=EMBEDDED_MODEL,
+        description="First policy: the embedded model, a Hugging Face id, or a local folder.",
+    )
+    project: str = Field(default="default", description="Name of the project that commands act on.")
+    system_prompt: str = Field(
+        default="You are a helpful assistant. Answer in one or two short sentences.",
+        description="System message put before every prompt that has none; empty for none.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address the web server listens on.")
+    port: int = Field(default=8501, ge=0, le=65535, description="Port the web server listens on.")
+    completions_per_task: int = Field(
+        default=4, ge=2, le=9, description="K, completions ranked in one task (new projects)."
+    )
+    overlap: int = Field(
+        default=1, ge=1, le=100, description="Annotators wanted for each task (new projects)."
+    )
+    heldout_share: float = Field(
+        default=0.15, ge=0.0, le=0.5, description="Share of prompts kept out of training."
+    )
+    pool_tasks: int = Field(
+        default=60, ge=1, description="Ready tasks of the live policy that the worker keeps."
+    )
+    judgments_per_round: int = Field(
+        default=50, ge=1, description="New judgments that start a round."
+    )
+    round_hours: float = Field(
+        default=24.0, ge=0.0, description="Hours after which any new judgment starts a round; 0: never."
+    )
+    assignment_minutes: float = Field(
+        default=30.0, gt=0.0, description="Minutes a task is lent to one annotator."
+    )
+    sign_in_hours: float = Field(default=12.0, gt=0.0, description="Hours a sign-in lasts.")
+    worker_lease_seconds: float = Field(
+        default=120.0, gt=0.0, description="Seconds after which a silent worker loses its project."
+    )
+    worker_poll_seconds: float = Field(
+        default=2.0, gt=0.0, description="Seconds between two looks of an idle worker."
+    )
+    step_stall_minutes: float = Field(
+        default=20.0, gt=0.0, description="Minutes without progress before a training step is ended."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="Where training and generation run."
+    )
+    threads: int = Field(default=0, ge=0, description="CPU threads of the trainer; 0: all cores.")
+    seed: int = Field(default=0, ge=0, description="Seed from which every other seed is derived.")
+    training: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Overrides of the device profile by stage: generation, reward, ppo, gate.",
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _expand_home(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def url(self) -> str:
+        """Return the database URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'rankloop.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Rank the sources: arguments, environment, `rankloop.toml`, defaults."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; raise `BadInput` naming the setting that does not fit.
+
+    Overrides that are None are left to the environment, the file and the defaults.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise BadInput(
+            f"Setting {field} (RANKLOOP_{field.upper().replace('.', '__')} or rankloop.toml): "
+            f"{first['msg']}."
+        ) from error
+    except ValueError as error:
+        raise BadInput(f"rankloop.toml or a RANKLOOP_ variable cannot be read: {error}.") from error

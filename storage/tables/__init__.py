@@ -1,0 +1,54 @@
+"""Every table, one file a subject; importing this package registers them all."""
+
+from storage.tables.base import Row
+from storage.tables.completions import (
+    Completion,
+    Policy,
+    PolicyKind,
+    PolicyStatus,
+    Prompt,
+    Split,
+)
+from storage.tables.events import Event
+from storage.tables.people import Account, AccountKind, Role, SignIn
+from storage.tables.projects import Project
+from storage.tables.rounds import Round, RoundPoint, RoundState, Snapshot, WorkerLease
+from storage.tables.tasks import (
+    Assignment,
+    AssignmentState,
+    Demonstration,
+    Judgment,
+    Task,
+    TaskCompletion,
+    TaskKind,
+    TaskStatus,
+)
+
+__all__ = [
+    "Account",
+    "AccountKind",
+    "Assignment",
+    "AssignmentState",
+    "Completion",
+    "Demonstration",
+    "Event",
+    "Judgment",
+    "Policy",
+    "PolicyKind",
+    "PolicyStatus",
+    "Project",
+    "Prompt",
+    "Role",
+    "Round",
+    "RoundPoint",
+    "RoundState",
+    "Row",
+    "SignIn",
+    "Snapshot",
+    "Split",
+    "Task",
+    "TaskCompletion",
+    "TaskKind",
+    "TaskStatus",
+    "WorkerLease",
+]

@@ -1,0 +1,1 @@
+"""What people touch: Streamlit pages, the ranking component and the command line."""
