@@ -1,0 +1,132 @@
+"""Fixtures shared by every room: real databases of both kinds, a project, a browser."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from storage.engine import build_engine, writing
+from storage.tables import Project, Row
+from tests.postgres_cluster import PostgresCluster, find_binaries
+from tests.requirement import missing
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep a developer's own RANKLOOP_HOME out of the tests."""
+    monkeypatch.setenv("RANKLOOP_HOME", str(tmp_path / "rankloop-data"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """Run one PostgreSQL cluster for the whole session, with the tables in a template database."""
+    binaries = find_binaries()
+    if binaries is None:
+        missing("PostgreSQL", "install the package postgresql")
+    with PostgresCluster(binaries) as cluster:
+        _administer(cluster, "CREATE DATABASE tables_template")
+        engine = build_engine(cluster.url("tables_template"))
+        _make_tables(engine)
+        engine.dispose()
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a SQLite file with every table and no row, to be copied."""
+    file = tmp_path_factory.mktemp("sqlite") / "template.db"
+    engine = build_engine(f"sqlite:///{file}")
+    _make_tables(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+    return file
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path, sqlite_template: Path) -> Iterator[Engine]:
+    """Return an engine on a fresh SQLite file with every table."""
+    file = tmp_path / "rankloop.db"
+    shutil.copyfile(sqlite_template, file)
+    engine = build_engine(f"sqlite:///{file}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres: PostgresCluster) -> Iterator[Engine]:
+    """Return an engine on a fresh PostgreSQL database with every table."""
+    with _fresh_database(postgres, template="tables_template") as url:
+        engine = build_engine(url)
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Return an engine on a fresh database, once on SQLite and once on PostgreSQL."""
+    name = "sqlite_engine" if request.param == "sqlite" else "postgres_engine"
+    found: Engine = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Return the URL of a database without tables, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    with _fresh_database(request.getfixturevalue("postgres"), template="template1") as url:
+        yield url
+
+
+@pytest.fixture
+def project(engine: Engine) -> Project:
+    """Return a project stored in `engine`: K = 4, overlap 1."""
+    return _add_project(engine)
+
+
+@pytest.fixture
+def sqlite_project(sqlite_engine: Engine) -> Project:
+    """Return a project stored in `sqlite_engine`: K = 4, overlap 1."""
+    return _add_project(sqlite_engine)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Return the Chromium to give Playwright as `executable_path` (with `--no-sandbox`)."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    missing("Chromium", "install the package chromium")
+
+
+def _make_tables(engine: Engine) -> None:
+    Row.metadata.create_all(engine)
+
+
+def _add_project(engine: Engine) -> Project:
+    with writing(engine) as session:
+        project = Project(name="default", completions_per_task=4, overlap=1)
+        session.add(project)
+    return project
+
+
+@contextmanager
+def _fresh_database(cluster: PostgresCluster, *, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    _administer(cluster, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    yield cluster.url(name)
+    _administer(cluster, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _administer(cluster: PostgresCluster, statement: str) -> None:
+    engine = create_engine(cluster.url("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

@@ -1,0 +1,80 @@
+"""A throwaway PostgreSQL cluster: made in a temporary folder, on a free loopback port."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+USER = "rankloop"
+
+
+def find_binaries() -> Path | None:
+    """Return the folder of `initdb` and `pg_ctl`, or None where PostgreSQL is not installed."""
+    on_path = shutil.which("pg_ctl")
+    if on_path and Path(on_path).with_name("initdb").exists():
+        return Path(on_path).parent
+    versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest_first = sorted(versions, key=lambda path: float(path.parts[-3]), reverse=True)
+    return newest_first[0].parent if newest_first else None
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class PostgresCluster:
+    """Start a cluster in `__enter__`, and stop and delete it in `__exit__`."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        # PostgreSQL refuses to run as root; the account that its package made is used instead.
+        self._account = "postgres" if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="rankloop-postgres-"))
+        self.port = free_port()
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of `database`."""
+        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def __enter__(self) -> "PostgresCluster":
+        if self._account:
+            entry = pwd.getpwnam(self._account)
+            os.chown(self._folder, entry.pw_uid, entry.pw_gid)
+        data = self._folder / "data"
+        self._run(
+            "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
+        )
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=60 "
+            f"-c unix_socket_directories={self._folder} -c full_page_writes=off"
+        )
+        self._run(
+            "pg_ctl", "-D", data, "-l", self._folder / "log", "-w", "-t", "60", "-o", options,
+            "start",
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
+        shutil.rmtree(self._folder)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        command = [str(self._binaries / program), *map(str, arguments)]
+        if self._account:
+            command = ["runuser", "-u", self._account, "--", *command]
+        # The server keeps the pipes of `pg_ctl start` open, so its output goes to a file.
+        with (self._folder.parent / f"{self._folder.name}.out").open("w+") as output:
+            done = subprocess.run(
+                command, stdout=output, stderr=subprocess.STDOUT, cwd="/", check=False
+            )
+            output.seek(0)
+            text = output.read()
+        Path(output.name).unlink()
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {text.strip()[-2000:]}")
