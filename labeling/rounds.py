@@ -1,0 +1,221 @@
+"""Rounds as people see them: when the next is due, asking for one, and how the past ones went."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas
+from sqlalchemy import ColumnElement, and_, func
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, exists, select
+
+from labeling.events import record
+from labeling.permissions import Action, require
+from storage.clock import now
+from storage.errors import Conflict
+from storage.tables import (
+    Account,
+    AccountKind,
+    Judgment,
+    Policy,
+    PolicyStatus,
+    Round,
+    RoundPoint,
+    Snapshot,
+)
+from storage.tables.rounds import RUNNING
+
+CURVE_COLUMNS = ["state", "step_index", "steps", "metric", "value"]
+
+
+def current_round(session: Session, *, project_id: int) -> Round | None:
+    """Return the round that has not ended, if there is one."""
+    return session.exec(select(Round).where(Round.project_id == project_id, RUNNING)).one_or_none()
+
+
+def latest_round(session: Session, *, project_id: int) -> Round | None:
+    """Return the round with the highest number, ended or not."""
+    return session.exec(
+        select(Round).where(Round.project_id == project_id).order_by(col(Round.number).desc())
+    ).first()
+
+
+def round_due(
+    session: Session, *, project_id: int, judgments_per_round: int, round_hours: float
+) -> str | None:
+    """Return why a round should start now, or None; None, too, while one has not ended.
+
+    A round is due when `judgments_per_round` judgments are new, or when the oldest new one has
+    waited `round_hours` hours (0: never). New is what `_count_new` counts.
+    """
+    if current_round(session, project_id=project_id) is not None:
+        return None
+    count, oldest = _count_new(session, project_id=project_id)
+    if count >= judgments_per_round:
+        return f"{count} new judgments"
+    if oldest is None or round_hours <= 0 or now() - oldest < timedelta(hours=round_hours):
+        return None
+    noun = "judgment" if count == 1 else "judgments"
+    return f"{count} new {noun}, the oldest {round_hours:g} hours old"
+
+
+def judgments_until_round(session: Session, *, project_id: int, judgments_per_round: int) -> int:
+    """Return how many more judgments start the next round by their number."""
+    count, _ = _count_new(session, project_id=project_id)
+    return max(0, judgments_per_round - count)
+
+
+def add_round(
+    session: Session,
+    *,
+    project_id: int,
+    reason: str,
+    requested_by_id: int | None = None,
+) -> Round:
+    """Store the next round, queued; raise `Conflict` where one has not ended.
+
+    The partial unique index on unended rounds decides a race, whichever process asks.
+    """
+    latest = latest_round(session, project_id=project_id)
+    if latest is not None and not latest.state.ended:
+        raise Conflict(
+            f"Round {latest.number} has not ended yet ({latest.state}); ask again when it has."
+        )
+    new_round = Round(
+        project_id=project_id,
+        number=latest.number + 1 if latest else 1,
+        reason=reason,
+        requested_by_id=requested_by_id,
+        judgments=_count_usable(session, project_id=project_id),
+    )
+    session.add(new_round)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Conflict("Another round was started at this moment; look at it first.") from error
+    return new_round
+
+
+def request_round(session: Session, *, project_id: int, account: Account) -> Round:
+    """Queue a round that the worker starts next.
+
+    Raises `NotAllowed` by role, `Conflict` where a round has not ended or nothing was judged.
+    """
+    require(account, Action.REQUEST_ROUND)
+    if _count_usable(session, project_id=project_id) == 0:
+        raise Conflict("There is no judgment to learn from yet; rank some completions first.")
+    requested = add_round(
+        session,
+        project_id=project_id,
+        reason=f"requested by {account.name}",
+        requested_by_id=account.id,
+    )
+    record(
+        session,
+        project_id=project_id,
+        account_id=account.id,
+        kind="round.requested",
+        round=requested.number,
+    )
+    return requested
+
+
+def round_summaries(session: Session, *, project_id: int) -> list[dict[str, Any]]:
+    """Return every round, oldest first, as plain values that JSON can hold.
+
+    `policy_version` is the version that the round published (None where it published none),
+    `seconds` the time from its start to its end, or until now while it runs; times are ISO 8601
+    in UTC.
+    """
+    published = aliased(Policy)
+    base = aliased(Policy)
+    rows = session.exec(
+        select(Round, published.version, base.version, Account.name)
+        .outerjoin(
+            published,
+            and_(
+                col(published.round_id) == Round.id,
+                col(published.status).in_([PolicyStatus.LIVE, PolicyStatus.RETIRED]),
+            ),
+        )
+        .outerjoin(base, col(base.id) == Round.base_policy_id)
+        .outerjoin(Account, col(Account.id) == Round.requested_by_id)
+        .where(Round.project_id == project_id)
+        .order_by(col(Round.number))
+    ).all()
+    return [_summary(*row) for row in rows]
+
+
+def round_curves(session: Session, *, round_id: int) -> pandas.DataFrame:
+    """Return a round's curves in long form, one row for each number of each point.
+
+    Columns: state, step_index, steps (planned in this state), metric, value; in the order in
+    which the states ran.
+    """
+    points = session.exec(select(RoundPoint).where(RoundPoint.round_id == round_id)).all()
+    order = {state: place for place, state in enumerate(type(points[0].state))} if points else {}
+    rows = [
+        (point.state.value, point.step_index, point.steps, metric, float(value))
+        for point in sorted(points, key=lambda point: (order[point.state], point.step_index))
+        for metric, value in point.metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    return pandas.DataFrame(rows, columns=CURVE_COLUMNS)
+
+
+def _summary(
+    one: Round, policy_version: int | None, base_version: int | None, requested_by: str | None
+) -> dict[str, Any]:
+    seconds = None
+    if one.started_at is not None:
+        seconds = round(((one.finished_at or now()) - one.started_at).total_seconds(), 1)
+    return {
+        "id": one.id,
+        "number": one.number,
+        "state": one.state.value,
+        "reason": one.reason,
+        "judgments": one.judgments,
+        "base_policy_version": base_version,
+        "policy_version": policy_version,
+        "metrics": dict(one.metrics),
+        "seconds": seconds,
+        "attempts": one.attempts,
+        "requested_by": requested_by,
+        "created_at": one.created_at.isoformat(),
+        "started_at": one.started_at.isoformat() if one.started_at else None,
+        "finished_at": one.finished_at.isoformat() if one.finished_at else None,
+    }
+
+
+def _usable(project_id: int) -> list[ColumnElement[bool]]:
+    """Select the judgments that training may read: not superseded, of people still active."""
+    later = aliased(Judgment)
+    return [
+        col(Judgment.project_id) == project_id,
+        col(Account.id) == Judgment.annotator_id,
+        col(Account.active).is_(True),
+        col(Account.kind) != AccountKind.MODEL,
+        ~exists().where(col(later.supersedes_id) == Judgment.id),
+    ]
+
+
+def _count_usable(session: Session, *, project_id: int) -> int:
+    return session.exec(select(func.count(col(Judgment.id))).where(*_usable(project_id))).one()
+
+
+def _count_new(session: Session, *, project_id: int) -> tuple[int, datetime | None]:
+    """Return how many usable judgments no round has seen, and when the oldest was made.
+
+    Seen means made before the last round's snapshot, or before its creation if it ended without
+    one: so a round that failed is not tried again on the same judgments.
+    """
+    wanted = _usable(project_id)
+    latest = latest_round(session, project_id=project_id)
+    if latest is not None:
+        snapshot = session.get(Snapshot, latest.snapshot_id) if latest.snapshot_id else None
+        seen_until = snapshot.created_at if snapshot else latest.created_at
+        wanted.append(col(Judgment.created_at) > seen_until)
+    count, oldest = session.exec(
+        select(func.count(col(Judgment.id)), func.min(col(Judgment.created_at))).where(*wanted)
+    ).one()
+    return count, oldest
