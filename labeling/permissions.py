@@ -1,0 +1,53 @@
+"""Which role may do what; checked by the functions that do the work."""
+
+from enum import StrEnum
+
+from storage.errors import NotAllowed
+from storage.tables import Account, Role
+
+
+class Action(StrEnum):
+    """Something that an account may or may not do."""
+
+    JUDGE = "judge"
+    SEE_QUALITY = "see_quality"
+    REQUEST_ROUND = "request_round"
+    MANAGE_PROMPTS = "manage_prompts"
+    EXPORT = "export"
+    MANAGE_ACCOUNTS = "manage_accounts"
+
+
+_WORDS = {
+    Action.JUDGE: "rank completions",
+    Action.SEE_QUALITY: "see the quality figures",
+    Action.REQUEST_ROUND: "start a training round",
+    Action.MANAGE_PROMPTS: "change the prompts",
+    Action.EXPORT: "export data",
+    Action.MANAGE_ACCOUNTS: "manage accounts",
+}
+
+_LEADING = frozenset(set(Action) - {Action.MANAGE_ACCOUNTS})
+
+PERMITTED: dict[Role, frozenset[Action]] = {
+    Role.ANNOTATOR: frozenset({Action.JUDGE}),
+    Role.LEAD: _LEADING,
+    Role.ENGINEER: _LEADING,
+    Role.ADMIN: frozenset(Action),
+}
+
+
+def allows(account: Account, action: Action) -> bool:
+    """Say whether the account is active and its role permits `action`."""
+    return account.active and action in PERMITTED[account.role]
+
+
+def require(account: Account, action: Action) -> None:
+    """Raise `NotAllowed` unless the account is active and its role permits `action`."""
+    if not account.active:
+        raise NotAllowed(
+            f"The account {account.name} is switched off; ask an admin to switch it on again."
+        )
+    if action not in PERMITTED[account.role]:
+        raise NotAllowed(
+            f"The role {account.role} may not {_WORDS[action]}; ask an admin for another role."
+        )
