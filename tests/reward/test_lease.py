@@ -198,7 +198,7 @@ def _race(url: str, project_id: int, owner: str, rounds: int, start: object, out
     """Fight for the lease `rounds` times, giving it back after each win; report the epochs won."""
     engine = build_engine(url)
     start.wait()  # type: ignore[attr-defined]
-    won = []
+    won: list[int] = []
     while len(won) < rounds:
         with writing(engine) as session:
             lease = acquire(
