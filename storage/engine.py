@@ -52,7 +52,7 @@ def _build_sqlite(url: str, database: str | None) -> Engine:
     return engine
 
 
-def _configure_sqlite(connection: Any, record: Any) -> None:
+def _configure_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own BEGIN is deferred and comes too late; ours is sent in `_begin_sqlite`.
     connection.isolation_level = None
     cursor = connection.cursor()

@@ -60,7 +60,9 @@ class Settings(BaseSettings):
         default=50, ge=1, description="New judgments that start a round."
     )
     round_hours: float = Field(
-        default=24.0, ge=0.0, description="Hours after which any new judgment starts a round; 0: never."
+        default=24.0,
+        ge=0.0,
+        description="Hours after which any new judgment starts a round; 0: never.",
     )
     assignment_minutes: float = Field(
         default=30.0, gt=0.0, description="Minutes a task is lent to one annotator."
@@ -73,7 +75,9 @@ class Settings(BaseSettings):
         default=2.0, gt=0.0, description="Seconds between two looks of an idle worker."
     )
     step_stall_minutes: float = Field(
-        default=20.0, gt=0.0, description="Minutes without progress before a training step is ended."
+        default=20.0,
+        gt=0.0,
+        description="Minutes without progress before a training step is ended.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="Where training and generation run."
@@ -101,8 +105,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Rank the sources: arguments, environment, `rankloop.toml`, defaults."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)

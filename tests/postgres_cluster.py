@@ -55,7 +55,16 @@ class PostgresCluster:
             f"-c unix_socket_directories={self._folder} -c full_page_writes=off"
         )
         self._run(
-            "pg_ctl", "-D", data, "-l", self._folder / "log", "-w", "-t", "60", "-o", options,
+            "pg_ctl",
+            "-D",
+            data,
+            "-l",
+            self._folder / "log",
+            "-w",
+            "-t",
+            "60",
+            "-o",
+            options,
             "start",
         )
         return self

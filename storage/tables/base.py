@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Enum, MetaData, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, MetaData, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
@@ -30,7 +30,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> datetime | None:
         """Convert to UTC on the way in."""
         if value is None:
             return None
@@ -38,16 +42,25 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("a naive datetime cannot be stored; use storage.clock.now()")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> datetime | None:
         """Mark as UTC on the way out (SQLite drops the zone)."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def seed_type() -> Any:
+    """Return a column type for 64-bit seeds; PostgreSQL's plain integer has 32 bits."""
+    return BigInteger
+
+
 def json_type() -> Any:
-    """Return a JSON column type: JSONB on PostgreSQL, JSON text on SQLite."""
-    return JSON().with_variant(JSONB(), "postgresql")
+    """Return a JSON column type: JSONB on PostgreSQL, JSON text on SQLite; None is SQL's NULL."""
+    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 def enum_type(kind: type[StrEnum]) -> Enum:

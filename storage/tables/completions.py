@@ -8,7 +8,7 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, enum_type, json_type
+from storage.tables.base import Row, UtcDateTime, enum_type, json_type, seed_type
 
 
 class Split(StrEnum):
@@ -52,7 +52,7 @@ class Prompt(Row, table=True):
 
 
 class Policy(Row, table=True):
-    """A version of the model that answers; `checkpoint_uri` is relative to home without a scheme."""
+    """A version of the model that answers; without a scheme `checkpoint_uri` is under home."""
 
     __tablename__ = "policy"
     __table_args__ = (
@@ -70,15 +70,11 @@ class Policy(Row, table=True):
     project_id: int = Field(foreign_key="project.id")
     version: int
     parent_id: int | None = Field(default=None, foreign_key="policy.id")
-    round_id: int | None = Field(
-        default=None, foreign_key="round.id", unique=True
-    )
+    round_id: int | None = Field(default=None, foreign_key="round.id", unique=True)
     name: str = Field(default="", max_length=200)
     checkpoint_uri: str = ""
     kind: PolicyKind = Field(default=PolicyKind.LOCAL, sa_type=enum_type(PolicyKind))
-    status: PolicyStatus = Field(
-        default=PolicyStatus.CANDIDATE, sa_type=enum_type(PolicyStatus)
-    )
+    status: PolicyStatus = Field(default=PolicyStatus.CANDIDATE, sa_type=enum_type(PolicyStatus))
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     published_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
@@ -93,7 +89,7 @@ class Completion(Row, table=True):
     policy_id: int = Field(foreign_key="policy.id", index=True)
     text: str
     sampling: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
-    seed: int = 0
+    seed: int = Field(default=0, sa_type=seed_type())
     finish_reason: str = Field(default="stop", max_length=16)
     token_count: int = 0
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

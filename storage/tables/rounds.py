@@ -8,7 +8,7 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, enum_type, json_type
+from storage.tables.base import Row, UtcDateTime, enum_type, json_type, seed_type
 
 
 class RoundState(StrEnum):
@@ -67,7 +67,7 @@ class Round(Row, table=True):
     number: int
     state: RoundState = Field(default=RoundState.QUEUED, sa_type=enum_type(RoundState))
     reason: str = ""
-    seed: int = 0
+    seed: int = Field(default=0, sa_type=seed_type())
     judgments: int = 0
     requested_by_id: int | None = Field(default=None, foreign_key="account.id")
     snapshot_id: int | None = Field(default=None, foreign_key="snapshot.id")

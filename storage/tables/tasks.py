@@ -8,7 +8,7 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, enum_type, json_type
+from storage.tables.base import Row, UtcDateTime, enum_type, json_type, seed_type
 
 
 class TaskKind(StrEnum):
@@ -81,7 +81,7 @@ class Assignment(Row, table=True):
     )
     leased_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
-    order_seed: int
+    order_seed: int = Field(sa_type=seed_type())
     display_order: list[int] = Field(sa_type=json_type())
     skip_reason: str | None = None
     draft: dict[str, Any] | None = Field(default=None, sa_type=json_type())
@@ -109,9 +109,7 @@ class Judgment(Row, table=True):
     milliseconds: int = 0
     display_order: list[int] = Field(sa_type=json_type())
     nonce: str = Field(max_length=64, unique=True)
-    supersedes_id: int | None = Field(
-        default=None, foreign_key="judgment.id", unique=True
-    )
+    supersedes_id: int | None = Field(default=None, foreign_key="judgment.id", unique=True)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 

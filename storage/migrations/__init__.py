@@ -1,0 +1,1 @@
+"""Alembic migrations; `storage.migrate` runs them and `storage.migrations.draft` adds one."""

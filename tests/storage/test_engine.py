@@ -1,0 +1,99 @@
+"""The engine's promises: durable, checked, and no "database is locked"."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func
+from sqlmodel import Session, select
+
+from storage.engine import build_engine, reading, writing
+from storage.errors import Unavailable
+from storage.tables import Event
+
+WRITERS, ROWS = 4, 100
+
+
+def _pragma(session: Session, name: str) -> str | int:
+    value: str | int = session.connection().exec_driver_sql(f"PRAGMA {name}").scalar_one()
+    return value
+
+
+def _count(session: Session) -> int:
+    return session.exec(select(func.count()).select_from(Event)).one()
+
+
+def test_sqlite_is_durable_and_checked_on_every_connection(sqlite_engine: Engine) -> None:
+    with reading(sqlite_engine) as one, reading(sqlite_engine) as two:
+        for session in (one, two):
+            assert _pragma(session, "journal_mode") == "wal"
+            assert _pragma(session, "synchronous") == 2
+            assert _pragma(session, "foreign_keys") == 1
+            assert _pragma(session, "busy_timeout") >= 10_000
+
+
+def test_an_error_rolls_the_whole_block_back(engine: Engine) -> None:
+    with pytest.raises(RuntimeError), writing(engine) as session:
+        session.add(Event(kind="first"))
+        session.flush()
+        raise RuntimeError
+    with reading(engine) as session:
+        assert _count(session) == 0
+
+
+def test_reading_never_commits(engine: Engine) -> None:
+    with reading(engine) as session:
+        session.add(Event(kind="first"))
+        session.flush()
+    with reading(engine) as session:
+        assert _count(session) == 0
+
+
+def test_readers_do_not_wait_for_a_writer(sqlite_engine: Engine) -> None:
+    with writing(sqlite_engine) as writer:
+        writer.add(Event(kind="first"))
+        writer.flush()
+        with reading(sqlite_engine) as reader:
+            assert _count(reader) == 0
+
+
+def _read_then_write(url: str, writer: int) -> None:
+    engine = build_engine(url)
+    for row in range(ROWS):
+        with writing(engine) as session:
+            # Reading first is what makes a deferred BEGIN fail under SQLite.
+            seen = _count(session)
+            session.add(Event(kind="row", detail={"writer": writer, "row": row, "seen": seen}))
+    engine.dispose()
+
+
+def test_processes_write_at_once_without_an_error(sqlite_engine: Engine) -> None:
+    url = str(sqlite_engine.url)
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_read_then_write, args=(url, n)) for n in range(WRITERS)]
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
+    assert [process.exitcode for process in writers] == [0] * WRITERS
+    with reading(sqlite_engine) as session:
+        events = session.exec(select(Event).order_by(Event.id)).all()  # type: ignore[arg-type]
+    # Each transaction saw every one before it: they were one after the other.
+    assert [event.detail["seen"] for event in events] == list(range(WRITERS * ROWS))
+
+
+def test_a_url_that_cannot_be_read_is_one_sentence() -> None:
+    with pytest.raises(Unavailable, match=r"postgresql\+psycopg://user@host/name"):
+        build_engine("not a url")
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="set RANKLOOP_HOME"):
+        build_engine(f"sqlite:///{tmp_path}/file/rankloop.db")
+
+
+def test_postgresql_urls_get_the_driver_that_is_installed() -> None:
+    engine = build_engine("postgresql://ada:secret@db/loop")
+    assert engine.url.drivername == "postgresql+psycopg"
+    assert "secret" not in repr(engine.url)
