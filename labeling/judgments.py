@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement
@@ -170,8 +171,14 @@ def current_judgments(session: Session, *, project_id: int) -> list[Judgment]:
     return list(session.exec(statement))
 
 
-def count_judgments(session: Session, *, project_id: int, annotator_id: int | None = None) -> int:
-    """Count the current judgments of a project, or of one annotator in it."""
+def count_judgments(
+    session: Session,
+    *,
+    project_id: int,
+    annotator_id: int | None = None,
+    since: datetime | None = None,
+) -> int:
+    """Count the current judgments of a project, or of one annotator in it, or only newer ones."""
     statement = (
         select(func.count())
         .select_from(Judgment)
@@ -179,6 +186,8 @@ def count_judgments(session: Session, *, project_id: int, annotator_id: int | No
     )
     if annotator_id is not None:
         statement = statement.where(Judgment.annotator_id == annotator_id)
+    if since is not None:
+        statement = statement.where(Judgment.created_at >= since)
     return session.exec(statement).one()
 
 
