@@ -1,0 +1,28 @@
+"""The navigation, and nothing else."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from labeling.permissions import Action, allows
+from ui import session
+from ui.pages import export, guidelines, quality, rank, rounds
+
+HERE = Path(__file__).parent
+
+st.set_page_config(page_title="Rankloop", page_icon=str(HERE / "icon.svg"), layout="wide")
+st.html(HERE / "app.css")
+st.logo(str(HERE / "logo.svg"), size="large")
+
+account = session.require_account()
+pages = [
+    st.Page(rank.show, title="Rank", url_path="rank", default=True),
+    st.Page(rounds.show, title="Rounds", url_path="rounds"),
+]
+if allows(account, Action.SEE_QUALITY):
+    pages.append(st.Page(quality.show, title="Quality", url_path="quality"))
+if allows(account, Action.EXPORT):
+    pages.append(st.Page(export.show, title="Export", url_path="export"))
+pages.append(st.Page(guidelines.show, title="Guidelines", url_path="guidelines"))
+own = [st.Page(session.sign_out, title="Sign out", url_path="sign-out")]
+st.navigation({"": pages, account.name: own}, position="top").run()

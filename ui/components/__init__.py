@@ -1,0 +1,1 @@
+"""Components that Streamlit has not: our own JavaScript behind a Python function."""

@@ -1,0 +1,18 @@
+"""The cookie that carries a sign-in's token, and where a person may be sent after signing in."""
+
+from urllib.parse import urlsplit
+
+COOKIE = "rankloop_sign_in"
+# Longer than any sign-in: whether the token still counts is the database's to say, and a page
+# that is open can only be told "sign in again" if its stale cookie still arrives.
+COOKIE_SECONDS = 30 * 24 * 3600
+
+
+def safe_path(target: str | None) -> str:
+    """Return `target` if it is a path on this server, else "/"."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/login", "/logout")):
+        return "/"
+    if "\\" in target or any(ord(character) < 32 for character in target):
+        return "/"
+    parts = urlsplit(target)
+    return "/" if parts.scheme or parts.netloc else target

@@ -1,0 +1,46 @@
+"""What every page of one web process shares: its settings, its one engine, its project."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from labeling.projects import get_project
+from storage.engine import build_engine, reading
+from storage.settings import Settings, load_settings
+from storage.tables import Project
+
+
+@dataclass
+class _Process:
+    settings: Settings | None = None
+    engine: Engine | None = None
+
+
+_process = _Process()
+
+
+def configure(settings: Settings) -> None:
+    """Give the process its settings; an engine built from older ones is closed."""
+    if _process.engine is not None:
+        _process.engine.dispose()
+    _process.settings, _process.engine = settings, None
+
+
+def settings() -> Settings:
+    """Return the settings in force, read from the environment where `configure` was not called."""
+    if _process.settings is None:
+        _process.settings = load_settings()
+    return _process.settings
+
+
+def engine() -> Engine:
+    """Return the one engine of the process: a rerun is a new thread, so nothing is per thread."""
+    if _process.engine is None:
+        _process.engine = build_engine(settings().url)
+    return _process.engine
+
+
+def project() -> Project:
+    """Return the project that the pages show; raise `NotFound` where it has not been made."""
+    with reading(engine()) as session:
+        return get_project(session, name=settings().project)

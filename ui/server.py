@@ -1,0 +1,93 @@
+"""The web server: Streamlit's ASGI app behind our sign-in, run by uvicorn in this process."""
+
+import errno
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labeling.projects import get_project
+from storage.engine import reading
+from storage.errors import Unavailable
+from storage.migrate import check_version
+from storage.settings import Settings
+from ui import process, theme
+
+if TYPE_CHECKING:
+    from streamlit.starlette import App
+
+SCRIPT = Path(__file__).with_name("app.py")
+
+
+def build_app() -> "App":
+    """Return the ASGI app: Streamlit's pages, our sign-in routes, the guard around both."""
+    theme.apply_options()
+    from starlette.middleware import Middleware
+    from streamlit.starlette import App
+
+    from ui import sign_in
+    from ui.guard import Guard
+
+    return App(
+        SCRIPT,
+        routes=sign_in.routes(),
+        middleware=[Middleware(Guard, signed_in=sign_in.signed_in)],
+    )
+
+
+def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
+    """Run the web server until a signal ends it; `announce` gets the URL once the port is ours.
+
+    Raises `Unavailable` where the port is taken or the database is not set up, `NotFound` where
+    the project is missing.
+    """
+    process.configure(settings)
+    engine = process.engine()
+    check_version(engine)
+    with reading(engine) as session:
+        get_project(session, name=settings.project)
+    listener = listen(settings)
+    try:
+        import uvicorn
+
+        host, port = listener.getsockname()[:2]
+        config = uvicorn.Config(
+            build_app(),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+            ws_max_size=1024 * 1024,
+        )
+        announce(f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}")
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return a socket bound to the address of the settings; raise `Unavailable` saying why not."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise Unavailable(_why_not(settings, error)) from error
+    return listener
+
+
+def _why_not(settings: Settings, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {settings.port} is taken by another program; stop it or choose another port "
+            "with RANKLOOP_PORT."
+        )
+    if error.errno == errno.EACCES:
+        return f"Port {settings.port} may not be used by this user; choose one above 1023."
+    return (
+        f"The address {settings.host}:{settings.port} cannot be used ({error.strerror}); set "
+        "RANKLOOP_HOST and RANKLOOP_PORT."
+    )
