@@ -1,0 +1,62 @@
+# Everything installs into $(VENV), from constraints.txt; nothing outside the folder is changed,
+# except that `make test` as root adds Chromium and PostgreSQL through apt-get where they are absent.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+ARGS ?=
+ROOMS := storage labeling reward ui
+# Two pytest workers that each spin up every core would slow each other down.
+TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all lint format typecheck bench clean system-packages
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/installed ## Install, then serve the pages at http://localhost:8501 and train
+	@$(BIN)/rankloop up $(ARGS)
+
+test: $(VENV)/installed-dev system-packages ## Run the quick tests (minutes; ARGS="-k name" picks some)
+	$(TEST_ENV) $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-all: test ## Run every test, those on the real model too (tens of minutes)
+	$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)
+
+lint: $(VENV)/installed-dev ## Check style, formatting and which room imports which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev ## Rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(VENV)/installed-dev ## Check the types
+	$(BIN)/mypy
+
+bench: $(VENV)/installed ## Measure the speeds that the project promises (minutes)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove caches and build products (keeps .venv and rankloop-data)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache .grimp_cache
+	find $(ROOMS) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+system-packages:
+	@tests/install_system_packages.sh
+
+# A stamp is newer than what it was made from: a second `make run` starts at once.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it and run make again." >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install -c constraints.txt -e ".[dev]"
+	@touch $@
