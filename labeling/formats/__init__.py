@@ -1,0 +1,1 @@
+"""Shapes in which data leaves Rankloop, one file each."""
