@@ -1,9 +1,34 @@
-"""Find a project's policies."""
+"""Create a project's first policy, and find its policies."""
 
 from sqlmodel import Session, col, select
 
-from storage.errors import NotFound
+from labeling.events import record
+from storage.clock import now
+from storage.errors import Conflict, NotFound
 from storage.tables import Policy, PolicyStatus
+
+
+def create_first_policy(
+    session: Session, *, project_id: int, name: str, checkpoint_uri: str
+) -> Policy:
+    """Store version 1, live at once; raise `Conflict` where the project has a policy.
+
+    `checkpoint_uri` is relative to home, absolute, or has a scheme.
+    """
+    if list_policies(session, project_id=project_id):
+        raise Conflict("This project has a policy already; a round makes the next one.")
+    policy = Policy(
+        project_id=project_id,
+        version=1,
+        name=name,
+        checkpoint_uri=checkpoint_uri,
+        status=PolicyStatus.LIVE,
+        published_at=now(),
+    )
+    session.add(policy)
+    session.flush()
+    record(session, project_id=project_id, account_id=None, kind="policy.created", version=1)
+    return policy
 
 
 def live_policy(session: Session, *, project_id: int) -> Policy:

@@ -17,7 +17,7 @@ from labeling.judgments import (
     skip_assignment,
     submit_judgment,
 )
-from labeling.news import learned_from
+from labeling.news import Learned, learned_from
 from storage.engine import writing
 from storage.errors import NotFound
 from storage.tables import Account, Assignment, Project
@@ -65,16 +65,22 @@ def look(
 ) -> Desk:
     """Return the annotator's desk; lends them a task where they hold none and none is reopened."""
     assert project.id is not None and account.id is not None
-    mine = {"project_id": project.id, "annotator_id": account.id}
+    here, me = project.id, account.id
     with writing(engine) as session:
-        task = reopened or next_assignment(session, **mine, minutes=minutes)
-        learned = learned_from(session, **mine)
         return Desk(
-            task=task,
-            today=count_judgments(session, **mine, since=midnight),
-            total=count_judgments(session, **mine),
-            news=learned and {"version": learned.version, "judgments": learned.judgments},
+            task=reopened
+            or next_assignment(session, project_id=here, annotator_id=me, minutes=minutes),
+            today=count_judgments(session, project_id=here, annotator_id=me, since=midnight),
+            total=count_judgments(session, project_id=here, annotator_id=me),
+            news=_news(learned_from(session, project_id=here, annotator_id=me)),
         )
+
+
+def _news(learned: Learned | None) -> dict[str, int] | None:
+    """Return what the banner says, or None where nothing of the annotator's was learned from."""
+    if learned is None or learned.judgments == 0:
+        return None
+    return {"version": learned.policy_version, "judgments": learned.judgments}
 
 
 def submit(engine: Engine, *, account: Account, event: SubmitEvent) -> Submission:

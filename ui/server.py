@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from labeling.projects import get_project
 from storage.engine import reading
 from storage.errors import Unavailable
-from storage.migrate import check_version
 from storage.settings import Settings
 from ui import process, theme
+from ui.database import open_database
 
 if TYPE_CHECKING:
     from streamlit.starlette import App
@@ -42,9 +42,8 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     the project is missing.
     """
     process.configure(settings)
-    engine = process.engine()
-    check_version(engine)
-    with reading(engine) as session:
+    open_database(settings).dispose()
+    with reading(process.engine()) as session:
         get_project(session, name=settings.project)
     listener = listen(settings)
     try:

@@ -51,7 +51,8 @@ def routes() -> list[Route]:
 async def _show_form(request: Request) -> Response:
     target = safe_path(request.query_params.get("next"))
     token = request.cookies.get(COOKIE)
-    if token and await to_thread.run_sync(signed_in, token):
+    known: bool = token is not None and await to_thread.run_sync(signed_in, token)
+    if known:
         return RedirectResponse(target, status_code=303)
     return _form(target=target)
 
@@ -66,9 +67,7 @@ async def _log_in(request: Request, hashing: CapacityLimiter) -> Response:
         problem = f"Too many attempts. Try again in {max(1, round(wait))} seconds."
         return _form(problem=problem, target=target, name=name, status=429)
     try:
-        token = await to_thread.run_sync(
-            _open, name, fields.get("password", ""), limiter=hashing
-        )
+        token = await to_thread.run_sync(_open, name, fields.get("password", ""), limiter=hashing)
     except NotAllowed:
         _patience.failed(name)
         return _form(problem=REFUSED, target=target, name=name, status=401)

@@ -1,2 +1,78 @@
-"""tmp"""
-def show() -> None: ...
+"""The quality page: how well annotators agree, and what each has done."""
+
+import streamlit as st
+
+from labeling.agreement import Figure
+from labeling.quality import Quality, quality
+from storage.engine import reading
+from ui import charts, process, session
+
+
+def show() -> None:
+    """Show agreement and judgments per annotator, or what is missing for them."""
+    account, project = session.require_account(), process.project()
+    assert project.id is not None
+    with reading(process.engine()) as rows:
+        found = quality(rows, project_id=project.id, account=account)
+    st.title("Quality")
+    if found.annotators.empty:
+        st.info("Nothing is judged yet. Figures appear here with the first judgments.")
+        return
+    _figures(found)
+    st.subheader("Annotators")
+    st.altair_chart(charts.judgments_by_annotator(found.annotators[["name", "judgments"]]))
+    _table(found)
+
+
+def _figures(found: Quality) -> None:
+    judgments, pairwise, alpha = st.columns(3)
+    judgments.metric("Judgments", found.judgments, border=True, height="stretch")
+    judgments.caption(f"of {found.tasks} tasks, {found.tasks_judged_twice} judged more than once")
+    pairwise.metric("Pairwise agreement", words(found.pairwise), border=True, height="stretch")
+    pairwise.caption(f"n = {found.pairwise.n} {found.pairwise.of}")
+    alpha.metric("Krippendorff's alpha", words(found.alpha_pairs), border=True, height="stretch")
+    alpha.caption(f"on pairs; on ranks {words(found.alpha_ranks)}, n = {found.alpha_pairs.n}")
+    st.text(meaning(found.alpha_pairs))
+
+
+def words(figure: Figure) -> str:
+    """Return a figure with two decimals, or a dash where nothing can be measured."""
+    return "–" if figure.value is None else f"{figure.value:.2f}"
+
+
+def meaning(alpha: Figure) -> str:
+    """Say in one sentence what an alpha means (bounds: Krippendorff 2004, Content Analysis)."""
+    if alpha.value is None:
+        return (
+            "Agreement needs tasks that two or more people have judged: raise the overlap of the "
+            "project to measure it."
+        )
+    if alpha.value >= 0.8:
+        return "Annotators agree well beyond chance: their judgments can be relied on."
+    if alpha.value >= 0.667:
+        return "Annotators agree beyond chance: good enough for tentative conclusions."
+    if alpha.value > 0.2:
+        return (
+            "Annotators agree beyond chance, but loosely, as is common for preferences; clearer "
+            "guidelines and more judgments a task help."
+        )
+    return "Annotators agree hardly more than chance would: look at the guidelines first."
+
+
+def _table(found: Quality) -> None:
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        found.annotators.drop(columns=["annotator_id"]),
+        hide_index=True,
+        column_config={
+            "name": "Name",
+            "kind": "Kind",
+            "judgments": "Judgments",
+            "skipped": "Skipped",
+            "tie_share": number("Ties", format="percent", help="Share of their pairs ranked equal"),
+            "median_seconds": number("Median seconds", format="%.1f"),
+            "agreement": number("Agreement", format="%.2f", help="With all others, on pairs"),
+            "agreement_n": number("of pairs"),
+            "last_at": st.column_config.DatetimeColumn("Last judgment"),
+        },
+    )

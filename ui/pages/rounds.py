@@ -1,2 +1,86 @@
-"""tmp"""
-def show() -> None: ...
+"""The rounds page: what the worker does now, and how the rounds so far went; it follows live."""
+
+from typing import Any
+
+import streamlit as st
+
+from labeling.permissions import Action, allows
+from labeling.policies import live_policy
+from labeling.rounds import judgments_until_round, request_round, round_curves, round_summaries
+from storage.clock import now
+from storage.engine import reading, writing
+from storage.errors import RankloopError
+from storage.tables import WorkerLease
+from ui import charts, process, session
+from ui.plain_text import plain
+from ui.round_table import columns_of, progress_of, table_of
+
+SECONDS = 2
+
+
+def show() -> None:
+    """Show the worker, the round that runs, the curves and the table."""
+    account = session.require_account()
+    st.title("Rounds")
+    _live()
+    if allows(account, Action.REQUEST_ROUND):
+        st.button("Start a round now", on_click=_start)
+    if refusal := st.session_state.pop("round_refusal", None):
+        st.warning(plain(refusal))
+
+
+@st.fragment(run_every=SECONDS)
+def _live() -> None:
+    project = process.project()
+    assert project.id is not None
+    wanted = process.settings().judgments_per_round
+    with reading(process.engine()) as rows:
+        rounds = round_summaries(rows, project_id=project.id)
+        left = judgments_until_round(rows, project_id=project.id, judgments_per_round=wanted)
+        version = live_policy(rows, project_id=project.id).version
+        lease = rows.get(WorkerLease, project.id)
+        points = round_curves(rows, round_id=rounds[-1]["id"]) if rounds else None
+    _head(version, left, wanted, lease)
+    if not rounds:
+        st.info(f"No round yet. The first one starts by itself after {left} more judgments.")
+        return
+    latest = rounds[-1]
+    share, words = progress_of(latest, points)
+    if share is not None:
+        st.progress(share, text=words)
+    _curves(latest["number"], points)
+    st.subheader("All rounds")
+    st.dataframe(table_of(rounds), hide_index=True, column_config=columns_of())
+
+
+def _head(version: int, left: int, wanted: int, lease: WorkerLease | None) -> None:
+    alive = lease is not None and lease.expires_at > now()
+    policy, judgments, worker = st.columns(3)
+    policy.metric("Live policy", f"version {version}", border=True, height="stretch")
+    judgments.metric("Judgments until the next round", left, border=True, height="stretch")
+    judgments.progress(min(1.0, 1 - left / wanted))
+    worker.metric("Worker", "alive" if alive else "not running", border=True, height="stretch")
+    if alive and lease is not None:
+        worker.caption(plain(" · ".join(filter(None, [lease.doing or "idle", lease.device]))))
+    else:
+        worker.caption("Start one with `rankloop worker`.")
+
+
+def _curves(number: int, points: Any) -> None:
+    drawn = charts.curves(points)
+    if drawn:
+        st.subheader(f"Curves of round {number}")
+    for start in range(0, len(drawn), 2):
+        for place, (title, chart) in zip(st.columns(2), drawn[start : start + 2], strict=False):
+            place.caption(title)
+            place.altair_chart(chart, key=f"curve {number} {title}")
+
+
+def _start() -> None:
+    account, project = session.require_account(), process.project()
+    assert project.id is not None
+    try:
+        with writing(process.engine()) as rows:
+            request_round(rows, project_id=project.id, account=account)
+    except RankloopError as error:
+        st.session_state["round_refusal"] = str(error)

@@ -1,0 +1,64 @@
+"""Charts of the pages, drawn from plain tables."""
+
+from typing import Any
+
+import altair
+import pandas
+
+# What is drawn of each step, in this order where it was measured: metric → its name for people.
+CURVES: dict[str, dict[str, str]] = {
+    "reward": {"loss": "Reward model: loss", "accuracy": "Reward model: held-out accuracy"},
+    "ppo": {
+        "objective/scores": "PPO: mean reward",
+        "objective/kl": "PPO: KL to the reference",
+        "loss/policy": "PPO: policy loss",
+        "loss/value": "PPO: value loss",
+    },
+}
+HEIGHT = 200
+
+
+def curves(points: pandas.DataFrame) -> list[tuple[str, Any]]:
+    """Return (title, chart) for each metric worth a curve; `points` is `round_curves`' table.
+
+    A metric without a name above is drawn only where its step has none that is named.
+    """
+    found = []
+    for state in dict.fromkeys(points["state"]):
+        of_state = points[points["state"] == state]
+        measured = list(dict.fromkeys(of_state["metric"]))
+        named = {metric: title for metric, title in CURVES.get(state, {}).items()
+                 if metric in measured}  # fmt: skip
+        for metric, title in (named or {each: f"{state}: {each}" for each in measured}).items():
+            found.append((title, _curve(of_state[of_state["metric"] == metric])))
+    return found
+
+
+def _curve(points: pandas.DataFrame) -> Any:
+    return (
+        altair.Chart(points)
+        .mark_line(point=len(points) < 30, strokeWidth=2)
+        .encode(
+            x=altair.X("step_index:Q", title="step", axis=altair.Axis(tickMinStep=1, grid=False)),
+            y=altair.Y("value:Q", title=None, scale=altair.Scale(zero=False)),
+            tooltip=[
+                altair.Tooltip("step_index:Q", title="step"),
+                altair.Tooltip("value:Q", title="value", format=".4g"),
+            ],
+        )
+        .properties(height=HEIGHT)
+    )
+
+
+def judgments_by_annotator(annotators: pandas.DataFrame) -> Any:
+    """Return bars of judgments, the busiest annotator first; needs columns name and judgments."""
+    return (
+        altair.Chart(annotators)
+        .mark_bar(cornerRadiusEnd=4, size=18)
+        .encode(
+            x=altair.X("judgments:Q", title="judgments", axis=altair.Axis(tickMinStep=1)),
+            y=altair.Y("name:N", title=None, sort="-x"),
+            tooltip=["name:N", "judgments:Q"],
+        )
+        .properties(height=max(80, 30 * len(annotators)))
+    )

@@ -1,0 +1,135 @@
+"""The checks of `rankloop doctor`: each returns what it found, or raises one sentence."""
+
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlmodel import select
+
+from labeling.policies import live_policy
+from labeling.projects import get_project
+from storage.blobs import local_path, verify
+from storage.clock import now
+from storage.engine import reading
+from storage.errors import Unavailable
+from storage.home import prepare_home
+from storage.migrate import newest_revision
+from storage.settings import Settings
+from storage.tables import Project, WorkerLease
+from ui.database import open_database
+
+LEAST_FREE_GIB = 2.0
+DEVICE_SECONDS = 120
+
+
+def python(_settings: Settings) -> str:
+    """Say which Python this is (an older one than allowed cannot be installed into)."""
+    return f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def home(settings: Settings) -> str:
+    """Check that the folder is there and takes files."""
+    if not settings.home.is_dir():
+        raise Unavailable(f"The folder {settings.home} does not exist; run `rankloop init`.")
+    return f"{prepare_home(settings.home)} can be written to"
+
+
+def disk(settings: Settings) -> str:
+    """Check that the disk of the folder has room for checkpoints."""
+    existing = next(each for each in (settings.home, *settings.home.parents) if each.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    if free < LEAST_FREE_GIB:
+        raise Unavailable(
+            f"Only {free:.1f} GiB are free at {existing}; make room for at least "
+            f"{LEAST_FREE_GIB:.0f} GiB of checkpoints."
+        )
+    return f"{free:.0f} GiB free"
+
+
+def database(settings: Settings) -> str:
+    """Check that the database opens and its tables are of this version."""
+    engine = open_database(settings)
+    return f"{engine.dialect.name}, revision {newest_revision()}"
+
+
+def project(settings: Settings) -> str:
+    """Check that the project exists."""
+    with reading(open_database(settings)) as session:
+        get_project(session, name=settings.project)
+    return f"{settings.project} is there"
+
+
+def model(settings: Settings) -> str:
+    """Check that the live policy's checkpoint is there and whole."""
+    with reading(open_database(settings)) as session:
+        found = get_project(session, name=settings.project)
+        assert found.id is not None
+        policy = live_policy(session, project_id=found.id)
+    folder = local_path(settings.home, policy.checkpoint_uri)
+    name = f"policy {policy.version} ({policy.name or policy.checkpoint_uri})"
+    if not folder.is_dir():
+        raise Unavailable(f"The checkpoint of {name} is missing at {folder}; restore that folder.")
+    # A model folder of the user's own has no manifest: it can only be there or not.
+    if not (Path(folder) / "manifest.json").exists():
+        return f"{name} is there, without hashes to check"
+    verify(settings.home, policy.checkpoint_uri)
+    return f"{name} is whole"
+
+
+def worker(settings: Settings) -> str:
+    """Say whether a worker is alive; none is no fault."""
+    with reading(open_database(settings)) as session:
+        row = session.exec(
+            select(WorkerLease, Project).where(
+                WorkerLease.project_id == Project.id, Project.name == settings.project
+            )
+        ).first()
+    if row is None:
+        return "none has run yet"
+    lease = row[0]
+    age = (now() - lease.heartbeat_at).total_seconds()
+    alive = "alive" if lease.expires_at > now() else "gone"
+    return f"{alive}: {lease.owner}, heard of {age:.0f} s ago; {lease.doing or 'idle'}"
+
+
+def port(settings: Settings) -> str:
+    """Say whether the port is free; a server that answers there is no fault."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        taken = probe.connect_ex((settings.host, settings.port)) == 0
+    state = "something answers there (a running server?)" if taken else "free"
+    return f"{settings.host}:{settings.port} is {state}"
+
+
+def device(settings: Settings) -> tuple[bool, str]:
+    """Ask another process which device trains here: a broken torch cannot break this one."""
+    code = "import sys; from reward.devices import describe_device as d; print(d(sys.argv[1]))"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, settings.device],
+            capture_output=True,
+            text=True,
+            timeout=DEVICE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"torch did not answer within {DEVICE_SECONDS} s"
+    if done.returncode == 0:
+        return True, done.stdout.strip()
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return False, lines[-1] if lines else f"torch ended with exit code {done.returncode}"
+
+
+ALL: dict[str, Callable[[Settings], str]] = {
+    "python": python,
+    "home": home,
+    "disk": disk,
+    "database": database,
+    "project": project,
+    "model": model,
+    "worker": worker,
+    "port": port,
+}

@@ -1,0 +1,192 @@
+"""The commands and their options; what each does is in the module that it imports when it runs."""
+
+from pathlib import Path
+
+import click
+
+from ui.cli.frame import Group, Options, pass_options
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"rankloop {version('rankloop')}")
+        ctx.exit()
+
+
+@click.group(cls=Group, invoke_without_command=True, example="rankloop up")
+@click.option("--home", type=FOLDER, help="Folder of database, checkpoints and snapshots.")
+@click.option("--project", metavar="NAME", help="Project to act on (default: default).")
+@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    help="Print the version.",
+)  # fmt: skip
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None, project: str | None, debug: bool) -> None:
+    """People rank a model's completions; the model gets better while they work."""
+    ctx.obj = Options(home=home, project=project, debug=debug)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@cli.command(example="rankloop --home ./data init")
+@pass_options
+def init(options: Options) -> None:
+    """Set up the folder: database, model, starter prompts, first policy, admin account.
+
+    What is there already stays; an interrupted run is repeated.
+    """
+    from ui.cli.setup import initialise
+
+    initialise(options.settings(), say=click.echo)
+
+
+@cli.command(example="RANKLOOP_PORT=8600 rankloop up")
+@pass_options
+def up(options: Options) -> int:
+    """Set up if needed, then run web server and worker until Ctrl-C."""
+    from ui.cli.tree import run_up
+
+    return run_up(options)
+
+
+@cli.command(example="RANKLOOP_HOST=0.0.0.0 rankloop serve")
+@pass_options
+def serve(options: Options) -> None:
+    """Run the web server."""
+    from ui.cli.tree import stop_with_parent
+    from ui.server import serve as run_server
+
+    stop_with_parent()
+    run_server(options.settings(), announce=lambda url: click.echo(f"Open {url}"))
+
+
+@cli.command(example="rankloop worker --once")
+@click.option("--once", is_flag=True, help="Fill the task pool, make a round if due, and exit.")
+@pass_options
+def worker(options: Options, once: bool) -> int:
+    """Run the worker: completions for new tasks, and rounds of training."""
+    from reward.worker import run
+    from ui.cli.tree import stop_with_parent
+    from ui.database import open_database
+
+    settings = options.settings()
+    open_database(settings).dispose()
+    stop_with_parent()
+    return run(settings, once=once)
+
+
+@cli.group("import", cls=Group, example="rankloop import prompts prompts.jsonl")
+def import_() -> None:
+    """Bring data in."""
+
+
+@import_.command("prompts", example="rankloop import prompts prompts.jsonl")
+@click.argument("file", type=FILE)
+@pass_options
+def import_prompts(options: Options, file: Path) -> None:
+    """Add the prompts of FILE: JSONL, CSV or Parquet.
+
+    A row needs `prompt` (text or messages) or `messages`. With one bad row nothing is imported.
+    """
+    from ui.cli.data import add_prompts
+
+    add_prompts(options.settings(), file)
+
+
+@cli.group(cls=Group, example="rankloop export preferences --format trl --out preferences")
+def export() -> None:
+    """Take data out."""
+
+
+@export.command("preferences", example="rankloop export preferences --format trl --out preferences")
+@click.option("--format", "format_", default="trl", show_default=True, help="Shape of the rows.")
+@click.option("--out", type=FOLDER, required=True, help="Folder to make; must be new or empty.")
+@pass_options
+def export_preferences(options: Options, format_: str, out: Path) -> None:
+    """Write all preferences as chosen and rejected completions, split by prompt."""
+    from ui.cli.data import write_preferences
+
+    write_preferences(options.settings(), format_, out)
+
+
+@cli.command(example="rankloop simulate --annotators 3 --judgments 60 --preference shorter")
+@click.option("--annotators", type=click.IntRange(1, 1000), required=True, help="Accounts to use.")
+@click.option("--judgments", type=click.IntRange(0), required=True, help="Rankings to store.")
+@click.option("--noise", type=click.FloatRange(0, 0.5), default=0.0, show_default=True,
+              help="Probability that a pair's label is flipped.")  # fmt: skip
+@click.option("--preference", default="shorter", show_default=True, metavar="NAME",
+              help="shorter, longer, question, polite, random, keyword:WORD or FILE.py:FUNCTION "
+              "(its code is run).")  # fmt: skip
+@click.option("--seed", type=int, default=None, help="Seed (default: the setting).")
+@pass_options
+def simulate(
+    options: Options, annotators: int, judgments: int, noise: float, preference: str,
+    seed: int | None,
+) -> None:  # fmt: skip
+    """Let simulated annotators rank by a hidden preference, to prove the loop without people."""
+    from ui.cli.simulated import run_simulation
+
+    run_simulation(
+        options.settings(),
+        annotators=annotators,
+        judgments=judgments,
+        noise=noise,
+        preference=preference,
+        seed=seed,
+    )
+
+
+@cli.command(example="rankloop rounds --json")
+@JSON
+@click.option("--start", is_flag=True, help="Ask the worker for a round now, then list.")
+@pass_options
+def rounds(options: Options, as_json: bool, start: bool) -> None:
+    """List the rounds of training."""
+    from ui.cli.figures import list_rounds
+
+    list_rounds(options.settings(), as_json=as_json, start=start)
+
+
+@cli.command(example="rankloop stats --json")
+@JSON
+@pass_options
+def stats(options: Options, as_json: bool) -> None:
+    """Show agreement and what each annotator has done."""
+    from ui.cli.figures import show_stats
+
+    show_stats(options.settings(), as_json=as_json)
+
+
+@cli.group(cls=Group, example="rankloop account add ada --role annotator")
+def account() -> None:
+    """Manage accounts."""
+
+
+@account.command("add", example="rankloop account add ada --role annotator")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["annotator", "lead", "engineer", "admin"]),
+              required=True, help="What the account may do.")  # fmt: skip
+@click.option("--password-stdin", is_flag=True, help="Read the password's line from stdin.")
+@pass_options
+def account_add(options: Options, name: str, role: str, password_stdin: bool) -> None:
+    """Add the account NAME; its generated password is printed once."""
+    from ui.cli.accounts import add_account
+
+    add_account(options.settings(), name, role, password_stdin)
+
+
+@cli.command(example="rankloop doctor --json")
+@JSON
+@pass_options
+def doctor(options: Options, as_json: bool) -> int:
+    """Check that everything needed is there and in order; exits 1 if not."""
+    from ui.cli.doctor import report
+
+    return report(options.settings(), as_json=as_json)

@@ -1,0 +1,41 @@
+"""Data in and out from the command line."""
+
+from pathlib import Path
+
+import click
+
+from labeling.prompts import import_prompts
+from storage.engine import reading, writing
+from storage.settings import Settings
+from ui.cli.frame import project_of
+from ui.database import open_database
+
+
+def add_prompts(settings: Settings, file: Path) -> None:
+    """Import prompts, all or none."""
+    with writing(open_database(settings)) as session:
+        result = import_prompts(
+            session,
+            project=project_of(session, settings),
+            path=file,
+            heldout_share=settings.heldout_share,
+        )
+    click.echo(
+        f"{result.added} prompts added, {result.duplicates} were there already; "
+        f"{result.total} in all."
+    )
+
+
+def write_preferences(settings: Settings, format_: str, out: Path) -> None:
+    """Export preferences into a new folder."""
+    from labeling.export_preferences import export_preferences
+
+    with reading(open_database(settings)) as session:
+        result = export_preferences(
+            session,
+            project=project_of(session, settings),
+            account=None,
+            out=out,
+            format=format_,
+        )
+    click.echo(f"{result.train} pairs for training and {result.test} for testing are in {out}.")

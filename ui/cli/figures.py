@@ -1,0 +1,97 @@
+"""Rounds and quality figures, as words or as JSON."""
+
+import json
+import math
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+import click
+import pandas
+
+from labeling.agreement import Figure
+from labeling.quality import Quality, quality
+from labeling.rounds import request_round, round_summaries
+from storage.engine import reading, writing
+from storage.settings import Settings
+from ui.cli.frame import project_of, shell_account
+from ui.database import open_database
+
+
+def list_rounds(settings: Settings, *, as_json: bool, start: bool) -> None:
+    """Print the rounds, oldest first; with `start`, ask for one before."""
+    engine = open_database(settings)
+    with writing(engine) if start else reading(engine) as session:
+        project = project_of(session, settings)
+        assert project.id is not None
+        if start:
+            request_round(session, project_id=project.id, account=shell_account())
+        rounds = round_summaries(session, project_id=project.id)
+    if as_json:
+        click.echo(json.dumps(plain(rounds), indent=2))
+    elif not rounds:
+        click.echo("No round yet; the worker starts one when enough judgments have come.")
+    else:
+        for each in rounds:
+            click.echo(_line(each))
+
+
+def _line(one: dict[str, Any]) -> str:
+    seconds = "" if one["seconds"] is None else f"  {one['seconds']:.0f} s"
+    version = "" if one["policy_version"] is None else f"  policy {one['policy_version']}"
+    return (
+        f"round {one['number']:<3} {one['state']:<9} {one['judgments']:>6} judgments"
+        f"{version}{seconds}  ({one['reason']})"
+    )
+
+
+def show_stats(settings: Settings, *, as_json: bool) -> None:
+    """Print the quality figures of the project."""
+    with reading(open_database(settings)) as session:
+        project = project_of(session, settings)
+        assert project.id is not None
+        found = quality(session, project_id=project.id, account=shell_account())
+    if as_json:
+        values = {field.name: getattr(found, field.name) for field in fields(found)}
+        click.echo(json.dumps(plain(values), indent=2))
+        return
+    for line in _lines(found):
+        click.echo(line)
+
+
+def _lines(found: Quality) -> list[str]:
+    head = [
+        f"{found.judgments} judgments of {found.tasks} tasks, "
+        f"{found.tasks_judged_twice} of them judged more than once",
+        f"pairwise agreement             {_words(found.pairwise)}",
+        f"pairwise agreement, no ties    {_words(found.pairwise_without_ties)}",
+        f"Krippendorff's alpha, pairs    {_words(found.alpha_pairs)}",
+        f"Krippendorff's alpha, ranks    {_words(found.alpha_ranks)}",
+        f"ties                           {_words(found.tie_share)}",
+    ]
+    return head + [
+        f"{row['name']:<20} {row['judgments']:>6} judgments"
+        for row in found.annotators.to_dict("records")
+    ]
+
+
+def _words(figure: Figure) -> str:
+    value = "not measurable" if figure.value is None else f"{figure.value:.3f}"
+    return f"{value} (n = {figure.n} {figure.of})"
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as what JSON can hold: tables as lists of rows, times as text, NaN as null."""
+    if isinstance(value, pandas.DataFrame):
+        return plain(value.to_dict("records"))
+    if isinstance(value, Figure):
+        return {"value": plain(value.value), "n": value.n, "of": value.of}
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

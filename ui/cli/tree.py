@@ -1,0 +1,148 @@
+"""`rankloop up`: web server and worker as one process tree that lives and dies together.
+
+Each child leads a session of its own, so that a Ctrl-C reaches only this process, which then ends
+the children in order. A child that outlives its parent, even one killed with -9, sees the end of
+the pipe that the parent held open, and stops as if it had been asked to.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+import click
+
+from storage.errors import Unavailable
+from ui.cli.frame import DONE, FAILED, Options
+
+PIPE_VARIABLE = "RANKLOOP_UP_PIPE"
+LOOK_SECONDS = 0.2
+STOP_SECONDS = 15.0
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+HEALTHY_SECONDS = 120.0
+
+
+@dataclass
+class Child:
+    """A child process that leads its own process group."""
+
+    name: str
+    command: list[str]
+    pipe: int
+    pause: float = FIRST_PAUSE_SECONDS
+    started: float = 0.0
+    process: "subprocess.Popen[bytes] | None" = field(default=None)
+
+    def start(self) -> None:
+        """Start the process with the reading end of the parent's pipe."""
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(self.pipe,),
+            env={**os.environ, PIPE_VARIABLE: str(self.pipe)},
+        )
+
+    def ended(self) -> int | None:
+        """Return the exit code if the process has ended."""
+        return None if self.process is None else self.process.poll()
+
+    def next_pause(self) -> float:
+        """Return the seconds to wait before a restart: doubled each time, unless it ran well."""
+        healthy = time.monotonic() - self.started > HEALTHY_SECONDS
+        pause = FIRST_PAUSE_SECONDS if healthy else self.pause
+        self.pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        return pause
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+
+
+def run_up(options: Options) -> int:
+    """Set up, start both children, and watch them until a signal; return the exit code."""
+    from ui.cli.setup import initialise
+    from ui.server import listen
+
+    settings = options.settings()
+    # Before minutes of setting up: a port that is taken is said at once.
+    if settings.port:
+        listen(settings).close()
+    initialise(settings, say=click.echo)
+    stop = _stop_at_signals()
+    reading_end, writing_end = os.pipe()
+    base = [sys.executable, "-m", "ui.cli", *options.as_arguments()]
+    server = Child("web server", [*base, "serve"], reading_end)
+    worker = Child("worker", [*base, "worker"], reading_end)
+    try:
+        server.start()
+        worker.start()
+        return _watch(server, worker, stop)
+    finally:
+        _end([server, worker])
+        os.close(writing_end)
+        os.close(reading_end)
+
+
+def stop_with_parent() -> None:
+    """Stop this process as SIGTERM would, once the `up` that started it is gone."""
+    descriptor = os.environ.pop(PIPE_VARIABLE, None)
+    if descriptor is None:
+        return
+    # Not to be inherited by this process's own children.
+    os.set_inheritable(int(descriptor), False)
+
+    def wait() -> None:
+        while os.read(int(descriptor), 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="up-watch", daemon=True).start()
+
+
+def _stop_at_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _watch(server: Child, worker: Child, stop: threading.Event) -> int:
+    """Restart a worker that ends; end with the server. A bad worker never stops the pages."""
+    restart_at = 0.0
+    while not stop.wait(LOOK_SECONDS):
+        code = server.ended()
+        if code is not None:
+            raise Unavailable(
+                f"The web server ended by itself (exit code {code}); its reason is above."
+            )
+        if worker.process is not None and worker.ended() is not None:
+            pause = worker.next_pause()
+            click.echo(
+                f"The worker ended (exit code {worker.ended()}); it starts again in {pause:.0f} s.",
+                err=True,
+            )
+            worker.process, restart_at = None, time.monotonic() + pause
+        if worker.process is None and time.monotonic() >= restart_at:
+            worker.start()
+    click.echo("Stopping.", err=True)
+    return DONE
+
+
+def _end(children: list[Child]) -> int:
+    for child in children:
+        child.signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(child.process and child.ended() is None for child in children):
+        if time.monotonic() > deadline:
+            for child in children:
+                child.signal(signal.SIGKILL)
+            return FAILED
+        time.sleep(LOOK_SECONDS)
+    return DONE

@@ -1,0 +1,64 @@
+"""Rounds as people read them: a table, and the progress of the one that runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas
+import streamlit as st
+
+# Figures worth a column, by the last part of their name among a round's (nested) metrics.
+KEY_FIGURES = {
+    "reward_accuracy": "Reward accuracy",
+    "win_rate": "Win rate",
+    "kl": "KL",
+}
+ENDED = ("done", "rejected", "failed")
+STEPS = ("queued", "snapshot", "sft", "reward", "ppo", "evaluate", "publish")
+
+
+def table_of(rounds: list[dict[str, Any]]) -> pandas.DataFrame:
+    """Return one row a round, the newest first, with the key figures that any round has."""
+    rows = []
+    for one in reversed(rounds):
+        figures = dict(_flat(one["metrics"]))
+        rows.append(
+            {
+                "Round": one["number"],
+                "State": one["state"],
+                "Policy": one["policy_version"],
+                "Judgments": one["judgments"],
+                **{title: figures.get(name) for name, title in KEY_FIGURES.items()},
+                "Minutes": None if one["seconds"] is None else one["seconds"] / 60,
+                "Reason": one["reason"],
+            }
+        )
+    table = pandas.DataFrame(rows)
+    return table.drop(columns=[each for each in KEY_FIGURES.values() if table[each].isna().all()])
+
+
+def columns_of() -> dict[str, Any]:
+    """Return how the numbers of the table are written."""
+    number = st.column_config.NumberColumn
+    two = {title: number(format="%.2f") for title in KEY_FIGURES.values()}
+    return {**two, "Minutes": number(format="%.1f"), "Policy": number(help="What it published")}
+
+
+def progress_of(one: dict[str, Any], points: pandas.DataFrame | None) -> tuple[float | None, str]:
+    """Return the share done (0 … 1) of the step that a round is in, and words; None if it ended."""
+    state = one["state"]
+    if state in ENDED:
+        return None, ""
+    words = f"Round {one['number']}: {state}, step {STEPS.index(state) + 1} of {len(STEPS)}"
+    of_state = points[points["state"] == state] if points is not None else None
+    if of_state is None or of_state.empty or not int(of_state["steps"].iloc[-1]):
+        return 0.0, words
+    done, steps = int(of_state["step_index"].max()), int(of_state["steps"].iloc[-1])
+    return min(1.0, done / steps), f"{words}, {done} of {steps} updates"
+
+
+def _flat(metrics: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _flat(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name.rsplit("/", 1)[-1], float(value)
