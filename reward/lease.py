@@ -38,11 +38,13 @@ def acquire(
     host: str,
     pid: int,
     device: str,
+    dead_owner: str | None = None,
 ) -> Lease | None:
     """Take the project's lease for `seconds`; return None while another owner holds it.
 
     One statement decides, so two workers never both get it. Every success raises the epoch, one
     by the same owner too: what an earlier process of that owner still does is fenced off.
+    The lease of `dead_owner`, whose process is known to be gone, is taken before it runs out.
     """
     moment = now()
     held: dict[str, Any] = {
@@ -64,7 +66,7 @@ def acquire(
             set_={**held, "epoch": col(WorkerLease.epoch) + 1},
             where=or_(
                 col(WorkerLease.expires_at) <= moment,
-                col(WorkerLease.owner) == owner,
+                col(WorkerLease.owner).in_([owner, dead_owner or owner]),
             ),
         )
         .returning(col(WorkerLease.epoch))
@@ -116,12 +118,16 @@ def require(session: Session, *, lease: Lease) -> None:
         )
 
 
-def report_progress(session: Session, *, lease: Lease, doing: str) -> None:
+def report_progress(
+    session: Session, *, lease: Lease, doing: str, device: str | None = None
+) -> None:
     """Store in a few words what the worker is doing, and that it got there just now.
 
-    Raises `LeaseLost` where another worker has taken the project.
+    `device` replaces the device's name, once the child knows it. Raises `LeaseLost` where another
+    worker has taken the project.
     """
-    if not _update(session, lease, doing=doing, progress_at=now()):
+    values = {} if device is None else {"device": device}
+    if not _update(session, lease, doing=doing, progress_at=now(), **values):
         raise LeaseLost("This worker no longer trains the project; another one does.")
 
 
