@@ -6,7 +6,7 @@ import streamlit as st
 
 from labeling.permissions import Action, allows
 from ui import session
-from ui.pages import export, guidelines, quality, rank, rounds
+from ui.views import export, guidelines, quality, rank, rounds
 
 HERE = Path(__file__).parent
 

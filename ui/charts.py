@@ -54,11 +54,11 @@ def judgments_by_annotator(annotators: pandas.DataFrame) -> Any:
     """Return bars of judgments, the busiest annotator first; needs columns name and judgments."""
     return (
         altair.Chart(annotators)
-        .mark_bar(cornerRadiusEnd=4, size=18)
+        .mark_bar(cornerRadiusEnd=4)
         .encode(
             x=altair.X("judgments:Q", title="judgments", axis=altair.Axis(tickMinStep=1)),
             y=altair.Y("name:N", title=None, sort="-x"),
             tooltip=["name:N", "judgments:Q"],
         )
-        .properties(height=max(80, 30 * len(annotators)))
+        .properties(height=altair.Step(34))
     )

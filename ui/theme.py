@@ -3,7 +3,7 @@
 from typing import Any
 
 ACCENT = "#3a56c5"
-ACCENT_DARK = "#5d78ea"
+ACCENT_DARK = "#4f6be0"
 
 LIGHT: dict[str, Any] = {
     "primaryColor": ACCENT,

@@ -1,11 +1,13 @@
 """The quality page: how well annotators agree, and what each has done."""
 
+import pandas
 import streamlit as st
 
 from labeling.agreement import Figure
 from labeling.quality import Quality, quality
 from storage.engine import reading
 from ui import charts, process, session
+from ui.figure_card import figure_card
 
 
 def show() -> None:
@@ -26,12 +28,12 @@ def show() -> None:
 
 def _figures(found: Quality) -> None:
     judgments, pairwise, alpha = st.columns(3)
-    judgments.metric("Judgments", found.judgments, border=True, height="stretch")
-    judgments.caption(f"of {found.tasks} tasks, {found.tasks_judged_twice} judged more than once")
-    pairwise.metric("Pairwise agreement", words(found.pairwise), border=True, height="stretch")
-    pairwise.caption(f"n = {found.pairwise.n} {found.pairwise.of}")
-    alpha.metric("Krippendorff's alpha", words(found.alpha_pairs), border=True, height="stretch")
-    alpha.caption(f"on pairs; on ranks {words(found.alpha_ranks)}, n = {found.alpha_pairs.n}")
+    of_tasks = f"of {found.tasks} tasks, {found.tasks_judged_twice} judged more than once"
+    figure_card(judgments, "Judgments", found.judgments, of_tasks)
+    of_pairs = f"n = {found.pairwise.n} {found.pairwise.of}"
+    figure_card(pairwise, "Pairwise agreement", words(found.pairwise), of_pairs)
+    on_ranks = f"on pairs, n = {found.alpha_pairs.n}; on ranks {words(found.alpha_ranks)}"
+    figure_card(alpha, "Krippendorff's alpha", words(found.alpha_pairs), on_ranks)
     st.text(meaning(found.alpha_pairs))
 
 
@@ -61,8 +63,9 @@ def meaning(alpha: Figure) -> str:
 
 def _table(found: Quality) -> None:
     number = st.column_config.NumberColumn
+    table = found.annotators.drop(columns=["annotator_id"])
     st.dataframe(
-        found.annotators.drop(columns=["annotator_id"]),
+        table.assign(last_at=pandas.to_datetime(table["last_at"])),
         hide_index=True,
         column_config={
             "name": "Name",
@@ -73,6 +76,6 @@ def _table(found: Quality) -> None:
             "median_seconds": number("Median seconds", format="%.1f"),
             "agreement": number("Agreement", format="%.2f", help="With all others, on pairs"),
             "agreement_n": number("of pairs"),
-            "last_at": st.column_config.DatetimeColumn("Last judgment"),
+            "last_at": st.column_config.DatetimeColumn("Last judgment", format="YYYY-MM-DD HH:mm"),
         },
     )

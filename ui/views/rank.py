@@ -8,7 +8,7 @@ import streamlit as st
 from storage.errors import RankloopError
 from ui import desk, process, session
 from ui.components.ranking import SkipEvent, SubmitEvent, UndoEvent, parse, ranking
-from ui.pages import waiting
+from ui.views import waiting
 
 KEY = "ranking"
 

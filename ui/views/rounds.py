@@ -12,6 +12,7 @@ from storage.engine import reading, writing
 from storage.errors import RankloopError
 from storage.tables import WorkerLease
 from ui import charts, process, session
+from ui.figure_card import figure_card
 from ui.plain_text import plain
 from ui.round_table import columns_of, progress_of, table_of
 
@@ -54,16 +55,14 @@ def _live() -> None:
 
 
 def _head(version: int, left: int, wanted: int, lease: WorkerLease | None) -> None:
-    alive = lease is not None and lease.expires_at > now()
     policy, judgments, worker = st.columns(3)
-    policy.metric("Live policy", f"version {version}", border=True, height="stretch")
-    judgments.metric("Judgments until the next round", left, border=True, height="stretch")
-    judgments.progress(min(1.0, 1 - left / wanted))
-    worker.metric("Worker", "alive" if alive else "not running", border=True, height="stretch")
-    if alive and lease is not None:
-        worker.caption(plain(" · ".join(filter(None, [lease.doing or "idle", lease.device]))))
-    else:
-        worker.caption("Start one with `rankloop worker`.")
+    figure_card(policy, "Live policy", f"version {version}", "whose completions are being ranked")
+    come, share = f"{wanted - left} of {wanted} have come", 1 - left / wanted
+    figure_card(judgments, "Until the next round", f"{left} judgments", come, share)
+    if lease is None or lease.expires_at <= now():
+        figure_card(worker, "Worker", "not running", "start one with: rankloop worker")
+        return
+    figure_card(worker, "Worker", "running", " · ".join(filter(None, [lease.doing, lease.device])))
 
 
 def _curves(number: int, points: Any) -> None:

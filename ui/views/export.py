@@ -13,6 +13,7 @@ from labeling.permissions import Action, require
 from storage.engine import reading
 from storage.errors import RankloopError
 from ui import process, session
+from ui.figure_card import figure_card
 from ui.plain_text import plain
 
 LARGEST_DOWNLOAD = 20 * 2**20
@@ -30,9 +31,10 @@ def show() -> None:
         st.info("There are no preferences yet. Rank some tasks; each untied pair becomes a row.")
         return
     train, test, judged = st.columns(3)
-    train.metric("Pairs for training", int((pairs["split"] == "train").sum()), border=True)
-    test.metric("Pairs for testing", int((pairs["split"] == "heldout").sum()), border=True)
-    judged.metric("Judgments", int(pairs["judgment_id"].nunique()), border=True)
+    of_split = pairs["split"].value_counts()
+    figure_card(train, "Pairs for training", int(of_split.get("train", 0)), "train.jsonl")
+    figure_card(test, "Pairs for testing", int(of_split.get("heldout", 0)), "test.jsonl")
+    figure_card(judged, "Judgments", int(pairs["judgment_id"].nunique()), "that made these pairs")
     st.text("Chosen and rejected completions of every untied pair; a prompt is in one split only.")
     chosen = st.selectbox("Format", list(FORMATS), width=320)
     if st.button("Export", type="primary"):

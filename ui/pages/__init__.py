@@ -1,1 +1,0 @@
-"""The pages, one function each; they read, call one function of labeling, and draw."""
