@@ -37,7 +37,8 @@ def judged_tasks(session: Session, *, project_id: int) -> pd.DataFrame:
 
     Columns: judgment_id, task_id, prompt_id, split (text), messages (list), policy_version, round
     (number of the round that made the policy; 0 for one that no round made), ranks (list by task
-    position), annotator_id, created_at, and completion_ids and completions (lists by position).
+    position), annotator_id, created_at, and completion_ids, completions and finish_reasons (lists by
+    position).
     """
     statement = (
         select(
@@ -72,15 +73,20 @@ def judged_tasks(session: Session, *, project_id: int) -> pd.DataFrame:
 
 
 def _task_completions(session: Session, project_id: int) -> pd.DataFrame:
-    """Return completion_ids and completions (lists by position), indexed by task."""
+    """Return completion_ids, completions and finish_reasons (by position), indexed by task."""
     judged = select(col(Judgment.task_id)).where(col(Judgment.project_id) == project_id)
     statement = (
-        select(col(TaskCompletion.task_id), col(Completion.id), col(Completion.text))
+        select(
+            col(TaskCompletion.task_id),
+            col(Completion.id),
+            col(Completion.text),
+            col(Completion.finish_reason),
+        )
         .join(Completion, col(Completion.id) == col(TaskCompletion.completion_id))
         .where(col(TaskCompletion.task_id).in_(judged))
         .order_by(col(TaskCompletion.task_id), col(TaskCompletion.position))
     )
-    columns = ["task_id", "completion_ids", "completions"]
+    columns = ["task_id", "completion_ids", "completions", "finish_reasons"]
     rows = pd.DataFrame(session.execute(statement).all(), columns=columns)
     return rows.groupby("task_id").agg(list)
 

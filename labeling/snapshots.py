@@ -30,6 +30,7 @@ SCHEMA = pyarrow.schema(
         ("messages", pyarrow.string()),
         ("completion_ids", pyarrow.list_(pyarrow.int64())),
         ("completions", pyarrow.list_(pyarrow.string())),
+        ("finish_reasons", pyarrow.list_(pyarrow.string())),
         ("policy_version", pyarrow.int64()),
         ("ranks", pyarrow.list_(pyarrow.int64())),
         ("annotator_id", pyarrow.int64()),
@@ -82,8 +83,8 @@ def create_snapshot(
 def read_snapshot(uri: str, home: Path) -> pd.DataFrame:
     """Return a snapshot's rows, one a judgment, oldest first.
 
-    Columns as in `SCHEMA`: `messages` is JSON text, `ranks`, `completion_ids` and `completions`
-    are lists by task position. Raises `Unavailable` naming the file that is missing, unreadable or
+    Columns as in `SCHEMA`: `messages` is JSON text, `ranks`, `completion_ids`, `completions` and
+    `finish_reasons` are lists by task position. Raises `Unavailable` naming the file that is missing, unreadable or
     not the one that was written.
     """
     manifest = blobs.verify(home, uri)

@@ -1,0 +1,282 @@
+"""One frozen language model that serves every role: policy, reference, value and reward.
+
+Each role is a LoRA adapter (Hu et al. 2021, §4) in the top layers; the reference is no adapter at
+all. The layers below, the trunk, are the same function for every role and epoch, so their
+activations are computed once for a batch and reused. Leaves out: full fine-tuning.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging as transformers_logging
+
+from storage.errors import Unavailable
+
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+class Backbone:
+    """A frozen causal language model, its tokenizer, and named adapters in its top layers."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        device: torch.device,
+        top_layers: int,
+        rank: int,
+    ) -> None:
+        """Freeze `model` and find out whether its trunk can be cached (see `trunk`)."""
+        self.tokenizer = tokenizer
+        self.device = device
+        model.requires_grad_(False)
+        model.eval()
+        if device.type == "cpu":
+            _store_columns_first(model)
+        self.depth = int(model.config.num_hidden_layers)
+        self.top_layers = min(top_layers, self.depth) if top_layers > 0 else self.depth
+        if self.top_layers < self.depth and not _splits(model, self.depth - self.top_layers):
+            self.top_layers = self.depth
+        self.split = self.depth - self.top_layers
+        self.lora = LoraConfig(
+            r=rank,
+            lora_alpha=2 * rank,
+            lora_dropout=0.0,
+            target_modules=_linear_names(model),
+            layers_to_transform=None if self.split == 0 else list(range(self.split, self.depth)),
+            layers_pattern=None if self.split == 0 else "layers",
+            task_type="CAUSAL_LM",
+        )
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers 5 by an attribute's old name.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.model: PeftModel = get_peft_model(model, self.lora, adapter_name="policy")
+        self.hidden_size = int(model.config.hidden_size)
+        self.output_weight: Tensor = model.get_output_embeddings().weight.detach()
+        self.end_tokens = _end_tokens(model, tokenizer)
+        self._body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+        self._bind()
+
+    @property
+    def context_length(self) -> int:
+        """Return the number of positions the model was made for."""
+        return int(getattr(self.model.config, "max_position_embeddings", 2048))
+
+    def _bind(self) -> None:
+        self._layers = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+
+    # -- adapters ------------------------------------------------------------------------------
+
+    def add_adapter(self, name: str) -> None:
+        """Add an adapter that starts as the identity (its B matrices are zero), or reset it."""
+        with warnings.catch_warnings():
+            # peft warns that it switches away from a deleted adapter; `use` decides here.
+            warnings.simplefilter("ignore")
+            if name in self.model.peft_config:
+                self.model.delete_adapter(name)
+            self.model.add_adapter(name, self.lora)
+        self.model.to(self.device)
+        self._bind()
+
+    def copy_adapter(self, source: str, target: str) -> None:
+        """Make `target` equal to `source`."""
+        state = {key: value.clone() for key, value in self._state(source).items()}
+        self.add_adapter(target)
+        set_peft_model_state_dict(self.model, state, adapter_name=target)
+        self._bind()
+
+    def parameters(self, name: str) -> list[nn.Parameter]:
+        """Return the weights of one adapter."""
+        return [p for key, p in self.model.named_parameters() if f".{name}." in key]
+
+    @contextmanager
+    def training(self, name: str) -> Iterator[list[nn.Parameter]]:
+        """Let gradients reach one adapter inside the block."""
+        parameters = self.parameters(name)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        try:
+            yield parameters
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+
+    def use(self, name: str | None) -> None:
+        """Switch to an adapter, or to none for the reference.
+
+        peft's `set_adapter` also flips `requires_grad` of every adapter, which this must not.
+        """
+        for layer in self._layers:
+            layer._disable_adapters = name is None
+            layer._active_adapter = [name or "policy"]
+
+    def _state(self, name: str) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = get_peft_model_state_dict(
+            self.model, adapter_name=name, save_embedding_layers=False
+        )
+        return state
+
+    def save_adapter(self, name: str, folder: Path) -> None:
+        """Write an adapter in peft's own layout, so that `PeftModel.from_pretrained` reads it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.peft_config[name].save_pretrained(str(folder))
+        state = {key: value.detach().cpu().contiguous() for key, value in self._state(name).items()}
+        save_file(state, folder / ADAPTER_FILE)
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Read an adapter; raise `Unavailable` naming the file where it cannot be used."""
+        file = folder / ADAPTER_FILE
+        try:
+            state = load_file(file)
+        except Exception as error:
+            raise Unavailable(f"The checkpoint file {file} cannot be read: {error}.") from error
+        self.add_adapter(name)
+        outcome = set_peft_model_state_dict(self.model, state, adapter_name=name)
+        self._bind()
+        missing = [key for key in outcome.missing_keys if f".{name}." in key]
+        if outcome.unexpected_keys or missing:
+            raise Unavailable(
+                f"The checkpoint file {file} was made for another model or other adapter settings; "
+                "set the ones it was trained with, or publish a new policy."
+            )
+
+    @contextmanager
+    def merged(self, name: str | None) -> Iterator[None]:
+        """Fold an adapter into the weights inside the block: decoding is then as fast as without.
+
+        The weights are put back from copies afterwards, since subtracting what was added drifts.
+        """
+        self.use(name)
+        if name is None:
+            yield
+            return
+        active = [layer for layer in self._layers if name in layer.lora_A]
+        originals = [layer.get_base_layer().weight.detach().clone() for layer in active]
+        try:
+            for layer in active:
+                layer.merge(adapter_names=[name])
+            yield
+        finally:
+            for layer, original in zip(active, originals, strict=True):
+                layer.merged_adapters = []
+                layer.get_base_layer().weight.data.copy_(original)
+
+    # -- forward -------------------------------------------------------------------------------
+
+    def trunk(self, ids: Tensor) -> Tensor:
+        """Run the frozen layers below every adapter.
+
+        Args:
+            ids: (B, T) token ids, padded on the right. Causal attention never looks right, so
+                padding needs no mask and its outputs are never read.
+
+        Returns:
+            (B, T, H) activations, the same for every role; the ids themselves where the model
+            cannot be split.
+        """
+        if self.split == 0:
+            return ids
+        with torch.no_grad():
+            return _run(self._body, self._body.embed_tokens(ids), 0, self.split)
+
+    def top(self, trunk: Tensor, name: str | None) -> Tensor:
+        """Run the layers that adapters live in, as one role: (B, T, H) after the final norm."""
+        self.use(name)
+        if self.split == 0:
+            out: Tensor = self._body(input_ids=trunk, use_cache=False).last_hidden_state
+            return out
+        return self._body.norm(_run(self._body, trunk, self.split, self.depth))
+
+    def step(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
+        """Run a decoding step with a key-value cache: last hidden states (B, T, H)."""
+        out: Tensor = self._body(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        return out
+
+
+def load_backbone(
+    source: str | Path, *, device: torch.device, dtype: torch.dtype, top_layers: int, rank: int
+) -> Backbone:
+    """Load a causal language model from a folder or a Hugging Face id, safetensors only.
+
+    Raises `Unavailable` in one sentence where it cannot be loaded.
+    """
+    transformers_logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise Unavailable(
+            f"The model {source} cannot be loaded ({first}); set `model` to a folder or a Hugging "
+            "Face id of a causal language model in safetensors."
+        ) from error
+    model.to(device)
+    return Backbone(model, tokenizer, device=device, top_layers=top_layers, rank=rank)
+
+
+def _run(body: Any, hidden: Tensor, first: int, last: int) -> Tensor:
+    positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
+    rotary = body.rotary_emb(hidden, position_ids=positions)
+    for layer in body.layers[first:last]:
+        hidden = layer(
+            hidden, attention_mask=None, position_ids=positions, position_embeddings=rotary
+        )
+    return hidden
+
+
+def _store_columns_first(model: Any) -> None:
+    # Decoding multiplies few rows by each weight; on CPU, MKL does that about twice as fast when
+    # the weight lies transposed in memory, and training batches as fast as before.
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.data = module.weight.data.T.contiguous().T
+
+
+def _linear_names(model: Any) -> list[str]:
+    body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    kinds = (nn.Linear, Conv1D)
+    return sorted({name.split(".")[-1] for name, m in body.named_modules() if isinstance(m, kinds)})
+
+
+@torch.no_grad()
+def _splits(model: Any, at: int) -> bool:
+    """Prove on a probe that running the layers by hand equals the model's own forward."""
+    body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    if not all(hasattr(body, part) for part in ("embed_tokens", "layers", "norm", "rotary_emb")):
+        return False
+    probe = torch.arange(3, 19, device=model.device)[None] % model.config.vocab_size
+    try:
+        lower = _run(body, body.embed_tokens(probe), 0, at)
+        mine = body.norm(_run(body, lower, at, len(body.layers)))
+    except (TypeError, AttributeError):
+        return False
+    whole = body(input_ids=probe, use_cache=False).last_hidden_state
+    tolerance = 1e-3 if whole.dtype == torch.float32 else 5e-2
+    return bool(torch.allclose(mine.float(), whole.float(), atol=tolerance, rtol=tolerance))
+
+
+def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    found: Sequence[int] = [configured] if isinstance(configured, int) else (configured or [])
+    both = [*found, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
+    return sorted(set(both))

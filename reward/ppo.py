@@ -1,0 +1,270 @@
+"""PPO on the shared backbone (Schulman et al. 2017; Ziegler et al. 2019; Ouyang et al. 2022).
+
+Policy, value and reward are adapters of one frozen backbone and the reference is no adapter, so the
+trunk's activations of a rollout are computed once and serve all four and every epoch. The old
+log-probabilities are computed as the update computes them, not kept from sampling, so that the
+ratio is exactly 1 at the first update. Leaves out: adaptive KL, PPO-ptx, more than one process.
+Called by `reward/ppo_step.py`.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from reward.advantages import (
+    clipped_policy_loss,
+    clipped_value_loss,
+    generalized_advantages,
+    masked_mean,
+    masked_whiten,
+    token_rewards,
+)
+from reward.backbone import Backbone
+from reward.logprobs import token_log_probs
+from reward.padding import AnsweredBatch, answered_batch
+from reward.sampling import Sample, SamplingSettings, sample
+
+RewardFunction = Callable[[Tensor, AnsweredBatch], Tensor]
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """Say how the policy is moved."""
+
+    iterations: int = 10  #: rollouts, each followed by its updates
+    prompts_per_iteration: int = 32  #: completions in a rollout, one a prompt
+    max_prompt_tokens: int = 96  #: longer prompts are left out of rollouts
+    epochs: int = 2  #: passes over a rollout
+    minibatches: int = 4  #: optimiser steps in a pass
+    learning_rate: float = 5e-4  #: AdamW's, on the policy's adapter
+    value_learning_rate: float = 5e-4  #: AdamW's, on the value's adapter and head
+    kl_coefficient: float = 0.05  #: β, reward taken for each nat of log π − log π_ref
+    clip: float = 0.2  #: ε of the ratio
+    value_clip: float = 0.2  #: most that a value may move from the rollout's
+    gamma: float = 1.0  #: discount
+    lam: float = 0.95  #: GAE's λ
+    missing_eos_penalty: float = 1.0  #: taken from the score of an answer that was cut
+    max_grad_norm: float = 1.0  #: each role's gradient is scaled down to this norm
+    max_kl: float = 40.0  #: nats a completion; a rollout beyond this ends training early
+
+
+@dataclass
+class Rollout:
+    """A minibatch of a rollout: answers, cached trunk, and what the update is held against.
+
+    All tensors but `trunk` (B, W, H) and `scores` (B,) are (B, T) over answer tokens.
+    """
+
+    batch: AnsweredBatch
+    trunk: Tensor
+    scores: Tensor
+    log_probs: Tensor
+    reference_log_probs: Tensor
+    entropy: Tensor
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+
+class ValueModel:
+    """The value role: an adapter and a scalar head read at the position before each token."""
+
+    def __init__(self, backbone: Backbone, adapter: str = "value") -> None:
+        """Start at zero everywhere."""
+        self.backbone = backbone
+        self.adapter = adapter
+        backbone.add_adapter(adapter)
+        self.head = nn.Linear(backbone.hidden_size, 1, device=backbone.device)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def values(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
+        """Return the value (B, T) of each state that an answer token was drawn in."""
+        hidden = batch.predicting(self.backbone.top(trunk, self.adapter))
+        return batch.spread(self.head(hidden.float())[:, 0])
+
+
+class PPOTrainer:
+    """Moves the adapter `policy` of a backbone up a reward function."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        reward: RewardFunction,
+        settings: PPOSettings,
+        sampling: SamplingSettings,
+        *,
+        seed: int,
+        generation_batch: int,
+    ) -> None:
+        """Prepare the value model and the optimiser; the policy starts where its adapter is."""
+        self.backbone = backbone
+        self.reward = reward
+        self.settings = settings
+        self.sampling = sampling
+        self.seed = seed
+        self.generation_batch = generation_batch
+        self.value = ValueModel(backbone)
+        self.policy_weights = backbone.parameters("policy")
+        self.value_weights = [*backbone.parameters("value"), *self.value.head.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": self.policy_weights, "lr": settings.learning_rate},
+                {"params": self.value_weights, "lr": settings.value_learning_rate},
+            ],
+            eps=1e-5,
+            weight_decay=0.0,
+            betas=(0.9, 0.95),
+        )
+
+    def train(
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_iteration: Callable[[int, dict[str, float]], None],
+    ) -> None:
+        """Run every iteration; `on_iteration` hears its number (from 1) and its metrics."""
+        chosen = _endless(prompts, self.seed)
+        for iteration in range(1, self.settings.iterations + 1):
+            batch = [next(chosen) for _ in range(self.settings.prompts_per_iteration)]
+            metrics = self.iterate(batch, seed=self.seed + iteration)
+            on_iteration(iteration, metrics)
+            if metrics["objective/kl"] > self.settings.max_kl:
+                break
+
+    def iterate(self, prompts: Sequence[Sequence[int]], *, seed: int) -> dict[str, float]:
+        """Do one rollout and its updates; return its metrics by TRL's names."""
+        # 1. Sample one answer for each prompt.
+        samples = sample(
+            self.backbone,
+            "policy",
+            prompts,
+            self.sampling,
+            seed=seed,
+            batch_size=self.generation_batch,
+        )
+        # 2. Score, reference, value and old log-probabilities, on one cached trunk a minibatch.
+        rollouts = [self._roll_out(*part) for part in self._minibatches(prompts, samples, seed)]
+        # 3. Whiten the advantages over the whole rollout.
+        _whiten_together(rollouts)
+        metrics = _rollout_metrics(rollouts, samples)
+        # 4. Update.
+        updates = [
+            self._update(rollout)
+            for epoch in range(self.settings.epochs)
+            for rollout in _shuffled(rollouts, seed + epoch)
+        ]
+        metrics["val/first_ratio_error"] = updates[0]["ratio_error"]
+        for name in ("policy/clipfrac", "loss/policy", "loss/value", "policy/grad_norm"):
+            metrics[name] = sum(update[name] for update in updates) / len(updates)
+        return metrics
+
+    def _minibatches(
+        self, prompts: Sequence[Sequence[int]], samples: Sequence[Sample], seed: int
+    ) -> Iterator[tuple[list[list[int]], list[Sample]]]:
+        order = list(range(len(prompts)))
+        random.Random(seed).shuffle(order)
+        size = -(-len(order) // self.settings.minibatches)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            yield [list(prompts[i]) for i in rows], [samples[i] for i in rows]
+
+    @torch.no_grad()
+    def _roll_out(self, prompts: list[list[int]], samples: list[Sample]) -> Rollout:
+        settings, temperature = self.settings, self.sampling.temperature
+        batch = answered_batch(prompts, [one.ids for one in samples], self.backbone.device)
+        trunk = self.backbone.trunk(batch.ids)
+        reference, _ = self._log_probs(trunk, batch, None)
+        log_probs, entropy = self._log_probs(trunk, batch, "policy")
+        values = self.value.values(trunk, batch)
+        cut = torch.tensor([not one.ended for one in samples], device=self.backbone.device)
+        scores = self.reward(trunk, batch) - settings.missing_eos_penalty * cut
+        rewards = token_rewards(scores, log_probs, reference, batch.mask, settings.kl_coefficient)
+        advantages, returns = generalized_advantages(
+            rewards, values, batch.mask, settings.gamma, settings.lam
+        )
+        return Rollout(
+            batch, trunk, scores, log_probs, reference, entropy, values, advantages, returns
+        )
+
+    def _log_probs(
+        self, trunk: Tensor, batch: AnsweredBatch, adapter: str | None
+    ) -> tuple[Tensor, Tensor]:
+        hidden = batch.predicting(self.backbone.top(trunk, adapter))
+        log_probs, entropy = token_log_probs(
+            hidden,
+            self.backbone.output_weight,
+            batch.tokens[batch.mask],
+            self.sampling.temperature,
+        )
+        return batch.spread(log_probs), batch.spread(entropy)
+
+    def _update(self, rollout: Rollout) -> dict[str, float]:
+        settings, mask = self.settings, rollout.batch.mask
+        # The policy's graph is freed before the value's is built: half the memory at the peak.
+        with self.backbone.training("policy"):
+            log_probs, _ = self._log_probs(rollout.trunk, rollout.batch, "policy")
+            ratio = torch.exp(log_probs - rollout.log_probs)
+            policy_loss = clipped_policy_loss(ratio, rollout.advantages, mask, settings.clip)
+            policy_loss.backward()
+        with self.backbone.training("value"):
+            values = self.value.values(rollout.trunk, rollout.batch)
+            value_loss = clipped_value_loss(
+                values, rollout.values, rollout.returns, mask, settings.value_clip
+            )
+            value_loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.policy_weights, settings.max_grad_norm)
+        nn.utils.clip_grad_norm_(self.value_weights, settings.max_grad_norm)
+        if not torch.isfinite(norm + value_loss.detach()):
+            raise FloatingPointError("PPO's loss or gradient is not a finite number")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        away = (ratio.detach() - 1.0).abs() * mask
+        return {
+            "ratio_error": float(away.max()),
+            "policy/clipfrac": float(masked_mean((away > settings.clip).float(), mask)),
+            "loss/policy": float(policy_loss.detach()),
+            "loss/value": float(value_loss.detach()),
+            "policy/grad_norm": float(norm),
+        }
+
+
+def _endless(prompts: Sequence[Sequence[int]], seed: int) -> Iterator[Sequence[int]]:
+    shuffler = random.Random(seed)
+    while True:
+        order = list(range(len(prompts)))
+        shuffler.shuffle(order)
+        for index in order:
+            yield prompts[index]
+
+
+def _shuffled(rollouts: list[Rollout], seed: int) -> list[Rollout]:
+    order = list(rollouts)
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def _whiten_together(rollouts: list[Rollout]) -> None:
+    flat = torch.cat([one.advantages[one.batch.mask] for one in rollouts])
+    whitened = masked_whiten(flat, torch.ones_like(flat, dtype=torch.bool))
+    parts = whitened.split([int(one.batch.mask.sum()) for one in rollouts])
+    for one, part in zip(rollouts, parts, strict=True):
+        one.advantages = one.batch.spread(part)
+
+
+def _rollout_metrics(rollouts: list[Rollout], samples: Sequence[Sample]) -> dict[str, float]:
+    tokens = sum(int(one.batch.mask.sum()) for one in rollouts)
+    kl = sum(float((one.log_probs - one.reference_log_probs).sum()) for one in rollouts)
+    returns = torch.cat([one.returns[one.batch.mask] for one in rollouts])
+    values = torch.cat([one.values[one.batch.mask] for one in rollouts])
+    explained = 1.0 - float((returns - values).var() / returns.var().clamp(min=1e-8))
+    return {
+        "objective/scores": float(torch.cat([one.scores for one in rollouts]).mean()),
+        "objective/kl": kl / len(samples),
+        "objective/entropy": sum(float(one.entropy.sum()) for one in rollouts) / tokens,
+        "val/explained_variance": explained,
+        "val/mean_tokens": tokens / len(samples),
+        "val/ended": sum(one.ended for one in samples) / len(samples),
+    }

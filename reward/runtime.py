@@ -1,0 +1,126 @@
+"""What the training process holds: project, settings, profile, and the backbone with its policies."""
+
+import logging
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlmodel import Session, select
+
+from labeling.events import record
+from labeling.keys import key_of
+from labeling.policies import live_policy
+from labeling.projects import get_project
+from reward.backbone import Backbone, load_backbone
+from reward.devices import describe_device, find_device
+from reward.models import check_model_folder, model_folder
+from reward.profiles import training_profile
+from storage.blobs import local_path, verify
+from storage.engine import reading, writing
+from storage.errors import Unavailable
+from storage.settings import Settings
+from storage.tables import Policy, Project
+
+log = logging.getLogger(__name__)
+
+LIVE = "live"  # the adapter that completions are sampled with
+
+
+class Runtime:
+    """One project's models in this process; the backbone is loaded when first asked for."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        """Read the project and choose the profile of the device."""
+        self.engine = engine
+        self.settings = settings
+        with reading(engine) as session:
+            self.project: Project = get_project(session, name=settings.project)
+        self.project_id = key_of(self.project)
+        self.device = find_device(settings.device)
+        self.profile = training_profile(self.device, self.project.training, settings.training)
+        self._backbone: Backbone | None = None
+        self._loaded_policy: int | None = None
+
+    @property
+    def home(self) -> Path:
+        """Return the folder that checkpoint URIs are relative to."""
+        return self.settings.home
+
+    @property
+    def device_in_words(self) -> str:
+        """Return the device's name."""
+        return describe_device(self.settings.device)
+
+    @property
+    def backbone(self) -> Backbone:
+        """Return the frozen model of policy version 1, loaded once."""
+        if self._backbone is None:
+            self._backbone = load_backbone(
+                self._model_folder(),
+                device=self.device,
+                dtype=self.profile.dtype,
+                top_layers=self.profile.top_layers,
+                rank=self.profile.rank,
+            )
+        return self._backbone
+
+    def load_policy(self, policy: Policy, adapter: str) -> str | None:
+        """Load a policy's checkpoint into an adapter; return its name, or None for the backbone.
+
+        Raises `Unavailable` naming the file that is missing or broken.
+        """
+        if policy.parent_id is None:
+            return None
+        verify(self.home, policy.checkpoint_uri)
+        self.backbone.load_adapter(adapter, local_path(self.home, policy.checkpoint_uri))
+        return adapter
+
+    def live_policy(self) -> tuple[Policy, str | None]:
+        """Return the policy to sample from and its adapter.
+
+        It is the live one; where its checkpoint is missing or broken, that is said, and the nearest
+        ancestor that can be loaded takes its place.
+        """
+        with reading(self.engine) as session:
+            live = live_policy(session, project_id=self.project_id)
+            ancestry = _ancestry(session, live)
+        for policy in ancestry:
+            if policy.parent_id is not None and policy.id == self._loaded_policy:
+                return policy, LIVE
+            try:
+                adapter = self.load_policy(policy, LIVE)
+            except Unavailable as error:
+                self._report_broken(policy, error)
+                continue
+            self._loaded_policy = policy.id
+            return policy, adapter
+        raise Unavailable("No policy of this project can be loaded; run `rankloop doctor`.")
+
+    def _report_broken(self, policy: Policy, error: Unavailable) -> None:
+        log.error("Policy version %d cannot be used: %s", policy.version, error)
+        with writing(self.engine) as session:
+            record(
+                session,
+                project_id=self.project_id,
+                account_id=None,
+                kind="policy.broken",
+                version=policy.version,
+                reason=str(error),
+            )
+
+    def _model_folder(self) -> Path:
+        with reading(self.engine) as session:
+            first = session.exec(
+                select(Policy).where(Policy.project_id == self.project_id, Policy.version == 1)
+            ).one()
+        folder = local_path(self.home, first.checkpoint_uri)
+        if not folder.is_dir():
+            log.warning("The model folder %s is gone; preparing it again.", folder)
+            model_folder(self.settings, lambda what, share: None)
+        return check_model_folder(folder)
+
+
+def _ancestry(session: Session, policy: Policy) -> list[Policy]:
+    line = [policy]
+    while line[-1].parent_id is not None:
+        line.append(session.get_one(Policy, line[-1].parent_id))
+    return line

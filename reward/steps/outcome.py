@@ -1,0 +1,41 @@
+"""What a step leaves behind, and what it is given to work with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reward.runtime import Runtime
+from storage.tables import Round
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a step made, to be committed with the round's next state."""
+
+    artefacts: Mapping[str, str] = field(default_factory=dict)  #: name → checkpoint or file URI
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    rejected: str = ""  #: why the gate stays shut; empty to go on
+    snapshot_id: int | None = None
+    judgments: int | None = None
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """A round, the models, and the way to report progress.
+
+    `report(step_index, steps, metrics)` stores a point of the round's curves; it also gives the
+    pool a chance to be filled, so a step calls it between units of work and never inside one.
+    `working(words)` says that the step is alive.
+    """
+
+    runtime: Runtime
+    round: Round
+    report: Callable[[int, int, Mapping[str, float]], None]
+    working: Callable[[str], None]
+
+
+Step = Callable[[StepContext], StepOutcome]
+
+
+class CannotTrain(Exception):
+    """Say in a sentence why a round cannot be trained; the round fails with it."""

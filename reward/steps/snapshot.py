@@ -1,0 +1,82 @@
+"""Step 1: freeze the judgments that this round trains on."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas
+from sqlmodel import Session
+
+from labeling.snapshots import create_snapshot, read_snapshot
+from reward.conversations import answer_ids, prompt_ids
+from reward.reward_model import RankedExample
+from reward.runtime import Runtime
+from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
+from storage.engine import reading, writing
+from storage.tables import Snapshot, Split
+
+
+def take_snapshot(context: StepContext) -> StepOutcome:
+    """Write the snapshot and name it on the round."""
+    runtime = context.runtime
+    context.working("freezing judgments")
+    with writing(runtime.engine) as session:
+        snapshot = create_snapshot(
+            session,
+            project=runtime.project,
+            folder=runtime.home / "snapshots",
+            code_version=code_version(),
+        )
+        rows = read_snapshot(snapshot.uri, runtime.home)
+        return StepOutcome(
+            artefacts={"snapshot": snapshot.uri},
+            metrics={"snapshot_sha256": snapshot.rows_sha256, "judgments": len(rows)},
+            snapshot_id=snapshot.id,
+            judgments=len(rows),
+        )
+
+
+def code_version() -> str:
+    """Return the version of rankloop that is running."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("rankloop")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def rankings_of_round(context: StepContext, split: Split) -> list[RankedExample]:
+    """Read the round's rankings of one split from its snapshot, as token ids."""
+    runtime = context.runtime
+    with reading(runtime.engine) as session:
+        uri = _snapshot_uri(session, context.round.snapshot_id)
+    rows = read_snapshot(uri, runtime.home)
+    return ranked_examples(runtime, rows[rows["split"] == split.value])
+
+
+def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExample]:
+    """Turn snapshot rows into ranked examples; the completions keep their task positions."""
+    tokenizer, ends = runtime.backbone.tokenizer, runtime.backbone.end_tokens
+    limit = runtime.backbone.context_length
+    examples = []
+    for row in rows.itertuples():
+        prompt = prompt_ids(tokenizer, json.loads(row.messages), runtime.project.system_prompt)
+        answers = [
+            answer_ids(tokenizer, text, ended=reason == "stop", end_token=_end_token(ends))
+            for text, reason in zip(row.completions, row.finish_reasons, strict=True)
+        ]
+        if len(prompt) + max(len(answer) for answer in answers) <= limit:
+            ranks = [int(rank) for rank in row.ranks]
+            examples.append(RankedExample(prompt, answers, ranks, int(row.prompt_id)))
+    return examples
+
+
+def _end_token(ends: Sequence[int]) -> int:
+    if not ends:
+        raise CannotTrain("The model has no end-of-sequence token; choose a chat model.")
+    return ends[-1]
+
+
+def _snapshot_uri(session: Session, snapshot_id: int | None) -> str:
+    return str(Path(session.get_one(Snapshot, snapshot_id).uri).as_posix())
