@@ -1,5 +1,6 @@
 """Fixtures shared by every room: real databases of both kinds, a project, a browser."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from storage.engine import build_engine, writing
-from storage.tables import Project, Row
+from storage.migrate import upgrade
+from storage.tables import Project
 from tests.postgres_cluster import PostgresCluster, find_binaries
 from tests.requirement import missing
 
@@ -30,7 +32,7 @@ def postgres() -> Iterator[PostgresCluster]:
     with PostgresCluster(binaries) as cluster:
         _administer(cluster, "CREATE DATABASE tables_template")
         engine = build_engine(cluster.url("tables_template"))
-        _make_tables(engine)
+        upgrade(engine)
         engine.dispose()
         yield cluster
 
@@ -40,7 +42,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a SQLite file with every table and no row, to be copied."""
     file = tmp_path_factory.mktemp("sqlite") / "template.db"
     engine = build_engine(f"sqlite:///{file}")
-    _make_tables(engine)
+    upgrade(engine)
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()
@@ -103,11 +105,10 @@ def chromium_path() -> str:
         found = shutil.which(name)
         if found:
             return found
-    missing("Chromium", "install the package chromium")
-
-
-def _make_tables(engine: Engine) -> None:
-    Row.metadata.create_all(engine)
+    root = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache/ms-playwright"))
+    for own in root.glob("chromium-*/chrome-linux*/chrome"):
+        return str(own)
+    missing("Chromium", "install the package chromium, or run `playwright install chromium`")
 
 
 def _add_project(engine: Engine) -> Project:

@@ -83,7 +83,7 @@ def test_processes_that_upgrade_at_once_wait_for_each_other(empty_url: str) -> N
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run) for _ in range(3)]
+    threads = [threading.Thread(target=run) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
