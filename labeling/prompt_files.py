@@ -115,9 +115,11 @@ def _csv_values(row: dict[str, str], place: _Place) -> dict[str, Any]:
     if not row.get("messages"):
         return {name: value for name, value in row.items() if name != "messages"}
     try:
-        return {**row, "messages": json.loads(row["messages"])}
+        messages = json.loads(row["messages"])
     except json.JSONDecodeError as error:
         raise place.bad(f"this is no valid JSON ({error})", "messages") from error
+    # An empty column of a CSV is an absent one.
+    return {**row, "messages": messages, "prompt": row.get("prompt") or None}
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[_Place, dict[str, Any]]]:

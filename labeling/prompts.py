@@ -61,12 +61,13 @@ def import_prompts(
         require(account, Action.MANAGE_PROMPTS)
     project_id = key_of(project)
     found = read_prompts(path)
-    fresh = {content_sha256(prompt.messages): prompt for prompt in reversed(found)}
+    fresh: dict[str, NewPrompt] = {}
+    for prompt in found:
+        fresh.setdefault(content_sha256(prompt.messages), prompt)
     for known in _known(session, project_id, list(fresh)):
         del fresh[known]
     session.add_all(
-        _row_of(prompt, digest, project_id, heldout_share)
-        for digest, prompt in reversed(fresh.items())
+        _row_of(prompt, digest, project_id, heldout_share) for digest, prompt in fresh.items()
     )
     session.flush()
     done = PromptImport(len(fresh), len(found) - len(fresh), len(found))

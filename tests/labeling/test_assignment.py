@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 from sqlmodel import select
 
+from labeling import assignment
 from labeling.assignment import display_order, next_assignment, release_assignments
 from labeling.judgments import skip_assignment
 from storage.clock import now
@@ -148,6 +149,21 @@ def test_withdrawn_tasks_and_other_projects_are_not_lent(stage: Stage) -> None:
     with writing(stage.engine) as session:
         found = next_assignment(session, project_id=other.id, annotator_id=ann("ann"), minutes=5)
     assert found is None
+
+
+def test_a_pick_that_has_filled_up_meanwhile_is_not_lent(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL may lock a row that another filled after the statement had counted."""
+    full, free = stage.add_task("full"), stage.add_task("free")
+    assert stage.lend("ann").task_id == full
+    real = assignment._claim_statement
+    stale = [select(Task).where(Task.id == full).with_for_update()]
+    monkeypatch.setattr(
+        assignment, "_claim_statement", lambda *ids: stale.pop() if stale else real(*ids)
+    )
+    assert stage.lend("bob").task_id == free
+    assert stale == []
 
 
 def test_an_unknown_or_inactive_account_gets_nothing(sqlite_stage: Stage) -> None:
