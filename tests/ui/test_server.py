@@ -1,0 +1,160 @@
+"""The server as a stranger and as an account meet it, over real HTTP."""
+
+import http.client
+import json
+import subprocess
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import psutil
+import pytest
+
+from tests.ui.conftest import PASSWORD, Home, Server, command, environment, free_port
+from ui.cookie import COOKIE
+
+Answer = tuple[int, dict[str, str], str]
+
+
+def ask(
+    server: Server, method: str, path: str, fields: dict[str, str] | None = None, **headers: str
+) -> Answer:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    body = urlencode(fields) if fields is not None else None
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body, {"Accept": "text/html", **sent})
+    answer = connection.getresponse()
+    text = answer.read().decode("utf-8", "replace")
+    connection.close()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
+
+
+def sign_in(server: Server, name: str, password: str = PASSWORD, **more: str) -> Answer:
+    return ask(server, "POST", "/login", {"name": name, "password": password, **more})
+
+
+@pytest.fixture(scope="module")
+def cookie(server: Server, module_home: Home) -> str:
+    module_home.account("vera")
+    _, headers, _ = sign_in(server, "vera")
+    return headers["set-cookie"].split(";")[0]
+
+
+def test_the_first_page_comes_within_five_seconds_and_without_torch(server: Server) -> None:
+    assert server.seconds_to_first_page < 5
+    mapped = {Path(each.path).name for each in psutil.Process(server.process.pid).memory_maps()}
+    assert any("sqlite" in name for name in mapped), "the maps cannot be read"
+    assert not any("torch" in name for name in mapped)
+
+
+def test_a_stranger_is_sent_to_the_sign_in_page(server: Server) -> None:
+    status, headers, _ = ask(server, "GET", "/rounds?x=1")
+    assert status == 303
+    assert headers["location"] == "/login?next=%2Frounds%3Fx%3D1"
+
+
+@pytest.mark.parametrize("path", ["/media/abc.png", "/_stcore/upload_file/a/b", "/_stcore/metrics"])
+def test_a_stranger_gets_nothing_else(server: Server, path: str) -> None:
+    assert ask(server, "GET", path, Accept="*/*")[0] == 401
+
+
+def test_a_websocket_without_a_cookie_is_refused(server: Server) -> None:
+    status, _, _ = ask(
+        server, "GET", "/_stcore/stream", Connection="Upgrade", Upgrade="websocket",
+        Sec_WebSocket_Version="13", Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+    )  # fmt: skip
+    assert status == 403
+
+
+def test_signing_in_sets_a_guarded_cookie_and_goes_on(server: Server, module_home: Home) -> None:
+    module_home.account("ida")
+    status, headers, _ = sign_in(server, "ida", next="/rounds")
+    assert (status, headers["location"]) == (303, "/rounds")
+    name, *attributes = headers["set-cookie"].split("; ")
+    assert name.startswith(f"{COOKIE}=")
+    assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(attributes)
+
+
+def test_no_way_out_of_the_server_by_next(server: Server, module_home: Home) -> None:
+    module_home.account("olga")
+    for target in ("https://evil.example/", "//evil.example", "/\\evil.example"):
+        assert sign_in(server, "olga", next=target)[1]["location"] == "/"
+
+
+def test_a_wrong_password_and_a_wrong_name_say_the_same(server: Server, module_home: Home) -> None:
+    module_home.account("carl")
+    answers = [sign_in(server, name, "not this one") for name in ("carl", "nobody")]
+    assert [status for status, _, _ in answers] == [401, 401]
+    assert all("Name and password do not fit." in text for _, _, text in answers)
+    assert not any("set-cookie" in headers for _, headers, _ in answers)
+
+
+def test_guessing_is_slowed_down(server: Server, module_home: Home) -> None:
+    module_home.account("gina")
+    statuses = [sign_in(server, "gina", f"guess number {n}")[0] for n in range(6)]
+    assert statuses == [401] * 5 + [429]
+    assert sign_in(server, "gina")[0] == 429
+
+
+def test_what_was_typed_comes_back_as_text(server: Server) -> None:
+    text = sign_in(server, '"><script>alert(1)</script>', "x", next='/"onload="x')[2]
+    assert "<script" not in text
+    assert 'onload="x' not in text
+
+
+def test_a_form_of_another_site_is_refused(server: Server, module_home: Home) -> None:
+    module_home.account("emil")
+    fields = {"name": "emil", "password": PASSWORD}
+    for origin in ("https://evil.example", "null"):
+        assert ask(server, "POST", "/login", fields, Origin=origin)[0] == 403
+    assert ask(server, "POST", "/login", fields, Origin=server.url)[0] == 303
+
+
+def test_a_signed_in_page_has_security_headers(server: Server, cookie: str) -> None:
+    status, headers, text = ask(server, "GET", "/", Cookie=cookie)
+    assert status == 200
+    assert "Streamlit" in text
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "img-src 'self' data: blob:;" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+
+
+def test_signing_out_ends_the_token(server: Server, module_home: Home) -> None:
+    module_home.account("otto")
+    own = sign_in(server, "otto")[1]["set-cookie"].split(";")[0]
+    assert ask(server, "POST", "/logout", {}, Cookie=own, Origin="https://evil.example")[0] == 403
+    assert ask(server, "GET", "/", Cookie=own)[0] == 200
+    status, headers, _ = ask(server, "POST", "/logout", {}, Cookie=own, Origin=server.url)
+    assert (status, headers["location"]) == (303, "/login")
+    assert ask(server, "GET", "/", Cookie=own)[0] == 303
+
+
+def test_a_forged_cookie_is_worth_nothing(server: Server) -> None:
+    assert ask(server, "GET", "/", Cookie=f"{COOKIE}=forged")[0] == 303
+
+
+def test_healthz_answers_strangers(server: Server) -> None:
+    status, _, text = ask(server, "GET", "/healthz")
+    assert (status, json.loads(text)) == (200, {"ok": True})
+
+
+def test_a_taken_port_is_one_sentence(server: Server, module_home: Home) -> None:
+    done = subprocess.run(
+        command("--home", str(module_home.path), "serve"),
+        env=environment(RANKLOOP_PORT=str(urlsplit(server.url).port)),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "is taken by another program" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_home_without_database_is_one_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("--home", str(tmp_path / "none"), "serve"),
+        env=environment(RANKLOOP_PORT=str(free_port())),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "run `rankloop init`" in done.stderr
+    assert not (tmp_path / "none").exists()
