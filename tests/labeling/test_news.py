@@ -1,0 +1,83 @@
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import select
+
+from labeling.news import Learned, learned_from
+from storage.clock import now
+from storage.engine import reading, writing
+from storage.tables import Policy, PolicyStatus, Project, Round, RoundState, Snapshot
+from tests.labeling.stage import Stage, set_stage
+
+
+@pytest.fixture
+def stage(engine: Engine, project: Project) -> Stage:
+    return set_stage(engine, project, overlap=2)
+
+
+def learned(stage: Stage, name: str) -> Learned | None:
+    annotator_id = stage.account(name)
+    with reading(stage.engine) as session:
+        return learned_from(session, project_id=stage.project_id, annotator_id=annotator_id)
+
+
+def publish(stage: Stage, version: int, status: PolicyStatus = PolicyStatus.LIVE) -> None:
+    """Store a round with its snapshot taken now, and the policy that it published."""
+    with writing(stage.engine) as session:
+        snapshot = Snapshot(project_id=stage.project_id, uri="x", rows_sha256="0" * 64)
+        session.add(snapshot)
+        session.flush()
+        made = Round(
+            project_id=stage.project_id,
+            number=version - 1,
+            state=RoundState.DONE,
+            snapshot_id=snapshot.id,
+        )
+        session.add(made)
+        for policy in session.exec(select(Policy).where(Policy.status == PolicyStatus.LIVE)):
+            if status == PolicyStatus.LIVE:
+                policy.status = PolicyStatus.RETIRED
+        session.flush()
+        published = now() + timedelta(minutes=5) if status == PolicyStatus.LIVE else None
+        session.add(
+            Policy(
+                project_id=stage.project_id,
+                version=version,
+                round_id=made.id,
+                status=status,
+                published_at=published,
+            )
+        )
+
+
+def test_there_is_no_news_before_the_first_publish(stage: Stage) -> None:
+    stage.add_task("t")
+    stage.judge("ann", [1, 2, 3, 4])
+    assert learned(stage, "ann") is None
+
+
+def test_ones_own_judgments_before_the_snapshot_count(stage: Stage) -> None:
+    for number in range(3):
+        stage.add_task(f"t{number}")
+    task = stage.lend("ann")
+    stage.submit("ann", task, [1, 2, 3, 4], "n1")
+    stage.submit("ann", task, [2, 1, 3, 4], "n2")
+    stage.judge("ann", [1, 2, 3, 4])
+    stage.judge("bob", [1, 2, 3, 4])
+    publish(stage, version=2)
+    stage.judge("ann", [1, 2, 3, 4])
+    found = learned(stage, "ann")
+    assert found is not None and (found.policy_version, found.judgments) == (2, 2)
+    assert learned(stage, "cleo") == Learned(2, 0, found.published_at)
+
+
+def test_the_newest_published_policy_is_told_of(stage: Stage) -> None:
+    publish(stage, version=2)
+    stage.add_task("t")
+    stage.judge("ann", [1, 2, 3, 4])
+    publish(stage, version=3)
+    publish(stage, version=4, status=PolicyStatus.REJECTED)
+    publish(stage, version=5, status=PolicyStatus.CANDIDATE)
+    found = learned(stage, "ann")
+    assert found is not None and (found.policy_version, found.judgments) == (3, 1)
