@@ -1,0 +1,328 @@
+"""The command line as a contract: names, help, exit codes, one-sentence errors, JSON shapes."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from labeling.simulation import simulate
+from storage.engine import reading
+from storage.tables import Account, Project, Role
+from tests.ui.conftest import Home, command, environment
+from ui.cli import cli
+from ui.cli.frame import run
+
+CONTRACT = {
+    ("init",), ("up",), ("serve",), ("worker",), ("import", "prompts"),
+    ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"),
+    ("doctor",),
+}  # fmt: skip
+
+
+def leaves(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
+    found: dict[tuple[str, ...], click.Command] = {}
+    for name, each in group.commands.items():
+        if isinstance(each, click.Group):
+            found |= leaves(each, (*path, name))
+        else:
+            found[(*path, name)] = each
+    return found
+
+
+def at(home: Home, *arguments: str) -> int:
+    return run(cli, ["--home", str(home.path), *arguments])
+
+
+@pytest.fixture
+def judged(home: Home) -> Home:
+    with reading(home.engine) as session:
+        project = session.get_one(Project, home.project_id)
+    simulate(
+        home.engine, project=project, annotators=2, judgments=8, noise=0.0, preference="shorter",
+        seed=1, minutes=5, fill_pool=lambda: 0,
+    )  # fmt: skip
+    return home
+
+
+def test_the_commands_are_the_contract() -> None:
+    assert set(leaves(cli)) == CONTRACT
+
+
+@pytest.mark.parametrize("path", sorted(CONTRACT))
+def test_every_help_has_an_example_that_parses(
+    path: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(cli, [*path, "--help"]) == 0
+    words = capsys.readouterr().out.split("Example:")[1].split()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.jsonl").touch()
+    given = words[words.index(path[-1]) + 1 :]
+    leaves(cli)[path].make_context("rankloop", given, parent=click.Context(cli))
+
+
+@pytest.mark.parametrize("group", [[], ["import"], ["export"], ["account"]])
+def test_every_group_has_an_example(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, [*group, "--help"]) == 0
+    assert "Example:\n  rankloop " in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, ["--version"]) == 0
+    assert capsys.readouterr().out.startswith("rankloop 0.")
+
+
+def test_without_arguments_comes_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, []) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"], ["--nonsense"], ["import", "prompts"], ["import", "nonsense"],
+        ["import", "prompts", "/no/such/file"], ["simulate", "--annotators", "2"],
+        ["simulate", "--annotators", "0", "--judgments", "1"],
+        ["simulate", "--annotators", "1", "--judgments", "1", "--noise", "0.7"],
+        ["account", "add", "ada", "--role", "king"], ["export", "preferences"],
+        ["worker", "--nonsense"], ["rounds", "extra"],
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_sentence_and_exit_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(cli, arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.endswith("--help`.\n")
+
+
+@pytest.mark.parametrize("arguments", [["rounds"], ["stats"], ["worker", "--once"], ["serve"],
+                                       ["account", "add", "ada", "--role", "lead"]])  # fmt: skip
+def test_without_a_database_every_command_says_what_to_do_and_makes_nothing(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(cli, ["--home", str(tmp_path / "none"), *arguments]) == 1
+    said = capsys.readouterr().err
+    assert "run `rankloop init`" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_unknown_project_is_one_sentence(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert at(home, "--project", "other", "rounds") == 1
+    assert capsys.readouterr().err == (
+        "There is no project named other; run `rankloop init` to make it.\n"
+    )
+
+
+def broken() -> None:
+    raise ZeroDivisionError("two\nlines")
+
+
+def test_the_unexpected_is_one_sentence_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(click.Command("broken", callback=broken), []) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "ZeroDivisionError: two" in said
+    assert "run again with --debug" in said
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_debug_shows_the_traceback_wherever_it_stands(
+    place: str, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ui.cli.figures.round_summaries", lambda *_, **__: broken())
+    arguments = ["--debug", "rounds"] if place == "before" else ["rounds", "--debug"]
+    assert at(home, *arguments) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "--debug" not in said.splitlines()[-1]
+
+
+def test_rounds_of_a_new_project_are_an_empty_list(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at(home, "rounds", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_round_is_asked_for_once(judged: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert at(judged, "rounds", "--start", "--json") == 0
+    (only,) = json.loads(capsys.readouterr().out)
+    assert only["number"] == 1
+    assert only["state"] == "queued"
+    assert only["judgments"] == 8
+    expected = {"number", "state", "reason", "judgments", "policy_version", "metrics", "seconds"}
+    assert expected <= set(only)
+    assert at(judged, "rounds", "--start") == 1
+    assert "has not ended yet" in capsys.readouterr().err
+
+
+def test_a_round_without_judgments_is_refused(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at(home, "rounds", "--start") == 1
+    assert "no judgment to learn from" in capsys.readouterr().err
+
+
+def test_stats(judged: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert at(judged, "stats", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["judgments"] == 8
+    assert [row["judgments"] for row in found["annotators"]] == [4, 4]
+    # Both simulated annotators rank by the same rule without noise.
+    assert found["pairwise"]["value"] == 1.0
+    assert found["pairwise"]["n"] > 0
+    assert at(judged, "stats") == 0
+    assert "Krippendorff's alpha" in capsys.readouterr().out
+
+
+def test_stats_of_nothing_hold_nulls(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert at(home, "stats", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["judgments"] == 0
+    assert found["alpha_pairs"]["value"] is None
+
+
+def test_prompts_are_imported_once(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "One?"}\n{"prompt": "Two?"}\n')
+    assert at(home, "import", "prompts", str(file)) == 0
+    assert capsys.readouterr().out.startswith("2 prompts added, 0 were there")
+    assert at(home, "import", "prompts", str(file)) == 0
+    assert capsys.readouterr().out.startswith("0 prompts added, 2 were there")
+
+
+def test_a_bad_line_imports_nothing_and_is_named(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "One?"}\n{"prompt": 7}\n')
+    assert at(home, "import", "prompts", str(file)) == 1
+    said = capsys.readouterr().err
+    assert "prompts.jsonl" in said
+    assert "line 2" in said
+    assert "prompt" in said
+    assert at(home, "doctor", "--json") in (0, 1)
+    assert json.loads(capsys.readouterr().out)["counts"]["prompts"] == 8
+
+
+def test_export(judged: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "preferences"
+    assert at(judged, "export", "preferences", "--format", "trl", "--out", str(out)) == 0
+    rows = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
+    assert f"{len(rows)} pairs for training" in capsys.readouterr().out
+    assert {"prompt", "chosen", "rejected", "policy_version", "round"} <= set(rows[0])
+    assert at(judged, "export", "preferences", "--out", str(out)) == 1
+    assert "not an empty folder" in capsys.readouterr().err
+    assert at(judged, "export", "preferences", "--format", "x", "--out", str(tmp_path / "b")) == 1
+
+
+def test_simulate_uses_the_tasks_that_are_there(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--annotators", "3", "--judgments", "5", "--preference", "longer"]
+    assert at(home, "simulate", *arguments) == 0
+    assert capsys.readouterr().out.startswith("5 judgments by 3 simulated annotators")
+    longest_first = [each.ranks for each in home.judgments("sim-1")]
+    assert all(ranks[3] == 1 for ranks in longest_first)
+
+
+def test_an_unknown_preference_is_refused(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--annotators", "1", "--judgments", "1", "--preference", "nonsense"]
+    assert at(home, "simulate", *arguments) == 1
+    assert "nonsense" in capsys.readouterr().err
+    assert home.judgments("sim-1") == []
+
+
+def test_account_add_prints_a_password_that_fits(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at(home, "account", "add", "ada", "--role", "lead") == 0
+    password = capsys.readouterr().out.split()[-1]
+    assert fits(home, "ada", password).role is Role.LEAD
+    assert at(home, "account", "add", "ada", "--role", "lead") == 1
+    assert "already" in capsys.readouterr().err
+
+
+def test_account_add_reads_a_password(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse\n"))
+    assert at(home, "account", "add", "bob", "--role", "annotator", "--password-stdin") == 0
+    assert "correct horse" not in capsys.readouterr().out
+    assert fits(home, "bob", "correct horse").name == "bob"
+
+
+def fits(home: Home, name: str, password: str) -> Account:
+    from labeling.accounts import authenticate
+
+    with reading(home.engine) as session:
+        return authenticate(session, name=name, password=password)
+
+
+def test_doctor_names_what_is_missing(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert at(home, "doctor", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    wrong = {each["name"]: each["detail"] for each in found["checks"] if not each["ok"]}
+    assert set(wrong) == {"model"}
+    assert str(home.path / "models/tiny") in wrong["model"]
+    assert found["ok"] is False
+    assert found["device"].startswith(("cpu", "cuda", "mps"))
+    assert found["counts"] == {"prompts": 8, "tasks": 8, "judgments": 0, "policies": 1}
+
+
+def test_doctor_is_content_with_a_whole_model(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from storage.blobs import write_folder
+
+    with write_folder(home.path, "models/tiny") as folder:
+        (folder / "model.safetensors").write_bytes(b"weights")
+    assert at(home, "doctor") == 0
+    assert "WRONG" not in capsys.readouterr().out
+    (home.path / "models/tiny/model.safetensors").write_bytes(b"broken!")
+    assert at(home, "doctor") == 1
+    assert "model.safetensors" in capsys.readouterr().out
+
+
+def test_doctor_of_nothing_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(cli, ["--home", str(tmp_path / "none"), "doctor", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {"home", "database"} <= {each["name"] for each in found["checks"] if not each["ok"]}
+    assert found["counts"]["prompts"] == 0
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_command_line_starts_without_heavy_libraries() -> None:
+    code = (
+        "import sys, ui.cli; from ui.cli.frame import run; run(ui.cli.cli, ['--help']); "
+        "heavy = {'torch', 'streamlit', 'transformers', 'pandas', 'sqlmodel'} & set(sys.modules); "
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_pipe_is_no_error(home: Home) -> None:
+    reading_end, writing_end = os.pipe()
+    os.close(reading_end)
+    done = subprocess.run(
+        command("--home", str(home.path), "stats"),
+        env=environment(), stdout=writing_end, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writing_end)
+    assert "Traceback" not in done.stderr
