@@ -37,8 +37,8 @@ def judged_tasks(session: Session, *, project_id: int) -> pd.DataFrame:
 
     Columns: judgment_id, task_id, prompt_id, split (text), messages (list), policy_version, round
     (number of the round that made the policy; 0 for one that no round made), ranks (list by task
-    position), annotator_id, created_at, and completion_ids, completions and finish_reasons (lists by
-    position).
+    position), annotator_id, created_at, and completion_ids, completions and finish_reasons (lists
+    by position).
     """
     statement = (
         select(

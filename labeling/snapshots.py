@@ -84,8 +84,8 @@ def read_snapshot(uri: str, home: Path) -> pd.DataFrame:
     """Return a snapshot's rows, one a judgment, oldest first.
 
     Columns as in `SCHEMA`: `messages` is JSON text, `ranks`, `completion_ids`, `completions` and
-    `finish_reasons` are lists by task position. Raises `Unavailable` naming the file that is missing, unreadable or
-    not the one that was written.
+    `finish_reasons` are lists by task position. Raises `Unavailable` naming the file that is
+    missing, unreadable or not the one that was written.
     """
     manifest = blobs.verify(home, uri)
     path = blobs.local_path(home, uri) / ROWS

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import select
+from sqlmodel import col, select
 
 from labeling.accounts import (
     account_of_token,
@@ -78,7 +78,7 @@ def test_a_token_opens_until_it_is_closed(engine: Engine) -> None:
         close_sign_in(session, token=token)
     with reading(engine) as session:
         assert account_of_token(session, token=token) is None
-        kinds = session.exec(select(Event.kind).order_by(Event.id)).all()
+        kinds = session.exec(select(Event.kind).order_by(col(Event.id))).all()
     assert kinds == ["account.created", "sign_in.opened", "sign_in.closed"]
 
 

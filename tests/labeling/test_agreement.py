@@ -34,9 +34,11 @@ def test_figures_on_pandalm_are_those_recomputed_elsewhere() -> None:
         rows = pd.DataFrame(map(json.loads, file))
     ratings = rows.rename(columns={"task_id": "unit", "label": "value"})
     agreement = pairwise_agreement(ratings)
-    assert (agreement.value, agreement.n) == (pytest.approx(0.91991991991992), 999 * 3)
+    assert agreement.value == pytest.approx(0.91991991991992)
+    assert agreement.n == 999 * 3
     alpha = krippendorff_alpha(ratings, "nominal")
-    assert (alpha.value, alpha.n) == (pytest.approx(0.8642206851960816), 999)
+    assert alpha.value == pytest.approx(0.8642206851960816)
+    assert alpha.n == 999
 
 
 def test_unanimity_is_one() -> None:

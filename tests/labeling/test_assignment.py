@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
-from sqlmodel import select
+from sqlmodel import col, select
 
 from labeling import assignment
 from labeling.assignment import display_order, next_assignment, release_assignments
@@ -254,7 +254,7 @@ def check_invariants(stage: Stage, overlap: int) -> None:
     with reading(stage.engine) as session:
         rows = session.exec(
             select(Assignment)
-            .join(Task, Task.id == Assignment.task_id)
+            .join(Task, col(Task.id) == col(Assignment.task_id))
             .where(Task.project_id == stage.project_id)
         ).all()
         done = {

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import func, select
+from sqlmodel import col, func, select
 
 from labeling.judgments import (
     count_judgments,
@@ -32,7 +32,7 @@ def sqlite_stage(sqlite_engine: Engine, sqlite_project: Project) -> Stage:
 
 def stored(stage: Stage) -> list[Judgment]:
     with reading(stage.engine) as session:
-        return list(session.exec(select(Judgment).order_by(Judgment.id)))
+        return list(session.exec(select(Judgment).order_by(col(Judgment.id))))
 
 
 def test_what_was_chosen_is_what_is_stored(stage: Stage) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
-from sqlmodel import select
+from sqlmodel import col, select
 
 from labeling.prompts import (
     PromptImport,
@@ -38,7 +38,7 @@ def test_duplicates_are_counted_within_a_file_and_against_the_project(
             done = import_prompts(session, project=project, path=path, heldout_share=0.1)
         assert done == expected
     with reading(engine) as session:
-        rows = session.exec(select(Prompt).order_by(Prompt.id)).all()
+        rows = session.exec(select(Prompt).order_by(col(Prompt.id))).all()
         events = session.exec(select(Event).where(Event.kind == "prompts.imported")).all()
     assert [row.messages[0]["content"] for row in rows] == ["a", "b", "c"]
     assert [(e.detail["file"], e.detail["added"]) for e in events] == [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
-from sqlmodel import select
+from sqlmodel import col, select
 
 from labeling.preferences import load_preference
 from labeling.rankings import dense_ranks
@@ -72,7 +72,7 @@ def test_the_hidden_preference_is_what_is_stored(stage: Stage) -> None:
         ("sim-2", AccountKind.SIMULATED),
     }
     per_account = [judgment.annotator_id for judgment in judgments]
-    assert sorted(per_account.count(account.id) for account in accounts) == [3, 4]
+    assert sorted(per_account.count(account.id or 0) for account in accounts) == [3, 4]
 
 
 def test_a_second_run_goes_on_with_the_same_accounts(stage: Stage) -> None:
@@ -140,8 +140,8 @@ def test_a_named_preference_ranks_the_real_texts(stage: Stage) -> None:
     with reading(stage.engine) as session:
         texts = session.exec(
             select(Completion.text)
-            .join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
-            .order_by(TaskCompletion.position)
+            .join(TaskCompletion, col(TaskCompletion.completion_id) == col(Completion.id))
+            .order_by(col(TaskCompletion.position))
         ).all()
         (judgment,) = session.exec(select(Judgment)).all()
     scores = [score([{"role": "user", "content": "t"}], text) for text in texts]

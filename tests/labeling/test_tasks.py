@@ -1,6 +1,6 @@
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import select
+from sqlmodel import col, select
 
 from labeling.policies import list_policies, live_policy
 from labeling.tasks import NewCompletion, add_task, prompts_to_answer, ready_task_count
@@ -61,9 +61,9 @@ def test_a_task_keeps_its_completions_in_order(stage: Stage) -> None:
     with reading(stage.engine) as session:
         texts = session.exec(
             select(Completion.text)
-            .join(TaskCompletion, TaskCompletion.completion_id == Completion.id)
+            .join(TaskCompletion, col(TaskCompletion.completion_id) == col(Completion.id))
             .where(TaskCompletion.task_id == task_id)
-            .order_by(TaskCompletion.position)
+            .order_by(col(TaskCompletion.position))
         ).all()
         count = ready_task_count(
             session, project_id=stage.project_id, policy_id=stage.policy.id or 0
