@@ -7,9 +7,10 @@ rating say nothing about agreement and are left out of every figure and every n.
 from dataclasses import dataclass
 from typing import Literal
 
-import krippendorff
 import numpy as np
 import pandas as pd
+
+Level = Literal["nominal", "ordinal", "interval", "ratio"]
 
 
 @dataclass(frozen=True)
@@ -37,25 +38,19 @@ def pairwise_agreement(ratings: pd.DataFrame) -> Figure:
     return Figure(float(equal / pairs) if pairs else None, round(pairs), "pairs of ratings")
 
 
-def krippendorff_alpha(
-    ratings: pd.DataFrame, level: Literal["nominal", "ordinal", "interval", "ratio"]
-) -> Figure:
+def krippendorff_alpha(ratings: pd.DataFrame, level: Level) -> Figure:
     """Return Krippendorff's alpha: 1 is full agreement, 0 what chance gives, below 0 is worse.
 
     alpha = 1 − D_observed / D_expected (Krippendorff 2011, Computing Krippendorff's
-    Alpha-Reliability), by the package `krippendorff`. It is None where no unit has two ratings, and
+    Alpha-Reliability, step D), from the coincidence matrix. It is None where no unit has two ratings, and
     where all ratings are equal: with nothing to tell apart, chance agrees fully as well. n counts
     units with two ratings or more.
     """
     counts = _counts(ratings)
     if counts.shape[1] < 2:
         return Figure(None, len(counts), "units rated twice or more")
-    alpha = krippendorff.alpha(
-        value_counts=counts.to_numpy(),
-        value_domain=counts.columns.to_numpy(),
-        level_of_measurement=level,
-    )
-    return Figure(float(alpha), len(counts), "units rated twice or more")
+    alpha = _alpha(counts.to_numpy(dtype=float), counts.columns.to_numpy(), level)
+    return Figure(alpha, len(counts), "units rated twice or more")
 
 
 def agreement_by_annotator(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -71,6 +66,28 @@ def agreement_by_annotator(ratings: pd.DataFrame) -> pd.DataFrame:
     sums = pd.DataFrame({"annotator_id": rows["annotator_id"], "same": same, "n": others})
     found = sums.groupby("annotator_id")[["same", "n"]].sum()
     return pd.DataFrame({"agreement": found["same"] / found["n"], "n": found["n"].astype(int)})
+
+
+def _alpha(counts: np.ndarray, values: np.ndarray, level: Level) -> float:
+    """Return 1 − D_observed / D_expected from `counts` (units, values)."""
+    shares = counts / (counts.sum(axis=1, keepdims=True) - 1)
+    observed = counts.T @ shares - np.diag(shares.sum(axis=0))
+    totals = counts.sum(axis=0)
+    expected = (np.outer(totals, totals) - np.diag(totals)) / (totals.sum() - 1)
+    distance = _distance(totals, values, level)
+    return float(1 - (observed * distance).sum() / (expected * distance).sum())
+
+
+def _distance(totals: np.ndarray, values: np.ndarray, level: Level) -> np.ndarray:
+    """Return the squared difference of every two values (Krippendorff 2011, step C)."""
+    if level == "nominal":
+        return 1.0 - np.eye(len(totals))
+    if level == "ordinal":
+        # How many ratings lie between two values, half of those at either end included.
+        middle = totals.cumsum() - totals / 2
+        return (middle[:, None] - middle[None, :]) ** 2
+    gap = values[:, None] - values[None, :]
+    return gap**2 if level == "interval" else (gap / (values[:, None] + values[None, :])) ** 2
 
 
 def _shared(ratings: pd.DataFrame) -> pd.DataFrame:

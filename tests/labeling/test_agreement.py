@@ -2,6 +2,7 @@ import gzip
 import json
 from pathlib import Path
 
+import krippendorff
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,3 +84,14 @@ def test_without_a_shared_unit_nothing_is_measured(matrix: list) -> None:
 def test_alpha_is_not_defined_where_all_ratings_are_equal() -> None:
     found = krippendorff_alpha(ratings_of([[1, 1], [1, 1]]), "nominal")
     assert (found.value, found.n) == (None, 2)
+
+
+@pytest.mark.parametrize("level", ["nominal", "ordinal", "interval", "ratio"])
+@pytest.mark.parametrize("seed", range(5))
+def test_alpha_equals_the_library(level: str, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    matrix = generator.integers(1, 6, size=(4, 30)).astype(float)
+    matrix[generator.random(matrix.shape) < 0.3] = np.nan
+    rows = [[None if np.isnan(value) else value for value in row] for row in matrix]
+    theirs = krippendorff.alpha(reliability_data=matrix, level_of_measurement=level)
+    assert krippendorff_alpha(ratings_of(rows), level).value == pytest.approx(theirs)
