@@ -6,6 +6,7 @@ import streamlit as st
 
 from labeling.permissions import Action, allows
 from ui import session
+from ui.plain_text import plain
 from ui.views import export, guidelines, quality, rank, rounds
 
 HERE = Path(__file__).parent
@@ -25,4 +26,4 @@ if allows(account, Action.EXPORT):
     pages.append(st.Page(export.show, title="Export", url_path="export"))
 pages.append(st.Page(guidelines.show, title="Guidelines", url_path="guidelines"))
 own = [st.Page(session.sign_out, title="Sign out", url_path="sign-out")]
-st.navigation({"": pages, account.name: own}, position="top").run()
+st.navigation({"": pages, plain(account.name): own}, position="top").run()

@@ -18,6 +18,7 @@ from labeling.judgments import (
     submit_judgment,
 )
 from labeling.news import Learned, learned_from
+from labeling.rankings import places_from_ranks
 from storage.engine import writing
 from storage.errors import NotFound
 from storage.tables import Account, Assignment, Project
@@ -45,7 +46,7 @@ class Desk:
             "assignment": self.task.assignment_id,
             "messages": self.task.messages,
             "completions": self.task.completions,
-            "ranks": ranks and [ranks[position] for position in self.task.display_order],
+            "ranks": ranks and places_from_ranks(self.task.display_order, ranks),
             "today": self.today,
             "total": self.total,
             "news": self.news,

@@ -48,6 +48,7 @@ function skipDialog(onSkip) {
   const reasons = SKIP_REASONS.map((reason) =>
     el("button", { class: "reason", text: reason, type: "button" }),
   );
+  reasons[0].autofocus = true;
   const dialog = dialogFrame("Why skip this task?", [el("div", { class: "reasons" }, reasons), form]);
   const finish = (reason) => {
     dialog.close();

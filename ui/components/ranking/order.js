@@ -18,6 +18,12 @@ function orderInWords(ranks) {
     .join(" > ");
 }
 
+// The same order as ranks 1, 2, 3 … without gaps: an empty lane says nothing.
+function denseRanks(ranks) {
+  const used = [...new Set(ranks)].sort((a, b) => a - b);
+  return ranks.map((rank) => used.indexOf(rank) + 1);
+}
+
 // The place to look at after `place` was ranked: the next one without a rank, else the same.
 function placeAfter(ranks, place) {
   for (let step = 1; step <= ranks.length; step += 1) {

@@ -100,7 +100,7 @@ class Ranking {
     this.save();
     this.tell("submit", {
       assignment: this.data.assignment,
-      ranks_by_place: this.ranks,
+      ranks_by_place: denseRanks(this.ranks),
       nonce: this.nonce,
       milliseconds: Math.round(this.seen),
     });
@@ -193,7 +193,7 @@ class Ranking {
     ]);
     this.helpBox = helpDialog();
     this.skipBox = skipDialog((reason) => this.tell("skip", { assignment, reason, at: newNonce() }));
-    this.newsSlot = el("div");
+    this.newsSlot = el("div", { class: "news-slot" });
     this.root.replaceChildren(this.toolbar, this.newsSlot, promptSection(messages),
       el("div", { class: "cards" }, this.cards), this.rail, this.live, this.helpBox, this.skipBox);
     this.root.dataset.assignment = String(assignment);
