@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
+from reward.packing import Layout
 from storage.errors import Unavailable
 
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -38,7 +39,7 @@ class Backbone:
         top_layers: int,
         rank: int,
     ) -> None:
-        """Freeze `model` and find out whether its trunk can be cached (see `trunk`)."""
+        """Freeze `model` and find out whether its layers can be run one by one (else no trunk)."""
         self.tokenizer = tokenizer
         self.device = device
         model.requires_grad_(False)
@@ -47,7 +48,8 @@ class Backbone:
             _store_columns_first(model)
         self.depth = int(model.config.num_hidden_layers)
         self.top_layers = min(top_layers, self.depth) if top_layers > 0 else self.depth
-        if self.top_layers < self.depth and not _splits(model, self.depth - self.top_layers):
+        self.runs_by_layer = _runs_by_layer(model, self.depth - self.top_layers)
+        if not self.runs_by_layer:
             self.top_layers = self.depth
         self.split = self.depth - self.top_layers
         self.lora = LoraConfig(
@@ -60,8 +62,9 @@ class Backbone:
             task_type="CAUSAL_LM",
         )
         with warnings.catch_warnings():
-            # peft 0.21 asks transformers 5 by an attribute's old name.
-            warnings.simplefilter("ignore", FutureWarning)
+            # peft 0.21 asks transformers 5 by an attribute's old name, and tells how it adapts to
+            # GPT-2's layers.
+            warnings.simplefilter("ignore")
             self.model: PeftModel = get_peft_model(model, self.lora, adapter_name="policy")
         self.hidden_size = int(model.config.hidden_size)
         self.output_weight: Tensor = model.get_output_embeddings().weight.detach()
@@ -177,12 +180,13 @@ class Backbone:
 
     # -- forward -------------------------------------------------------------------------------
 
-    def trunk(self, ids: Tensor) -> Tensor:
+    def trunk(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """Run the frozen layers below every adapter.
 
         Args:
             ids: (B, T) token ids, padded on the right. Causal attention never looks right, so
                 padding needs no mask and its outputs are never read.
+            layout: positions and mask of a packed ranking (only where `runs_by_layer`).
 
         Returns:
             (B, T, H) activations, the same for every role; the ids themselves where the model
@@ -191,15 +195,16 @@ class Backbone:
         if self.split == 0:
             return ids
         with torch.no_grad():
-            return _run(self._body, self._body.embed_tokens(ids), 0, self.split)
+            return _run(self._body, self._body.embed_tokens(ids), 0, self.split, layout)
 
-    def top(self, trunk: Tensor, name: str | None) -> Tensor:
+    def top(self, trunk: Tensor, name: str | None, layout: Layout | None = None) -> Tensor:
         """Run the layers that adapters live in, as one role: (B, T, H) after the final norm."""
         self.use(name)
-        if self.split == 0:
+        if not self.runs_by_layer:
             out: Tensor = self._body(input_ids=trunk, use_cache=False).last_hidden_state
             return out
-        return self._body.norm(_run(self._body, trunk, self.split, self.depth))
+        hidden = self._body.embed_tokens(trunk) if self.split == 0 else trunk
+        return self._body.norm(_run(self._body, hidden, self.split, self.depth, layout))
 
     def step(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
         """Run a decoding step with a key-value cache: last hidden states (B, T, H)."""
@@ -223,7 +228,9 @@ def load_backbone(
     transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, attn_implementation="sdpa"
+        )
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise Unavailable(
@@ -234,12 +241,15 @@ def load_backbone(
     return Backbone(model, tokenizer, device=device, top_layers=top_layers, rank=rank)
 
 
-def _run(body: Any, hidden: Tensor, first: int, last: int) -> Tensor:
+def _run(body: Any, hidden: Tensor, first: int, last: int, layout: Layout | None = None) -> Tensor:
     positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
+    mask = None
+    if layout is not None:
+        positions, mask = layout.positions, layout.mask
     rotary = body.rotary_emb(hidden, position_ids=positions)
     for layer in body.layers[first:last]:
         hidden = layer(
-            hidden, attention_mask=None, position_ids=positions, position_embeddings=rotary
+            hidden, attention_mask=mask, position_ids=positions, position_embeddings=rotary
         )
     return hidden
 
@@ -259,7 +269,7 @@ def _linear_names(model: Any) -> list[str]:
 
 
 @torch.no_grad()
-def _splits(model: Any, at: int) -> bool:
+def _runs_by_layer(model: Any, at: int) -> bool:
     """Prove on a probe that running the layers by hand equals the model's own forward."""
     body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
     if not all(hasattr(body, part) for part in ("embed_tokens", "layers", "norm", "rotary_emb")):

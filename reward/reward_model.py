@@ -1,7 +1,7 @@
 """The reward model: a LoRA adapter and a scalar head on the backbone, trained on rankings.
 
 A ranking of K completions is one example: K forward passes serve all K·(K−1)/2 pairs (Ouyang et al.
-2022, §3.5), and each ranking counts once however many pairs it has. Tied pairs teach nothing and
+2022, §3.5), in one packed sequence, and each ranking counts once however many pairs it has. Tied pairs teach nothing and
 are left out. The trunk's activations are computed once and reused by every pass and fold.
 Leaves out: margins, listwise losses, several heads. Called by `reward/reward_step.py`.
 """
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from labeling.rankings import pairs_of
 from reward.backbone import Backbone
+from reward.packing import PackedRanking, pack_ranking
 from reward.padding import AnsweredBatch, answered_batch
 from storage.errors import Unavailable
 
@@ -50,9 +51,9 @@ class RankedExample:
 
 @dataclass(frozen=True)
 class CachedExample:
-    """A ranked example with the trunk's activations (K, W, H) of its sequences."""
+    """A ranked example with its trunk activations, packed where the backbone allows it."""
 
-    batch: AnsweredBatch
+    sequences: PackedRanking | AnsweredBatch
     trunk: Tensor
     pairs: Tensor  #: (P, 2) positions, the better one first
     group: int
@@ -78,6 +79,14 @@ class RewardModel:
         rows = torch.arange(len(batch.ids), device=hidden.device)[:, None].expand_as(batch.columns)
         tokens = self.head(hidden[rows, batch.columns + 1].float())[:, :, 0]
         return (tokens * batch.mask).sum(1) / batch.mask.sum(1)
+
+    def ranking_scores(self, example: CachedExample) -> Tensor:
+        """Return the head's output (K,) for each answer of a ranking."""
+        sequences = example.sequences
+        if isinstance(sequences, AnsweredBatch):
+            return self.raw_scores(example.trunk, sequences)
+        hidden = self.backbone.top(example.trunk, self.adapter, sequences.layout)
+        return sequences.mean_by_answer(self.head(hidden[0].float())[:, 0])
 
     @torch.no_grad()
     def score(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
@@ -124,13 +133,22 @@ def cache_trunks(
     """Run the frozen trunk once over every example; `on_example` hears how many are done."""
     cached = []
     for done, example in enumerate(examples, start=1):
-        batch = answered_batch(
-            [example.prompt] * len(example.answers), example.answers, backbone.device
-        )
         pairs = torch.tensor(pairs_of(example.ranks), device=backbone.device).reshape(-1, 2)
-        cached.append(CachedExample(batch, backbone.trunk(batch.ids), pairs, example.group))
+        sequences, trunk = _lay_out(backbone, example)
+        cached.append(CachedExample(sequences, trunk, pairs, example.group))
         on_example(done)
     return cached
+
+
+def _lay_out(
+    backbone: Backbone, example: RankedExample
+) -> tuple[PackedRanking | AnsweredBatch, Tensor]:
+    if backbone.runs_by_layer:
+        packed = pack_ranking(example.prompt, example.answers, backbone.device)
+        return packed, backbone.trunk(packed.ids, packed.layout)
+    prompts = [example.prompt] * len(example.answers)
+    batch = answered_batch(prompts, example.answers, backbone.device)
+    return batch, backbone.trunk(batch.ids)
 
 
 def ranking_loss(scores: Tensor, pairs: Tensor) -> Tensor:
@@ -162,7 +180,7 @@ def train_reward_model(
                 group["lr"] = settings.learning_rate * _schedule(step, steps, settings.warmup_steps)
             total = 0.0
             for example in rankings:
-                loss = ranking_loss(model.raw_scores(example.trunk, example.batch), example.pairs)
+                loss = ranking_loss(model.ranking_scores(example), example.pairs)
                 (loss / len(rankings)).backward()
                 total += loss.item() / len(rankings)
             nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
@@ -194,7 +212,7 @@ def pair_outcomes(model: RewardModel, examples: Sequence[CachedExample]) -> list
     outcomes = []
     for example in examples:
         if len(example.pairs):
-            scores = model.raw_scores(example.trunk, example.batch)
+            scores = model.ranking_scores(example)
             margin = scores[example.pairs[:, 0]] - scores[example.pairs[:, 1]]
             outcomes.append((0.5 * (margin.sign() + 1.0)).tolist())
     return outcomes

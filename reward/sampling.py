@@ -98,9 +98,7 @@ def _sample_batch(
     return [Sample(answer, done) for answer, done in zip(answers, ended, strict=True)]
 
 
-def _read_prefix(
-    backbone: Backbone, prompts: Sequence[Sequence[int]], cache: DynamicCache
-) -> int:
+def _read_prefix(backbone: Backbone, prompts: Sequence[Sequence[int]], cache: DynamicCache) -> int:
     """Put what all prompts begin with into the cache, a row for each; return its length."""
     shortest = min(prompts, key=len)
     longest_shared = len(shortest) - 1

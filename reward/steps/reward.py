@@ -125,7 +125,7 @@ def _folds(
 
 @torch.no_grad()
 def _scores(model: RewardModel, examples: list[CachedExample]) -> torch.Tensor:
-    return torch.cat([model.raw_scores(one.trunk, one.batch) for one in examples])
+    return torch.cat([model.ranking_scores(one) for one in examples])
 
 
 def _accuracy_metrics(accuracy: Interval) -> dict[str, float]:

@@ -1,0 +1,60 @@
+"""A ranking as one sequence: the prompt once, then its K answers, none of which sees another.
+
+Reading the prompt once instead of K times, and padding nothing, roughly halves the work of a
+ranking of four and does more for nine. Every token keeps the position and the context that it has
+in a sequence of prompt and answer alone, so scores are the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Positions (1, N) and the attention mask (1, 1, N, N), True where a token may look."""
+
+    positions: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class PackedRanking:
+    """One prompt and its K answers in a row: ids (1, N), and which answer each token is of.
+
+    `owner` (N,) is the answer's index, −1 for the prompt; `lengths` (K,) counts answer tokens.
+    """
+
+    ids: Tensor
+    layout: Layout
+    owner: Tensor
+    lengths: Tensor
+
+    def mean_by_answer(self, values: Tensor) -> Tensor:
+        """Return the mean of (N,) values over each answer's tokens: (K,)."""
+        answered = self.owner >= 0
+        sums = torch.zeros(len(self.lengths), dtype=values.dtype, device=values.device)
+        return sums.index_add(0, self.owner[answered], values[answered]) / self.lengths
+
+
+def pack_ranking(
+    prompt: Sequence[int], answers: Sequence[Sequence[int]], device: torch.device
+) -> PackedRanking:
+    """Lay out one prompt and its answers, each of at least one token."""
+    ids, positions, owner = list(prompt), list(range(len(prompt))), [-1] * len(prompt)
+    for index, answer in enumerate(answers):
+        ids += answer
+        positions += range(len(prompt), len(prompt) + len(answer))
+        owner += [index] * len(answer)
+    of = torch.tensor(owner, device=device)
+    order = torch.arange(len(ids), device=device)
+    visible = (of[None, :] == -1) | (of[None, :] == of[:, None])
+    mask = (visible & (order[None, :] <= order[:, None]))[None, None]
+    return PackedRanking(
+        ids=torch.tensor([ids], device=device),
+        layout=Layout(torch.tensor([positions], device=device), mask),
+        owner=of,
+        lengths=torch.tensor([len(answer) for answer in answers], device=device),
+    )

@@ -1,0 +1,84 @@
+"""PPO on the tiny model: it starts at ratio 1, learns, and repeats itself."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from reward.backbone import Backbone
+from reward.padding import AnsweredBatch
+from reward.ppo import PPOSettings, PPOTrainer
+from reward.sampling import SamplingSettings
+
+PROMPTS = [[1, index, index + 1, index + 2] for index in range(10, 42)]
+SAMPLING = SamplingSettings(max_new_tokens=6, temperature=1.0)
+SETTINGS = PPOSettings(
+    iterations=12,
+    prompts_per_iteration=32,
+    learning_rate=1e-2,
+    value_learning_rate=1e-2,
+    kl_coefficient=0.01,
+    missing_eos_penalty=0.0,
+)
+
+
+def _share_of_wanted(trunk: torch.Tensor, batch: AnsweredBatch) -> torch.Tensor:
+    wanted = (batch.tokens >= 60) & (batch.tokens < 80) & batch.mask
+    return 5.0 * wanted.sum(1) / batch.mask.sum(1)
+
+
+def _trainer(backbone: Backbone, settings: PPOSettings = SETTINGS) -> PPOTrainer:
+    torch.manual_seed(0)
+    backbone.add_adapter("policy")
+    return PPOTrainer(backbone, _share_of_wanted, settings, SAMPLING, seed=0, generation_batch=32)
+
+
+def _history(trainer: PPOTrainer) -> list[dict[str, float]]:
+    history: list[dict[str, float]] = []
+    trainer.train(PROMPTS, lambda iteration, metrics: history.append(metrics))  # noqa: ARG005
+    return history
+
+
+def test_the_score_rises(backbone: Backbone) -> None:
+    history = _history(_trainer(backbone))
+    assert len(history) == 12
+    first, last = history[0]["objective/scores"], history[-1]["objective/scores"]
+    assert last > first + 0.5
+    assert history[0]["objective/kl"] == 0.0 < history[-1]["objective/kl"]
+
+
+def test_the_ratio_is_one_at_the_first_update_of_every_iteration(backbone: Backbone) -> None:
+    for metrics in _history(_trainer(backbone)):
+        assert metrics["val/first_ratio_error"] < 1e-4
+
+
+def test_the_reference_does_not_move(backbone: Backbone) -> None:
+    ids = torch.tensor([PROMPTS[0]])
+    before = backbone.top(backbone.trunk(ids), None).clone()
+    _history(_trainer(backbone))
+    assert torch.equal(backbone.top(backbone.trunk(ids), None), before)
+
+
+def test_the_same_seed_gives_the_same_policy(backbone: Backbone) -> None:
+    first = _history(_trainer(backbone))
+    assert _history(_trainer(backbone)) == first
+
+
+def test_a_policy_that_runs_away_from_the_reference_is_stopped(backbone: Backbone) -> None:
+    history = _history(_trainer(backbone, replace(SETTINGS, max_kl=0.05)))
+    assert 1 < len(history) < 12
+    assert history[-1]["objective/kl"] > 0.05
+
+
+def test_an_answer_that_was_cut_pays_the_penalty(backbone: Backbone) -> None:
+    backbone.end_tokens = []
+    free = _trainer(backbone).iterate(PROMPTS, seed=1)["objective/scores"]
+    fined = _trainer(backbone, replace(SETTINGS, missing_eos_penalty=1.0))
+    assert fined.iterate(PROMPTS, seed=1)["objective/scores"] == pytest.approx(free - 1.0)
+
+
+def test_a_loss_that_is_no_number_is_an_error(backbone: Backbone) -> None:
+    trainer = _trainer(backbone)
+    trainer.reward = lambda trunk, batch: torch.full((len(batch.ids),), float("nan"))  # noqa: ARG005
+    with pytest.raises(FloatingPointError, match="finite"):
+        trainer.iterate(PROMPTS, seed=0)

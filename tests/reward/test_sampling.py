@@ -1,0 +1,67 @@
+"""Sampling: the same tokens whatever shares the batch, seeds, the end token, the nucleus."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from reward import sampling
+from reward.backbone import Backbone
+from reward.sampling import SamplingSettings, draw, sample
+
+PROMPTS = [[1, 20, 21, 22, 23], [1, 20, 40], [1, 20, 21, 22, 23], [1, 20, 50, 51]]
+SETTINGS = SamplingSettings(max_new_tokens=8, temperature=1.0)
+
+
+def _greedy(logits: torch.Tensor, settings: object, generator: object) -> torch.Tensor:
+    return logits.argmax(-1)
+
+
+def test_a_batch_gives_what_each_prompt_gives_alone(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "draw", _greedy)
+    together = sample(backbone, None, PROMPTS, SETTINGS, seed=0, batch_size=4)
+    alone = [sample(backbone, None, [p], SETTINGS, seed=0, batch_size=1)[0] for p in PROMPTS]
+    assert [one.ids for one in together] == [one.ids for one in alone]
+
+
+def test_greedy_tokens_are_those_of_the_plain_forward(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "draw", _greedy)
+    ids = list(PROMPTS[0])
+    for token in sample(backbone, None, PROMPTS, SETTINGS, seed=0, batch_size=4)[0].ids:
+        states = backbone.top(backbone.trunk(torch.tensor([ids])), None)
+        assert token == int((states[0, -1] @ backbone.output_weight.T).argmax())
+        ids.append(token)
+
+
+def test_the_seed_decides(backbone: Backbone) -> None:
+    one = sample(backbone, "policy", PROMPTS, SETTINGS, seed=1, batch_size=2)
+    same = sample(backbone, "policy", PROMPTS, SETTINGS, seed=1, batch_size=2)
+    other = sample(backbone, "policy", PROMPTS, SETTINGS, seed=2, batch_size=2)
+    assert one == same != other
+
+
+def test_an_answer_ends_at_the_end_token_and_only_there(backbone: Backbone) -> None:
+    backbone.end_tokens = list(range(60))
+    for one in sample(backbone, None, PROMPTS * 4, SETTINGS, seed=0, batch_size=16):
+        assert one.ended == (one.ids[-1] < 60)
+        assert all(token >= 60 for token in one.ids[:-1])
+        assert one.ended or len(one.ids) == SETTINGS.max_new_tokens
+
+
+def test_the_temperature_shapes_the_draw() -> None:
+    logits = torch.tensor([[2.0, 0.0]]).repeat(20_000, 1)
+    drawn = draw(logits, replace(SETTINGS, temperature=2.0), torch.Generator().manual_seed(0))
+    # σ(1) = 0.731
+    assert (drawn == 0).float().mean().item() == pytest.approx(0.731, abs=0.012)
+
+
+def test_the_nucleus_leaves_the_tail_out() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
+    drawn = draw(logits, replace(SETTINGS, top_p=0.75), torch.Generator().manual_seed(0))
+    counts = torch.bincount(drawn, minlength=4) / len(drawn)
+    assert counts[2:].sum() == 0
+    assert counts[0].item() == pytest.approx(0.625, abs=0.012)
