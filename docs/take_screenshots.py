@@ -1,0 +1,72 @@
+"""Take the screenshots of the README from a running Rankloop.
+
+Launch: python docs/take_screenshots.py http://localhost:8501 NAME PASSWORD [FOLDER]
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+PAGES = {"rank": "", "rounds": "rounds", "quality": "quality", "export": "export"}
+SIZES = {"wide": (1440, 900), "phone": (390, 844)}
+SETTLE_MS = 2500
+
+
+def main() -> None:
+    """Write one PNG for each page, size and colour scheme."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("name")
+    parser.add_argument("password")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path(__file__).parent / "screenshots"
+    )
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        for size in SIZES:
+            for scheme in ("light", "dark"):
+                take(browser, given, size, scheme)
+        browser.close()
+
+
+def take(browser: Browser, given: argparse.Namespace, size: str, scheme: str) -> None:
+    """Sign in once and go through the pages."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        has_touch=size == "phone",
+        is_mobile=size == "phone",
+    )
+    page = context.new_page()
+    page.goto(f"{given.url}/")
+    page.screenshot(path=given.folder / f"login-{size}-{scheme}.png")
+    page.fill("#name", given.name)
+    page.fill("#password", given.password)
+    page.click("button[type=submit]")
+    page.locator("[data-testid=stMainBlockContainer]").wait_for()
+    for name, path in PAGES.items():
+        page.goto(f"{given.url}/{path}")
+        settle(page, name)
+        page.screenshot(path=given.folder / f"{name}-{size}-{scheme}.png")
+    context.close()
+
+
+def settle(page: Page, name: str) -> None:
+    """Wait until the page is drawn; begin a ranking, which is not submitted."""
+    page.locator(".ranking .card" if name == "rank" else "h1").first.wait_for()
+    page.wait_for_timeout(SETTLE_MS)
+    if name == "rank":
+        for key in ("2", "1", "2"):
+            page.keyboard.press(key)
+        page.wait_for_timeout(300)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The pages other than ranking, run by Streamlit's AppTest, without and with something to show."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from labeling.projects import get_project
+from labeling.simulation import simulate
+from storage.clock import now
+from storage.engine import reading, writing
+from storage.tables import Account, Role, Round, RoundPoint, RoundState, WorkerLease
+from tests.ui.conftest import Home
+from ui import process, session
+from ui.plain_text import plain
+
+SECONDS = 60
+
+
+@pytest.fixture
+def lead(home: Home, monkeypatch: pytest.MonkeyPatch) -> Account:
+    process.configure(home.settings)
+    account = home.account("lena", Role.LEAD)
+    monkeypatch.setattr(session, "current_account", lambda: account)
+    return account
+
+
+def judge(home: Home, judgments: int = 8) -> None:
+    with reading(home.engine) as rows:
+        project = get_project(rows, name="default")
+    simulate(
+        home.engine, project=project, annotators=2, judgments=judgments, noise=0.1,
+        preference="shorter", seed=1, minutes=5, fill_pool=lambda: 0,
+    )  # fmt: skip
+
+
+def open_page(name: str) -> AppTest:
+    def script(name: str) -> None:
+        from importlib import import_module
+
+        import_module(f"ui.views.{name}").show()
+
+    page = AppTest.from_function(script, args=(name,), default_timeout=SECONDS).run()
+    assert not page.exception, page.exception
+    return page
+
+
+def figures(page: AppTest) -> dict[str, str]:
+    return {each.label: str(each.value) for each in page.metric}
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("quality", "Nothing is judged yet."),
+        ("export", "There are no preferences yet."),
+        ("rounds", "The first one starts by itself after 50 more judgments."),
+    ],
+)
+def test_an_empty_page_says_what_comes_next(lead: Account, name: str, advice: str) -> None:
+    assert advice in open_page(name).info[0].value
+
+
+def test_quality(lead: Account, home: Home) -> None:
+    judge(home)
+    page = open_page("quality")
+    shown = figures(page)
+    assert shown["Judgments"] == "8"
+    assert float(shown["Pairwise agreement"]) > 0.5
+    table = page.dataframe[0].value
+    assert list(table["name"]) == ["sim-1", "sim-2"]
+    assert list(table["judgments"]) == [4, 4]
+
+
+def test_an_annotator_may_not_see_quality(lead: Account, home: Home) -> None:
+    lead.role = Role.ANNOTATOR
+    with pytest.raises(AssertionError, match="may not"):
+        open_page("quality")
+
+
+def test_export_writes_a_folder_and_offers_it(lead: Account, home: Home) -> None:
+    judge(home)
+    page = open_page("export")
+    counted = figures(page)
+    page.button[0].click().run()
+    assert not page.exception
+    (folder,) = (home.path / "exports").iterdir()
+    rows = (folder / "train.jsonl").read_text().splitlines()
+    assert counted["Pairs for training"] == str(len(rows))
+    assert "rankloop export preferences --format trl" in page.code[0].value
+    assert plain(str(folder)) in page.success[0].value
+
+
+def add_round(home: Home, state: RoundState) -> None:
+    with writing(home.engine) as rows:
+        one = Round(
+            project_id=home.project_id, number=1, state=state, reason="50 new judgments",
+            judgments=50, started_at=now() - timedelta(minutes=3),
+            metrics={"gate": {"reward_accuracy": 0.61}},
+        )  # fmt: skip
+        rows.add(one)
+        rows.flush()
+        assert one.id is not None
+        for step in range(1, 5):
+            rows.add(
+                RoundPoint(
+                    round_id=one.id, state=RoundState.PPO, step_index=step, steps=8,
+                    metrics={"objective/scores": step / 4, "objective/kl": step * 1.0},
+                )
+            )  # fmt: skip
+        rows.add(
+            WorkerLease(
+                project_id=home.project_id, owner="host", doing="![x](http://a)",
+                expires_at=now() + timedelta(minutes=2),
+            )
+        )  # fmt: skip
+
+
+def test_a_running_round_is_shown_with_its_curves(lead: Account, home: Home) -> None:
+    add_round(home, RoundState.PPO)
+    page = open_page("rounds")
+    shown = figures(page)
+    assert shown["Live policy"] == "version 1"
+    assert shown["Worker"] == "running"
+    captions = [each.value for each in page.caption]
+    assert {"PPO: mean reward", "PPO: KL to the reference"} <= set(captions)
+    assert r"\!\[x\]\(http\://a\)" in captions, "what a worker does is text, not Markdown"
+    table = page.dataframe[0].value
+    assert list(table["State"]) == ["ppo"]
+    assert list(table["Reward accuracy"]) == [0.61]
+
+
+def test_a_round_can_be_asked_for(lead: Account, home: Home) -> None:
+    judge(home, 2)
+    page = open_page("rounds")
+    page.button[0].click().run()
+    assert list(page.dataframe[0].value["Reason"]) == ["requested by lena"]
+    page.button[0].click().run()
+    assert "has not ended yet" in page.warning[0].value
+
+
+def test_an_annotator_sees_no_button(lead: Account, home: Home) -> None:
+    lead.role = Role.ANNOTATOR
+    assert len(open_page("rounds").button) == 0
+
+
+def test_guidelines(lead: Account, home: Home) -> None:
+    assert "1 is best" in open_page("guidelines").markdown[0].value
+    with writing(home.engine) as rows:
+        project = get_project(rows, name="default")
+        project.guidelines = "Be kind. ![x](http://a/b.png)"
+        rows.add(project)
+    assert open_page("guidelines").markdown[0].value == "Be kind. &#33;[x](http://a/b.png)"
+
+
+def test_no_folder_is_served_past_the_navigation() -> None:
+    import ui
+
+    assert not (Path(ui.__file__).parent / "pages").exists()
