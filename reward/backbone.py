@@ -42,6 +42,7 @@ class Backbone:
         """Freeze `model` and find out whether its layers can be run one by one (else no trunk)."""
         self.tokenizer = tokenizer
         self.device = device
+        model.to(device)
         model.requires_grad_(False)
         model.eval()
         if device.type == "cpu":
@@ -69,7 +70,7 @@ class Backbone:
         self.hidden_size = int(model.config.hidden_size)
         self.output_weight: Tensor = model.get_output_embeddings().weight.detach()
         self.end_tokens = _end_tokens(model, tokenizer)
-        self._body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+        self._body: Any = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
         self._bind()
 
     @property
@@ -78,7 +79,7 @@ class Backbone:
         return int(getattr(self.model.config, "max_position_embeddings", 2048))
 
     def _bind(self) -> None:
-        self._layers = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
+        self._layers: list[Any] = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
 
@@ -148,7 +149,7 @@ class Backbone:
         except Exception as error:
             raise Unavailable(f"The checkpoint file {file} cannot be read: {error}.") from error
         self.add_adapter(name)
-        outcome = set_peft_model_state_dict(self.model, state, adapter_name=name)
+        outcome: Any = set_peft_model_state_dict(self.model, state, adapter_name=name)
         self._bind()
         missing = [key for key in outcome.missing_keys if f".{name}." in key]
         if outcome.unexpected_keys or missing:
@@ -237,7 +238,6 @@ def load_backbone(
             f"The model {source} cannot be loaded ({first}); set `model` to a folder or a Hugging "
             "Face id of a causal language model in safetensors."
         ) from error
-    model.to(device)
     return Backbone(model, tokenizer, device=device, top_layers=top_layers, rank=rank)
 
 

@@ -34,7 +34,7 @@ def queue_up(context: StepContext) -> StepOutcome:
     return StepOutcome()
 
 
-STEPS: Mapping[RoundState, Step] = {
+STEPS: dict[RoundState, Step] = {
     RoundState.QUEUED: queue_up,
     RoundState.SNAPSHOT: take_snapshot,
     RoundState.SFT: train_on_demonstrations,

@@ -88,7 +88,7 @@ def judged_template(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory)
         seed=0,
         minutes=30,
         fill_pool=lambda: fill_pool(engine, settings, wanted=settings.pool_tasks),
-        progress=lambda done, total: None,  # noqa: ARG005
+        progress=lambda done, total: None,
     )
     engine.dispose()
     return home

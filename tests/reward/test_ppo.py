@@ -35,7 +35,7 @@ def _trainer(backbone: Backbone, settings: PPOSettings = SETTINGS) -> PPOTrainer
 
 def _history(trainer: PPOTrainer) -> list[dict[str, float]]:
     history: list[dict[str, float]] = []
-    trainer.train(PROMPTS, lambda iteration, metrics: history.append(metrics))  # noqa: ARG005
+    trainer.train(PROMPTS, lambda iteration, metrics: history.append(metrics))
     return history
 
 
@@ -79,6 +79,6 @@ def test_an_answer_that_was_cut_pays_the_penalty(backbone: Backbone) -> None:
 
 def test_a_loss_that_is_no_number_is_an_error(backbone: Backbone) -> None:
     trainer = _trainer(backbone)
-    trainer.reward = lambda trunk, batch: torch.full((len(batch.ids),), float("nan"))  # noqa: ARG005
+    trainer.reward = lambda trunk, batch: torch.full((len(batch.ids),), float("nan"))
     with pytest.raises(FloatingPointError, match="finite"):
         trainer.iterate(PROMPTS, seed=0)

@@ -36,7 +36,7 @@ def _examples(count: int, seed: int, ranks: list[int] | None = None) -> list[Ran
 
 
 def _cached(backbone: Backbone, examples: list[RankedExample]):  # type: ignore[no-untyped-def]
-    return cache_trunks(backbone, examples, lambda done: None)  # noqa: ARG005
+    return cache_trunks(backbone, examples, lambda done: None)
 
 
 def test_the_loss_of_a_ranking_is_the_mean_over_its_pairs() -> None:
@@ -79,7 +79,7 @@ def test_it_learns_what_is_preferred(backbone: Backbone) -> None:
         _cached(backbone, _examples(60, 1)),
         RewardSettings(learning_rate=1e-2, epochs=6),
         seed=0,
-        on_step=lambda step, steps, loss: losses.append(loss),  # noqa: ARG005
+        on_step=lambda step, steps, loss: losses.append(loss),
     )
     outcomes = pair_outcomes(model, _cached(backbone, _examples(30, 2)))
     right = [value for ranking in outcomes for value in ranking]
