@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 PAGES = {"rank": "", "rounds": "rounds", "quality": "quality", "export": "export"}
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SETTLE_MS = 2500
+FOLDER = Path(__file__).parent / "screenshots"
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from storage.tables import Round, RoundState
 log = logging.getLogger(__name__)
 
 
-def queue_up(context: StepContext) -> StepOutcome:
+def queue_up(_: StepContext) -> StepOutcome:
     """Take a round up from the queue; its base policy and seed were set when it was opened."""
     return StepOutcome()
 

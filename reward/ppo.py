@@ -4,7 +4,7 @@ Policy, value and reward are adapters of one frozen backbone and the reference i
 trunk's activations of a rollout are computed once and serve all four and every epoch. The old
 log-probabilities are computed as the update computes them, not kept from sampling, so that the
 ratio is exactly 1 at the first update. Leaves out: adaptive KL, PPO-ptx, more than one process.
-Called by `reward/ppo_step.py`.
+Called by `reward/steps/ppo.py`.
 """
 
 import random
@@ -173,7 +173,7 @@ class PPOTrainer:
 
     @torch.no_grad()
     def _roll_out(self, prompts: list[list[int]], samples: list[Sample]) -> Rollout:
-        settings, temperature = self.settings, self.sampling.temperature
+        settings = self.settings
         batch = answered_batch(prompts, [one.ids for one in samples], self.backbone.device)
         trunk = self.backbone.trunk(batch.ids)
         reference, _ = self._log_probs(trunk, batch, None)

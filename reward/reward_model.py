@@ -1,9 +1,10 @@
 """The reward model: a LoRA adapter and a scalar head on the backbone, trained on rankings.
 
 A ranking of K completions is one example: K forward passes serve all K·(K−1)/2 pairs (Ouyang et al.
-2022, §3.5), in one packed sequence, and each ranking counts once however many pairs it has. Tied pairs teach nothing and
-are left out. The trunk's activations are computed once and reused by every pass and fold.
-Leaves out: margins, listwise losses, several heads. Called by `reward/reward_step.py`.
+2022, §3.5), in one packed sequence, and each ranking counts once however many pairs it has. Tied
+pairs teach nothing and are left out. The trunk's activations are computed once and reused by every
+pass and fold.
+Leaves out: margins, listwise losses, several heads. Called by `reward/steps/reward.py`.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""What the training process holds: project, settings, profile, and the backbone with its policies."""
+"""What the training process holds: project, settings, profile, backbone and policies."""
 
 import logging
 from pathlib import Path

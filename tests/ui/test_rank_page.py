@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from labeling.policies import live_policy
+from storage.clock import now
 from storage.engine import writing
+from storage.tables import Policy, PolicyStatus, Round, RoundState, Snapshot
 from tests.ui.conftest import PASSWORD, Home, Server
 
 PATIENCE_MS = 20_000
@@ -331,3 +334,40 @@ def test_when_all_is_ranked_the_page_says_so(page: Page, module_home: Home, name
     expect(page.get_by_role("heading", name="No task right now")).to_be_visible()
     expect(page.get_by_text("No worker is running")).to_be_visible()
     expect(page.get_by_text("8 today · 8 in all")).to_be_visible()
+
+
+def publish_second_policy(home: Home) -> None:
+    with writing(home.engine) as session:
+        snapshot = Snapshot(project_id=home.project_id, uri="snapshots/1", rows_sha256="0" * 64)
+        session.add(snapshot)
+        session.flush()
+        done = Round(
+            project_id=home.project_id, number=1, state=RoundState.DONE, snapshot_id=snapshot.id
+        )
+        session.add(done)
+        live = live_policy(session, project_id=home.project_id)
+        live.status = PolicyStatus.RETIRED
+        session.add(live)
+        session.flush()
+        session.add(
+            Policy(
+                project_id=home.project_id, version=2, status=PolicyStatus.LIVE,
+                round_id=done.id, published_at=now(),
+            )
+        )  # fmt: skip
+
+
+def test_after_a_publish_a_quiet_banner_thanks(page: Page, module_home: Home) -> None:
+    for _ in range(2):
+        press(page, "1234")
+        submit_and_wait(page, lambda: page.keyboard.press("Enter"))
+    assert page.locator(".news").count() == 0
+    publish_second_policy(module_home)
+    page.reload()
+    banner = page.locator(".news")
+    expect(banner).to_contain_text("The model has learned from 2 of your judgments.")
+    banner.get_by_role("button", name="Dismiss").click()
+    expect(banner).to_have_count(0)
+    page.reload()
+    cards(page).nth(3).wait_for()
+    expect(banner).to_have_count(0)
