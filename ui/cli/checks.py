@@ -71,7 +71,7 @@ def model(settings: Settings) -> str:
         policy = live_policy(session, project_id=found.id)
     folder = local_path(settings.home, policy.checkpoint_uri)
     name = f"policy {policy.version} ({policy.name or policy.checkpoint_uri})"
-    if not folder.is_dir():
+    if not policy.checkpoint_uri or not folder.is_dir():
         raise Unavailable(f"The checkpoint of {name} is missing at {folder}; restore that folder.")
     # A model folder of the user's own has no manifest: it can only be there or not.
     if not (Path(folder) / "manifest.json").exists():
