@@ -39,7 +39,7 @@ format: $(VENV)/installed-dev ## Rewrite the code in the project's format
 typecheck: $(VENV)/installed-dev ## Check the types
 	$(BIN)/mypy
 
-bench: $(VENV)/installed ## Measure the speeds that the project promises (minutes)
+bench: $(VENV)/installed-dev system-packages ## Measure the speeds that the project promises (minutes)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove caches and build products (keeps .venv and rankloop-data)

@@ -34,7 +34,7 @@ RewardFunction = Callable[[Tensor, AnsweredBatch], Tensor]
 class PPOSettings:
     """Say how the policy is moved."""
 
-    iterations: int = 10  #: rollouts, each followed by its updates
+    iterations: int = 8  #: rollouts, each followed by its updates
     prompts_per_iteration: int = 32  #: completions in a rollout, one a prompt
     max_prompt_tokens: int = 96  #: longer prompts are left out of rollouts
     epochs: int = 2  #: passes over a rollout

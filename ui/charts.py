@@ -7,11 +7,14 @@ import pandas
 
 # What is drawn of each step, in this order where it was measured: metric → its name for people.
 CURVES: dict[str, dict[str, str]] = {
-    "reward": {"loss": "Reward model: loss", "accuracy": "Reward model: held-out accuracy"},
+    "reward": {
+        "loss/reward": "Reward model: loss",
+        "loss/reward_fold": "Reward model: loss while it is cross-fitted",
+    },
     "ppo": {
         "objective/scores": "PPO: mean reward",
-        "objective/kl": "PPO: KL to the reference",
-        "loss/policy": "PPO: policy loss",
+        "objective/kl": "PPO: KL to the reference, nats a completion",
+        "val/mean_tokens": "PPO: tokens a completion",
         "loss/value": "PPO: value loss",
     },
 }

@@ -10,6 +10,7 @@ import streamlit as st
 KEY_FIGURES = {
     "reward_accuracy": "Reward accuracy",
     "win_rate": "Win rate",
+    "reward": "Mean reward",
     "kl": "KL",
 }
 ENDED = ("done", "rejected", "failed")

@@ -49,7 +49,7 @@ def evaluate_candidate(context: StepContext) -> StepOutcome:
                 batch_size=profile.generation.batch,
             )
         )
-        context.report(index, 2, {f"reward/{name}": measured[-1].reward})
+        context.report(index, 2, {})
     comparison = compare_policies(measured[0], measured[1], seed=one.seed)
     checks = check_policy(comparison, profile.gate)
     earlier = list(one.metrics.get("gate", []))

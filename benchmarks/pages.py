@@ -1,0 +1,197 @@
+"""How fast the pages are: the server's first page, and from submit to the next task painted.
+
+    python -m benchmarks.pages
+
+The server runs as people run it, on a home whose tasks are stored directly: no model is needed. The
+time from submit is taken inside Chromium, from the key press to the first frame that shows the next
+task's completions.
+"""
+
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.measured_process import rankloop
+from labeling.accounts import create_account
+from labeling.keys import key_of
+from labeling.policies import create_first_policy
+from labeling.projects import create_project
+from labeling.prompts import add_starter_prompts
+from labeling.tasks import NewCompletion, add_task, prompts_to_answer
+from storage.engine import build_engine, writing
+from storage.migrate import upgrade
+from storage.settings import load_settings
+from storage.tables import Role
+
+SUBMITS = 30
+STARTS = 5
+PASSWORD = "correct horse battery staple"
+# Resolves with the milliseconds from the key press to the first frame with another assignment.
+PRESS_AND_WAIT = """
+async () => {
+  const find = () => [...document.querySelectorAll('*')]
+    .map(each => each.shadowRoot?.querySelector('.ranking')).find(Boolean);
+  const before = find().dataset.assignment;
+  const began = await new Promise(resolve =>
+    document.addEventListener('keydown', () => resolve(performance.now()), {once: true, capture: true}));
+  return await new Promise(resolve => {
+    const look = () => {
+      const now = find();
+      if (now && now.dataset.assignment !== before && now.querySelectorAll('.card').length === 4) {
+        requestAnimationFrame(() => resolve(performance.now() - began));
+      } else requestAnimationFrame(look);
+    };
+    look();
+  });
+}
+"""
+
+
+def main() -> list[str]:
+    """Measure and return the lines of the table."""
+    with TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        _fill(home)
+        starts = [_time_start(home) for _ in range(STARTS)]
+        submits = _time_submits(home)
+    return [
+        f"| `rankloop serve`: start to first page, median of {STARTS} | "
+        f"{statistics.median(starts):.1f} s | under 5 s | a Python that imports streamlit: "
+        f"{_floor_of_start():.1f} s |",
+        f"| submit to next task painted, median of {SUBMITS} | {statistics.median(submits):.0f} ms"
+        f" | under 400 ms | one frame: 17 ms |",
+        f"| the same, 95th percentile | {_percentile(submits, 0.95):.0f} ms | | |",
+    ]
+
+
+def _fill(home: Path) -> None:
+    home.mkdir()
+    settings = load_settings(home=home)
+    engine = build_engine(settings.url)
+    upgrade(engine)
+    with writing(engine) as session:
+        project = create_project(session, name="default", settings=settings)
+        add_starter_prompts(session, project=project, heldout_share=0.1)
+        policy = create_first_policy(
+            session, project_id=key_of(project), name="none", checkpoint_uri="none"
+        )
+        create_account(session, name="ada", role=Role.ANNOTATOR, password=PASSWORD)
+        prompts = prompts_to_answer(
+            session,
+            project_id=key_of(project),
+            policy_id=key_of(policy),
+            count=SUBMITS + 10,
+            seed=0,
+        )
+        for prompt in prompts:
+            texts = [f"Answer {number} to the question. " * (number + 2) for number in range(4)]
+            add_task(
+                session,
+                project=project,
+                prompt_id=key_of(prompt),
+                policy_id=key_of(policy),
+                completions=[NewCompletion(text, {}, 0, "stop", 20) for text in texts],
+            )
+    engine.dispose()
+
+
+class _Server:
+    """`rankloop serve` on a free port."""
+
+    def __init__(self, home: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        environment = {**os.environ, "RANKLOOP_HOME": str(home), "RANKLOOP_PORT": str(self.port)}
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            rankloop("serve"),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def wait_for_page(self) -> float:
+        """Return the seconds from the start to the first page."""
+        while self.process.poll() is None and time.monotonic() - self.began < 60:
+            with suppress(OSError), urllib.request.urlopen(f"{self.url}/login", timeout=1) as page:
+                if page.status == 200:
+                    return time.monotonic() - self.began
+            time.sleep(0.02)
+        raise SystemExit("The server gave no page within a minute.")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+def _time_start(home: Path) -> float:
+    server = _Server(home)
+    try:
+        seconds = server.wait_for_page()
+        maps = Path(f"/proc/{server.process.pid}/maps")
+        if maps.exists() and "libtorch" in maps.read_text():
+            raise SystemExit("The web process has loaded torch.")
+        return seconds
+    finally:
+        server.stop()
+
+
+def _floor_of_start() -> float:
+    import sys
+
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import streamlit"], check=True)
+    return time.monotonic() - began
+
+
+def _time_submits(home: Path) -> list[float]:
+    server = _Server(home)
+    server.wait_for_page()
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            )
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page.goto(f"{server.url}/")
+            page.fill("#name", "ada")
+            page.fill("#password", PASSWORD)
+            page.click("button[type=submit]")
+            page.locator(".ranking .card").nth(3).wait_for()
+            _submit(page)  # The first one warms caches on both sides.
+            times = [_submit(page) for _ in range(SUBMITS)]
+            browser.close()
+        return times
+    finally:
+        server.stop()
+
+
+def _submit(page: Page) -> float:
+    for rank in "1234":
+        page.keyboard.press(rank)
+    page.wait_for_timeout(300)
+    page.evaluate(f"() => {{ window.painted = ({PRESS_AND_WAIT})(); }}")
+    page.keyboard.press("Enter")
+    milliseconds = page.evaluate("() => window.painted")
+    page.wait_for_timeout(100)
+    return float(milliseconds)
+
+
+def _percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+if __name__ == "__main__":
+    print("\n".join(main()))
