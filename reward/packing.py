@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions (1, N) and the attention mask (1, 1, N, N), True where a token may look."""
+    """Positions (B, N) and the attention mask (B, 1, N, N), True where a token may look."""
 
     positions: Tensor
     mask: Tensor
@@ -37,6 +37,28 @@ class PackedRanking:
         answered = self.owner >= 0
         sums = torch.zeros(len(self.lengths), dtype=values.dtype, device=values.device)
         return sums.index_add(0, self.owner[answered], values[answered]) / self.lengths
+
+
+def stack_rankings(
+    rankings: Sequence[PackedRanking], activations: Sequence[Tensor]
+) -> tuple[Layout, Tensor]:
+    """Pad packed rankings to one batch: its layout, and its activations (B, N, …).
+
+    `activations` holds a tensor (1, N_i, …) for each ranking. A padding token looks at itself only,
+    since a row without anything to look at has no softmax; nobody looks at it.
+    """
+    width = max(len(one.owner) for one in rankings)
+    positions = activations[0].new_zeros((len(rankings), width), dtype=torch.long)
+    mask = torch.eye(width, dtype=torch.bool, device=positions.device).repeat(
+        len(rankings), 1, 1, 1
+    )
+    stacked = activations[0].new_zeros((len(rankings), width, *activations[0].shape[2:]))
+    for row, (one, values) in enumerate(zip(rankings, activations, strict=True)):
+        length = len(one.owner)
+        positions[row, :length] = one.layout.positions[0]
+        mask[row, 0, :length, :length] = one.layout.mask[0, 0]
+        stacked[row, :length] = values[0]
+    return Layout(positions, mask), stacked
 
 
 def pack_ranking(

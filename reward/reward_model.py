@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from labeling.rankings import pairs_of
 from reward.backbone import Backbone
-from reward.packing import PackedRanking, pack_ranking
+from reward.packing import PackedRanking, pack_ranking, stack_rankings
 from reward.padding import AnsweredBatch, answered_batch
 from storage.errors import Unavailable
 
@@ -59,6 +59,12 @@ class CachedExample:
     pairs: Tensor  #: (P, 2) positions, the better one first
     group: int
 
+    @property
+    def batch(self) -> AnsweredBatch:
+        """Return the sequences of a ranking that is not packed."""
+        assert isinstance(self.sequences, AnsweredBatch)
+        return self.sequences
+
 
 class RewardModel:
     """An adapter of a backbone and its scalar head; scores are (score − shift) / scale."""
@@ -81,13 +87,17 @@ class RewardModel:
         tokens = self.head(hidden[rows, batch.columns + 1].float())[:, :, 0]
         return (tokens * batch.mask).sum(1) / batch.mask.sum(1)
 
-    def ranking_scores(self, example: CachedExample) -> Tensor:
-        """Return the head's output (K,) for each answer of a ranking."""
-        sequences = example.sequences
-        if isinstance(sequences, AnsweredBatch):
-            return self.raw_scores(example.trunk, sequences)
-        hidden = self.backbone.top(example.trunk, self.adapter, sequences.layout)
-        return sequences.mean_by_answer(self.head(hidden[0].float())[:, 0])
+    def ranking_scores(self, examples: Sequence[CachedExample]) -> list[Tensor]:
+        """Return the head's output (K,) for the answers of each ranking, all in one pass."""
+        packed = [one.sequences for one in examples if isinstance(one.sequences, PackedRanking)]
+        if len(packed) < len(examples):
+            return [self.raw_scores(one.trunk, one.batch) for one in examples]
+        layout, trunk = stack_rankings(packed, [one.trunk for one in examples])
+        values = self.head(self.backbone.top(trunk, self.adapter, layout).float())[..., 0]
+        return [
+            one.mean_by_answer(row[: len(one.owner)])
+            for one, row in zip(packed, values, strict=True)
+        ]
 
     @torch.no_grad()
     def score(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
@@ -179,15 +189,14 @@ def train_reward_model(
         for step, rankings in enumerate(_batches(useful, settings, seed), start=1):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, steps, settings.warmup_steps)
-            total = 0.0
-            for example in rankings:
-                loss = ranking_loss(model.ranking_scores(example), example.pairs)
-                (loss / len(rankings)).backward()
-                total += loss.item() / len(rankings)
+            scores = model.ranking_scores(rankings)
+            losses = [ranking_loss(s, r.pairs) for s, r in zip(scores, rankings, strict=True)]
+            loss = torch.stack(losses).mean()
+            loss.backward()
             nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            on_step(step, steps, total)
+            on_step(step, steps, loss.item())
 
 
 def _schedule(step: int, steps: int, warmup: int) -> float:
@@ -211,9 +220,19 @@ def _batches(
 def pair_outcomes(model: RewardModel, examples: Sequence[CachedExample]) -> list[list[float]]:
     """Return, for each ranking with pairs, 1.0 (right), 0.5 (scores tie) or 0.0 for every pair."""
     outcomes = []
-    for example in examples:
-        if len(example.pairs):
-            scores = model.ranking_scores(example)
-            margin = scores[example.pairs[:, 0]] - scores[example.pairs[:, 1]]
-            outcomes.append((0.5 * (margin.sign() + 1.0)).tolist())
+    judged = [example for example in examples if len(example.pairs)]
+    for scores, example in zip(score_rankings(model, judged), judged, strict=True):
+        margin = scores[example.pairs[:, 0]] - scores[example.pairs[:, 1]]
+        outcomes.append((0.5 * (margin.sign() + 1.0)).tolist())
     return outcomes
+
+
+@torch.no_grad()
+def score_rankings(
+    model: RewardModel, examples: Sequence[CachedExample], size: int = 8
+) -> list[Tensor]:
+    """Return the raw scores (K,) of each ranking, `size` rankings at a time."""
+    scores: list[Tensor] = []
+    for start in range(0, len(examples), size):
+        scores += model.ranking_scores(examples[start : start + size])
+    return scores

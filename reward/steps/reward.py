@@ -17,6 +17,7 @@ from reward.reward_model import (
     RewardSettings,
     cache_trunks,
     pair_outcomes,
+    score_rankings,
     train_reward_model,
 )
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
@@ -48,7 +49,7 @@ def train_reward(context: StepContext) -> StepOutcome:
     model = plan.fit(examples, name="reward")
     outcomes += pair_outcomes(model, unseen)
     accuracy = bootstrap_mean(outcomes, seed=one.seed)
-    model.normalise(_scores(model, examples))
+    model.normalise(torch.cat(score_rankings(model, examples)))
     uri = f"checkpoints/round-{one.number}/reward-{one.attempts}"
     with write_folder(runtime.home, uri) as folder:
         model.save(folder)
@@ -121,11 +122,6 @@ def _folds(
         )
         for fold in range(1 if many else count)
     ]
-
-
-@torch.no_grad()
-def _scores(model: RewardModel, examples: list[CachedExample]) -> torch.Tensor:
-    return torch.cat([model.ranking_scores(one) for one in examples])
 
 
 def _accuracy_metrics(accuracy: Interval) -> dict[str, float]:

@@ -57,7 +57,8 @@ def test_a_packed_ranking_scores_as_its_sequences_do_alone(backbone: Backbone) -
     for weight in [*backbone.parameters("reward"), model.head.weight]:
         weight.data.normal_(std=0.1, generator=generator)
     example = RankedExample([5, 6, 7], [[70], [71, 72, 73, 2], [74, 75], [70, 71]], [1, 2, 3, 4], 0)
-    packed = model.ranking_scores(_cached(backbone, [example])[0])
+    longer = RankedExample([9] * 9, [[70] * 5, [71] * 7], [1, 2], 1)
+    packed, _ = model.ranking_scores(_cached(backbone, [example, longer]))
     batch = answered_batch([example.prompt] * 4, example.answers, torch.device("cpu"))
     torch.testing.assert_close(packed, model.raw_scores(backbone.trunk(batch.ids), batch))
     assert packed.std() > 0.01
@@ -101,7 +102,7 @@ def test_normalised_scores_have_mean_zero_and_deviation_one(backbone: Backbone) 
     torch.nn.init.normal_(model.head.weight)
     examples = _cached(backbone, _examples(20, 0))
     with torch.no_grad():
-        raw = torch.cat([model.ranking_scores(one) for one in examples])
+        raw = torch.cat(model.ranking_scores(examples))
     model.normalise(raw)
     scores = (raw - model.shift) / model.scale
     assert scores.mean().item() == pytest.approx(0.0, abs=1e-5)
