@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pandas as pd
-from sqlmodel import Session
+from sqlalchemy import Engine
 
 from labeling.comparisons import comparisons
 from labeling.events import record
@@ -19,11 +19,13 @@ from labeling.formats import trl
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from storage.clock import now
+from storage.engine import reading, writing
 from storage.errors import BadInput, Conflict, NotFound, Unavailable
 from storage.tables import Account, Project, Split
 
 FORMATS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {trl.NAME: trl.row_of}
 _FILES = {Split.TRAIN: "train.jsonl", Split.HELDOUT: "test.jsonl"}
+_CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -39,26 +41,28 @@ class Export:
 
 
 def export_preferences(
-    session: Session, *, project: Project, account: Account | None, out: Path, format: str = "trl"
+    engine: Engine, *, project: Project, account: Account | None, out: Path, format: str = "trl"
 ) -> Export:
     """Write `train.jsonl`, `test.jsonl` (held-out prompts) and `README.md` into the folder `out`.
 
     One row a strict pair of a current ranking; ties make none. `account` asks (None: the person at
-    the server's shell). Raises `BadInput` on an unknown format, `Conflict` where `out` is a file
-    or holds anything, `NotFound` where there is no pair, `NotAllowed`, `Unavailable`.
+    the server's shell). No transaction is open while the files are written: the export is recorded
+    in a short one of its own, once they are there. Raises `BadInput` on an unknown format,
+    `Conflict` where `out` is a file or holds anything, `NotFound` where there is no pair,
+    `NotAllowed`, `Unavailable`.
     """
     if account is not None:
         require(account, Action.EXPORT)
     if format not in FORMATS:
         raise BadInput(f"There is no format {format}; use {', '.join(FORMATS)}.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Conflict(f"{out} is not an empty folder; name a new one, nothing was written.")
-    pairs = comparisons(session, project_id=key_of(project))
+    folder = _free_folder(out)
+    with reading(engine) as session:
+        pairs = comparisons(session, project_id=key_of(project))
     if pairs.empty:
         raise NotFound("There are no preferences to export yet; rank some tasks first.")
     pairs["annotator"] = _pseudonyms(pairs["annotator_id"], project)
     done = Export(
-        folder=out,
+        folder=folder,
         format=format,
         train=int((pairs["split"] == Split.TRAIN.value).sum()),
         test=int((pairs["split"] == Split.HELDOUT.value).sum()),
@@ -66,16 +70,30 @@ def export_preferences(
         prompts=int(pairs["prompt_id"].nunique()),
     )
     _write_folder(pairs, done, project)
-    record(
-        session,
-        project_id=project.id,
-        account_id=account.id if account else None,
-        kind="preferences.exported",
-        format=format,
-        train=done.train,
-        test=done.test,
-    )
+    with writing(engine) as session:
+        record(
+            session,
+            project_id=project.id,
+            account_id=account.id if account else None,
+            kind="preferences.exported",
+            format=format,
+            train=done.train,
+            test=done.test,
+        )
     return done
+
+
+def _free_folder(out: Path) -> Path:
+    """Return the absolute path of `out`, which is not there or holds nothing."""
+    try:
+        # `.` and `..` have no name that a folder beside them could be called after.
+        folder = Path(os.path.realpath(out))
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise _cannot_be_written(out, error) from error
+    if taken:
+        raise Conflict(f"{out} is not an empty folder; name a new one, nothing was written.")
+    return folder
 
 
 def _pseudonyms(annotators: "pd.Series[int]", project: Project) -> "pd.Series[str]":
@@ -90,21 +108,32 @@ def _pseudonyms(annotators: "pd.Series[int]", project: Project) -> "pd.Series[st
 
 
 def _write_folder(pairs: pd.DataFrame, done: Export, project: Project) -> None:
-    unfinished = done.folder.with_name(f".{done.folder.name}.{uuid4().hex}.part")
+    folder = done.folder
+    # An empty folder that is there stays the same one: a shell may stand in it, a disk be mounted.
+    here = folder.is_dir()
+    part = f"{uuid4().hex}.part"
+    unfinished = folder / f".{part}" if here else folder.with_name(f".{folder.name}.{part}")
     try:
         unfinished.mkdir(parents=True)
         for split, name in _FILES.items():
             some = pairs[pairs["split"] == split.value]
             _write_rows(some, unfinished / name, FORMATS[done.format])
-        (unfinished / "README.md").write_text(_card(done, project), encoding="utf-8")
-        os.replace(unfinished, done.folder)
+        (unfinished / _CARD).write_text(_card(done, project), encoding="utf-8")
+        if not here:
+            os.replace(unfinished, folder)
+            return
+        for name in (*_FILES.values(), _CARD):
+            os.replace(unfinished / name, folder / name)
     except OSError as error:
-        raise Unavailable(
-            f"{done.folder} cannot be written ({error.strerror}); name a folder that you can "
-            "write to."
-        ) from error
+        raise _cannot_be_written(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _cannot_be_written(folder: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"{folder} cannot be written ({error.strerror}); name a folder that you can write to."
+    )
 
 
 def _write_rows(

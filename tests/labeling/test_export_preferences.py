@@ -27,8 +27,7 @@ def sqlite_stage(sqlite_engine: Engine, sqlite_project: Project) -> Stage:
 
 
 def export(stage: Stage, out: Path, **given: Any) -> Export:
-    with writing(stage.engine) as session:
-        return export_preferences(session, project=stage.project, account=None, out=out, **given)
+    return export_preferences(stage.engine, project=stage.project, account=None, out=out, **given)
 
 
 def rows_of(file: Path) -> list[dict[str, Any]]:
@@ -57,8 +56,6 @@ def test_rows_are_conversational_and_split_by_prompt(stage: Stage, tmp_path: Pat
     card = (tmp_path / "out/README.md").read_text()
     assert "1 train and\n1 test comparisons from 2 rankings" in card
     assert all(f"`{name}`" in card for name in train)
-    with reading(stage.engine) as session:
-        assert "preferences.exported" in session.exec(select(Event.kind)).all()
 
 
 @settings(
@@ -144,5 +141,59 @@ def test_an_unknown_format_or_an_annotator_is_refused(sqlite_stage: Stage, tmp_p
     with pytest.raises(BadInput, match="no format csv; use trl"):
         export(stage, tmp_path / "out", format="csv")
     annotator = Account(name="a", role=Role.ANNOTATOR)
-    with writing(stage.engine) as session, pytest.raises(NotAllowed, match="export"):
-        export_preferences(session, project=stage.project, account=annotator, out=tmp_path / "out")
+    with pytest.raises(NotAllowed, match="export"):
+        export_preferences(
+            stage.engine, project=stage.project, account=annotator, out=tmp_path / "out"
+        )
+    assert exports(stage) == []
+
+
+def exports(stage: Stage) -> list[Event]:
+    with reading(stage.engine) as session:
+        found = session.exec(select(Event).where(Event.kind == "preferences.exported"))
+        return list(found)
+
+
+def test_an_export_is_recorded_and_holds_no_lock_while_it_writes(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_task("t", k=2)
+    stage.judge("ann", [1, 2])
+
+    def card(*_: object) -> str:
+        with writing(stage.engine) as session:
+            session.add(Event(project_id=stage.project.id, kind="test.written"))
+        return "card"
+
+    monkeypatch.setattr("labeling.export_preferences._card", card)
+    lead = stage.account("lena", Role.LEAD)
+    with reading(stage.engine) as session:
+        account = session.get_one(Account, lead)
+    out = tmp_path / "out"
+    export_preferences(stage.engine, project=stage.project, account=account, out=out)
+    (event,) = exports(stage)
+    assert event.account_id == lead
+    assert event.detail == {"format": "trl", "train": 1, "test": 0}
+    with reading(stage.engine) as session:
+        assert "test.written" in session.exec(select(Event.kind)).all()
+
+
+def test_the_folder_one_stands_in_is_filled_and_stays_the_same(
+    sqlite_stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = sqlite_stage
+    stage.add_task("t", k=2)
+    stage.judge("ann", [1, 2])
+    here = tmp_path / "here"
+    here.mkdir()
+    inode = here.stat().st_ino
+    monkeypatch.chdir(here)
+    assert export(stage, Path(".")).folder == here
+    assert here.stat().st_ino == inode
+    assert sorted(path.name for path in here.iterdir()) == [
+        "README.md",
+        "test.jsonl",
+        "train.jsonl",
+    ]
+    with pytest.raises(Conflict, match=r"\. is not an empty folder"):
+        export(stage, Path("."))

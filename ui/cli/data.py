@@ -30,12 +30,10 @@ def write_preferences(settings: Settings, format_: str, out: Path) -> None:
     """Export preferences into a new folder."""
     from labeling.export_preferences import export_preferences
 
-    with reading(open_database(settings)) as session:
-        result = export_preferences(
-            session,
-            project=project_of(session, settings),
-            account=None,
-            out=out,
-            format=format_,
-        )
-    click.echo(f"{result.train} pairs for training and {result.test} for testing are in {out}.")
+    engine = open_database(settings)
+    with reading(engine) as session:
+        project = project_of(session, settings)
+    result = export_preferences(engine, project=project, account=None, out=out, format=format_)
+    click.echo(
+        f"{result.train} pairs for training and {result.test} for testing are in {result.folder}."
+    )

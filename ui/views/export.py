@@ -46,14 +46,13 @@ def show() -> None:
 def _export(chosen: str) -> None:
     name = f"preferences-{chosen}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     try:
-        with reading(process.engine()) as rows:
-            done = export_preferences(
-                rows,
-                project=process.project(),
-                account=session.require_account(),
-                out=process.settings().home / "exports" / name,
-                format=chosen,
-            )
+        done = export_preferences(
+            process.engine(),
+            project=process.project(),
+            account=session.require_account(),
+            out=process.settings().home / "exports" / name,
+            format=chosen,
+        )
     except RankloopError as error:
         st.error(plain(str(error)))
         return
