@@ -1,15 +1,21 @@
 """Create and find projects."""
 
-from sqlmodel import Session, select
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
 
 from labeling.events import record
 from storage.errors import BadInput, Conflict, NotFound
 from storage.settings import Settings
-from storage.tables import Project
+from storage.tables import Project, Task, TaskStatus
+
+# What a project takes from the settings and may change later.
+CHANGEABLE = ("completions_per_task", "overlap", "system_prompt")
 
 
 def create_project(session: Session, *, name: str, settings: Settings) -> Project:
-    """Store a new project with K, overlap, system prompt and training settings of `settings`.
+    """Store a new project with K, overlap and system prompt of `settings`.
 
     Raises `BadInput` on an empty or too long name, `Conflict` where the name is taken.
     """
@@ -22,12 +28,43 @@ def create_project(session: Session, *, name: str, settings: Settings) -> Projec
         completions_per_task=settings.completions_per_task,
         overlap=settings.overlap,
         system_prompt=settings.system_prompt,
-        training=settings.training,
     )
     session.add(project)
     session.flush()
     record(session, project_id=project.id, account_id=None, kind="project.created", name=name)
     return project
+
+
+def change_project(
+    session: Session, *, project: Project, settings: Settings
+) -> dict[str, tuple[Any, Any]]:
+    """Give a project those of its settings that were given (not defaults): field → (old, new).
+
+    They hold for the tasks to come. A higher overlap holds for the tasks that are ready, too; a
+    lower one does not, as some may be lent or judged more often than it allows.
+    """
+    changes = {
+        name: (getattr(project, name), getattr(settings, name))
+        for name in CHANGEABLE
+        if name in settings.model_fields_set and getattr(settings, name) != getattr(project, name)
+    }
+    if not changes:
+        return {}
+    for name, (_, new) in changes.items():
+        setattr(project, name, new)
+    session.add(project)
+    if "overlap" in changes:
+        session.execute(
+            update(Task)
+            .where(
+                col(Task.project_id) == project.id,
+                col(Task.status) == TaskStatus.READY,
+                col(Task.overlap) < project.overlap,
+            )
+            .values(overlap=project.overlap)
+        )
+    record(session, project_id=project.id, account_id=None, kind="project.changed", **changes)
+    return changes
 
 
 def get_project(session: Session, *, name: str) -> Project:

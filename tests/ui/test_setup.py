@@ -63,6 +63,28 @@ def test_a_second_run_changes_nothing_and_says_so(
         assert len(session.exec(select(Account)).all()) == 1
 
 
+def test_a_later_run_changes_the_project_by_what_is_set(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert init(tmp_path / "home") == 0
+    capsys.readouterr()
+    monkeypatch.setenv("RANKLOOP_OVERLAP", "2")
+    assert init(tmp_path / "home") == 0
+    said = capsys.readouterr().out
+    assert "overlap was 1, is 2 now" in said
+    assert "completions_per_task" not in said
+    with reading(build_engine(load_settings(home=tmp_path / "home").url)) as session:
+        assert get_project(session, name="default").overlap == 2
+    monkeypatch.delenv("RANKLOOP_OVERLAP")
+    assert init(tmp_path / "home") == 0
+    assert "now" not in capsys.readouterr().out
+    with reading(build_engine(load_settings(home=tmp_path / "home").url)) as session:
+        assert get_project(session, name="default").overlap == 2
+
+
 def test_a_second_project_shares_the_accounts(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from sqlmodel import Session, select
 
 from labeling.accounts import create_account, generate_password
 from labeling.policies import create_first_policy, list_policies
-from labeling.projects import create_project, get_project
+from labeling.projects import change_project, create_project, get_project
 from labeling.prompts import add_starter_prompts, count_prompts
 from storage.engine import build_engine, writing
 from storage.errors import NotFound
@@ -49,6 +49,11 @@ def _project(session: Session, settings: Settings, say: Say) -> Project:
     try:
         project = get_project(session, name=settings.project)
         say(f"Project   {project.name} is there")
+        changes = change_project(session, project=project, settings=settings)
+        for name, (old, new) in changes.items():
+            say(f"          {name} was {old!r}, is {new!r} now")
+        if changes:
+            say("          a worker that runs takes this up when it is started again")
     except NotFound:
         project = create_project(session, name=settings.project, settings=settings)
         say(f"Project   {project.name} made")

@@ -46,8 +46,8 @@ def meaning(alpha: Figure) -> str:
     """Say in one sentence what an alpha means (bounds: Krippendorff 2004, Content Analysis)."""
     if alpha.value is None:
         return (
-            "Agreement needs tasks that two or more people have judged: raise the overlap of the "
-            "project to measure it."
+            "Agreement needs tasks that two or more people have judged: to raise the project's "
+            "overlap, run RANKLOOP_OVERLAP=2 rankloop init and start the worker again."
         )
     if alpha.value >= 0.8:
         return "Annotators agree well beyond chance: their judgments can be relied on."
