@@ -9,10 +9,13 @@ from pathlib import Path
 
 import click
 import pytest
+from sqlmodel import select
 
+from labeling.policies import live_policy
 from labeling.simulation import simulate
-from storage.engine import reading
-from storage.tables import Account, Project, Role
+from storage.blobs import write_folder
+from storage.engine import reading, writing
+from storage.tables import Account, Event, Policy, PolicyStatus, Project, Role
 from tests.ui.conftest import Home, command, environment
 from ui.cli import cli
 from ui.cli.frame import run
@@ -93,6 +96,10 @@ def test_without_arguments_comes_help(capsys: pytest.CaptureFixture[str]) -> Non
         ["simulate", "--annotators", "1", "--judgments", "1", "--noise", "0.7"],
         ["account", "add", "ada", "--role", "king"], ["export", "preferences"],
         ["worker", "--nonsense"], ["rounds", "extra"],
+        ["export", "preferences", "--format", "bogus", "--out", "preferences"],
+        ["simulate", "--annotators", "1", "--judgments", "1", "--preference", "bogus"],
+        ["simulate", "--annotators", "1", "--judgments", "1", "--preference", "no.py:f"],
+        ["simulate", "--annotators", "1", "--judgments", "1", "--seed", "-1"],
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_sentence_and_exit_2(
@@ -226,7 +233,19 @@ def test_export(judged: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert {"prompt", "chosen", "rejected", "policy_version", "round"} <= set(rows[0])
     assert at(judged, "export", "preferences", "--out", str(out)) == 1
     assert "not an empty folder" in capsys.readouterr().err
-    assert at(judged, "export", "preferences", "--format", "x", "--out", str(tmp_path / "b")) == 1
+    with reading(judged.engine) as session:
+        exported = session.exec(select(Event).where(Event.kind == "preferences.exported")).all()
+    assert [event.detail["train"] for event in exported] == [len(rows)]
+
+
+def test_an_export_may_go_to_the_folder_one_stands_in(
+    judged: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert at(judged, "export", "preferences", "--out", ".") == 0
+    assert (here / "train.jsonl").stat().st_size > 0
 
 
 def test_simulate_uses_the_tasks_that_are_there(
@@ -241,7 +260,7 @@ def test_simulate_uses_the_tasks_that_are_there(
 
 def test_an_unknown_preference_is_refused(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--annotators", "1", "--judgments", "1", "--preference", "nonsense"]
-    assert at(home, "simulate", *arguments) == 1
+    assert at(home, "simulate", *arguments) == 2
     assert "nonsense" in capsys.readouterr().err
     assert home.judgments("sim-1") == []
 
@@ -286,15 +305,58 @@ def test_doctor_names_what_is_missing(home: Home, capsys: pytest.CaptureFixture[
 def test_doctor_is_content_with_a_whole_model(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from storage.blobs import write_folder
-
-    with write_folder(home.path, "models/tiny") as folder:
-        (folder / "model.safetensors").write_bytes(b"weights")
+    whole_folder(home, "models/tiny")
     assert at(home, "doctor") == 0
     assert "WRONG" not in capsys.readouterr().out
     (home.path / "models/tiny/model.safetensors").write_bytes(b"broken!")
     assert at(home, "doctor") == 1
     assert "model.safetensors" in capsys.readouterr().out
+
+
+def whole_folder(home: Home, uri: str) -> None:
+    with write_folder(home.path, uri) as folder:
+        (folder / "model.safetensors").write_bytes(b"weights")
+
+
+def test_doctor_checks_the_base_model_under_a_later_policy(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for uri in ("models/tiny", "checkpoints/2"):
+        whole_folder(home, uri)
+    publish_policy(home, "checkpoints/2")
+    assert at(home, "doctor") == 0
+    (home.path / "models/tiny/model.safetensors").write_bytes(b"broken!")
+    assert at(home, "doctor", "--json") == 1
+    assert findings(capsys) == {"model": "models/tiny/model.safetensors"}
+    whole_folder(home, "models/tiny")
+    (home.path / "checkpoints/2/model.safetensors").unlink()
+    assert at(home, "doctor", "--json") == 1
+    assert findings(capsys) == {"policy": "checkpoints/2/model.safetensors"}
+
+
+def publish_policy(home: Home, uri: str) -> None:
+    with writing(home.engine) as session:
+        first = live_policy(session, project_id=home.project_id)
+        first.status = PolicyStatus.RETIRED
+        session.add(first)
+        session.flush()
+        session.add(
+            Policy(
+                project_id=home.project_id, version=2, parent_id=first.id,
+                status=PolicyStatus.LIVE, checkpoint_uri=uri,
+            )
+        )  # fmt: skip
+
+
+def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Return the file that each failed check names."""
+    said = capsys.readouterr().out
+    checks = json.loads(said[said.index("{") :])["checks"]
+    return {
+        each["name"]: next(word for word in each["detail"].split() if "/" in word)
+        for each in checks
+        if not each["ok"]
+    }
 
 
 def test_doctor_of_nothing_makes_nothing(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlmodel import select
 
-from labeling.policies import live_policy
+from labeling.policies import list_policies, live_policy
 from labeling.projects import get_project
 from storage.blobs import local_path, verify
 from storage.clock import now
@@ -19,7 +19,7 @@ from storage.errors import Unavailable
 from storage.home import prepare_home
 from storage.migrate import newest_revision
 from storage.settings import Settings
-from storage.tables import Project, WorkerLease
+from storage.tables import Policy, Project, WorkerLease
 from ui.database import open_database
 
 LEAST_FREE_GIB = 2.0
@@ -64,13 +64,34 @@ def project(settings: Settings) -> str:
 
 
 def model(settings: Settings) -> str:
+    """Check that policy version 1 is there and whole: every later one is adapters on it."""
+    return _checked(settings, _policies(settings)[0])
+
+
+def policy(settings: Settings) -> str:
     """Check that the live policy's checkpoint is there and whole."""
+    first, live = _policies(settings)
+    if live.id == first.id:
+        return f"{_in_words(live)} is live, the model itself"
+    return f"live: {_checked(settings, live)}"
+
+
+def _policies(settings: Settings) -> tuple[Policy, Policy]:
+    """Return the first policy and the live one."""
     with reading(open_database(settings)) as session:
         found = get_project(session, name=settings.project)
         assert found.id is not None
-        policy = live_policy(session, project_id=found.id)
+        live = live_policy(session, project_id=found.id)
+        return list_policies(session, project_id=found.id)[0], live
+
+
+def _in_words(policy: Policy) -> str:
+    return f"policy {policy.version} ({policy.name or policy.checkpoint_uri})"
+
+
+def _checked(settings: Settings, policy: Policy) -> str:
     folder = local_path(settings.home, policy.checkpoint_uri)
-    name = f"policy {policy.version} ({policy.name or policy.checkpoint_uri})"
+    name = _in_words(policy)
     if not policy.checkpoint_uri or not folder.is_dir():
         raise Unavailable(f"The checkpoint of {name} is missing at {folder}; restore that folder.")
     # A model folder of the user's own has no manifest: it can only be there or not.
@@ -130,6 +151,7 @@ ALL: dict[str, Callable[[Settings], str]] = {
     "database": database,
     "project": project,
     "model": model,
+    "policy": policy,
     "worker": worker,
     "port": port,
 }

@@ -11,6 +11,25 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 
 
+def _known_format(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
+    from labeling.export_preferences import FORMATS
+
+    if given not in FORMATS:
+        raise click.BadParameter(f"there is no format {given}; use {', '.join(FORMATS)}")
+    return given
+
+
+def _known_preference(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
+    from labeling.preferences import load_preference
+    from storage.errors import BadInput
+
+    try:
+        load_preference(given)
+    except BadInput as error:
+        raise click.BadParameter(str(error)) from error
+    return given
+
+
 def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from importlib.metadata import version
@@ -40,7 +59,8 @@ def cli(ctx: click.Context, home: Path | None, project: str | None, debug: bool)
 def init(options: Options) -> None:
     """Set up the folder: database, model, starter prompts, first policy, admin account.
 
-    What is there already stays; an interrupted run is repeated.
+    What is there already stays; an interrupted run is repeated. Run again with RANKLOOP_OVERLAP,
+    RANKLOOP_COMPLETIONS_PER_TASK or RANKLOOP_SYSTEM_PROMPT set, it changes them in the project.
     """
     from ui.cli.setup import initialise
 
@@ -106,7 +126,8 @@ def export() -> None:
 
 
 @export.command("preferences", example="rankloop export preferences --format trl --out preferences")
-@click.option("--format", "format_", default="trl", show_default=True, help="Shape of the rows.")
+@click.option("--format", "format_", default="trl", show_default=True, callback=_known_format,
+              help="Shape of the rows.")  # fmt: skip
 @click.option("--out", type=FOLDER, required=True, help="Folder to make; must be new or empty.")
 @pass_options
 def export_preferences(options: Options, format_: str, out: Path) -> None:
@@ -122,9 +143,10 @@ def export_preferences(options: Options, format_: str, out: Path) -> None:
 @click.option("--noise", type=click.FloatRange(0, 0.5), default=0.0, show_default=True,
               help="Probability that a pair's label is flipped.")  # fmt: skip
 @click.option("--preference", default="shorter", show_default=True, metavar="NAME",
+              callback=_known_preference,
               help="shorter, longer, question, polite, random, keyword:WORD or FILE.py:FUNCTION "
               "(its code is run).")  # fmt: skip
-@click.option("--seed", type=int, default=None, help="Seed (default: the setting).")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Seed (default: the setting).")
 @pass_options
 def simulate(
     options: Options, annotators: int, judgments: int, noise: float, preference: str,

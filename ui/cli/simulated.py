@@ -6,7 +6,6 @@ import click
 from sqlalchemy import Engine
 
 from labeling.policies import live_policy
-from labeling.preferences import load_preference
 from labeling.simulation import simulate
 from labeling.tasks import ready_task_count
 from storage.engine import reading
@@ -25,7 +24,6 @@ def run_simulation(
     seed: int | None,
 ) -> None:
     """Store simulated judgments and say how many and how fast."""
-    load_preference(preference)  # A name that does not fit is refused before anything is made.
     engine = open_database(settings)
     with reading(engine) as session:
         project = project_of(session, settings)
