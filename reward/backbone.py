@@ -6,6 +6,7 @@ activations are computed once for a batch and reused. Leaves out: full fine-tuni
 """
 
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,15 +40,20 @@ class Backbone:
         top_layers: int,
         rank: int,
     ) -> None:
-        """Freeze `model` and find out whether its layers can be run one by one (else no trunk)."""
+        """Freeze `model`, and find out whether its layers can be run one by one.
+
+        Raises `Unavailable` where its logits are not its last states times the output embedding.
+        """
         self.tokenizer = tokenizer
         self.device = device
+        self.seed = 0  #: what new adapters are drawn from
         model.to(device)
         model.requires_grad_(False)
         model.eval()
         if device.type == "cpu":
             _store_columns_first(model)
-        self.depth = int(model.config.num_hidden_layers)
+        sizes = model.config.get_text_config()
+        self.depth = int(sizes.num_hidden_layers)
         self.top_layers = min(top_layers, self.depth) if top_layers > 0 else self.depth
         self.runs_by_layer = _runs_by_layer(model, self.depth - self.top_layers)
         if not self.runs_by_layer:
@@ -67,45 +73,41 @@ class Backbone:
             # GPT-2's layers.
             warnings.simplefilter("ignore")
             self.model: PeftModel = get_peft_model(model, self.lora, adapter_name="policy")
-        self.hidden_size = int(model.config.hidden_size)
-        self.output_weight: Tensor = model.get_output_embeddings().weight.detach()
+        self.model.requires_grad_(False)
+        self.hidden_size = int(sizes.hidden_size)
+        self.context_length = int(getattr(sizes, "max_position_embeddings", 2048))
+        self.output_weight: Tensor = _checked_output_weight(model)
         self.end_tokens = _end_tokens(model, tokenizer)
         self._body: Any = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
         self._bind()
 
-    @property
-    def context_length(self) -> int:
-        """Return the number of positions the model was made for."""
-        return int(getattr(self.model.config, "max_position_embeddings", 2048))
-
     def _bind(self) -> None:
         self._layers: list[Any] = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(False)
 
     # -- adapters ------------------------------------------------------------------------------
 
-    def add_adapter(self, name: str) -> None:
-        """Add an adapter that starts as the identity (its B matrices are zero), or reset it."""
-        with warnings.catch_warnings():
+    def add_adapter(self, name: str, config: LoraConfig | None = None) -> None:
+        """Add an adapter that starts as the identity (its B matrices are zero), or reset it.
+
+        Its A matrices are drawn from `seed` and the name alone. Which other adapters are in
+        training does not change.
+        """
+        trainable = {key for key, p in self.model.named_parameters() if p.requires_grad}
+        with warnings.catch_warnings(), torch.random.fork_rng():
             # peft warns that it switches away from a deleted adapter; `use` decides here.
             warnings.simplefilter("ignore")
+            torch.manual_seed(self.seed ^ zlib.crc32(name.encode()))
             if name in self.model.peft_config:
                 self.model.delete_adapter(name)
-            self.model.add_adapter(name, self.lora)
+            self.model.add_adapter(name, config or self.lora)
         self.model.to(self.device)
-        self._bind()
-
-    def copy_adapter(self, source: str, target: str) -> None:
-        """Make `target` equal to `source`."""
-        state = {key: value.clone() for key, value in self._state(source).items()}
-        self.add_adapter(target)
-        set_peft_model_state_dict(self.model, state, adapter_name=target)
+        for key, parameter in self.model.named_parameters():
+            parameter.requires_grad_(key in trainable and not _is_of(name, key))
         self._bind()
 
     def parameters(self, name: str) -> list[nn.Parameter]:
         """Return the weights of one adapter."""
-        return [p for key, p in self.model.named_parameters() if f".{name}." in key]
+        return [p for key, p in self.model.named_parameters() if _is_of(name, key)]
 
     @contextmanager
     def training(self, name: str) -> Iterator[list[nn.Parameter]]:
@@ -142,21 +144,29 @@ class Backbone:
         save_file(state, folder / ADAPTER_FILE)
 
     def load_adapter(self, name: str, folder: Path) -> None:
-        """Read an adapter; raise `Unavailable` naming the file where it cannot be used."""
+        """Read an adapter, of whatever rank; raise `Unavailable` naming what cannot be used."""
         file = folder / ADAPTER_FILE
         try:
+            config: Any = LoraConfig.from_pretrained(str(folder))
             state = load_file(file)
         except Exception as error:
             raise Unavailable(f"The checkpoint file {file} cannot be read: {error}.") from error
-        self.add_adapter(name)
-        outcome: Any = set_peft_model_state_dict(self.model, state, adapter_name=name)
-        self._bind()
-        missing = [key for key in outcome.missing_keys if f".{name}." in key]
-        if outcome.unexpected_keys or missing:
+        lowest = min(config.layers_to_transform or [0])
+        if lowest < self.split:
             raise Unavailable(
-                f"The checkpoint file {file} was made for another model or other adapter settings; "
-                "set the ones it was trained with, or publish a new policy."
+                f"The checkpoint {folder} has adapters from layer {lowest} on, below the "
+                f"{self.top_layers} that are trained here; set training.backbone.top_layers to "
+                f"{self.depth - lowest}."
             )
+        config.inference_mode = False
+        try:
+            self.add_adapter(name, config)
+            outcome: Any = set_peft_model_state_dict(self.model, state, adapter_name=name)
+        except (RuntimeError, ValueError) as error:
+            raise _of_another_model(file) from error
+        missing = [key for key in outcome.missing_keys if _is_of(name, key)]
+        if outcome.unexpected_keys or missing:
+            raise _of_another_model(file)
 
     @contextmanager
     def merged(self, name: str | None) -> Iterator[None]:
@@ -232,7 +242,7 @@ def load_backbone(
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, use_safetensors=True, attn_implementation="sdpa"
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # Every loader behind this call raises kinds of its own.
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise Unavailable(
             f"The model {source} cannot be loaded ({first}); set `model` to a folder or a Hugging "
@@ -254,6 +264,17 @@ def _run(body: Any, hidden: Tensor, first: int, last: int, layout: Layout | None
     return hidden
 
 
+def _is_of(adapter: str, parameter: str) -> bool:
+    return any(f".{kind}.{adapter}" in parameter for kind in ("lora_A", "lora_B", "lora_embedding"))
+
+
+def _of_another_model(file: Path) -> Unavailable:
+    return Unavailable(
+        f"The checkpoint file {file} was made for another model; set RANKLOOP_MODEL to the one "
+        "that it was trained on."
+    )
+
+
 def _store_columns_first(model: Any) -> None:
     # Decoding multiplies few rows by each weight; on CPU, MKL does that about twice as fast when
     # the weight lies transposed in memory, and training batches as fast as before.
@@ -266,6 +287,22 @@ def _linear_names(model: Any) -> list[str]:
     body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
     kinds = (nn.Linear, Conv1D)
     return sorted({name.split(".")[-1] for name, m in body.named_modules() if isinstance(m, kinds)})
+
+
+@torch.no_grad()
+def _checked_output_weight(model: Any) -> Tensor:
+    """Return the output embedding; raise `Unavailable` where logits are not states times it."""
+    weight: Tensor = model.get_output_embeddings().weight.detach()
+    body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    probe = torch.arange(3, 11, device=weight.device)[None] % len(weight)
+    ours = (body(input_ids=probe, use_cache=False).last_hidden_state @ weight.T).float()
+    theirs = model(input_ids=probe, use_cache=False).logits.float()
+    if not torch.allclose(ours, theirs, atol=0.05, rtol=0.02):
+        raise Unavailable(
+            "This model scales, caps or shifts its logits, which is not supported; choose one whose"
+            " logits are its last states times its output embedding (Llama, Qwen, Mistral, SmolLM)."
+        )
+    return weight
 
 
 @torch.no_grad()

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
+
+from storage.errors import BadInput
 
 Messages = list[dict[str, str]]
 
@@ -22,18 +25,37 @@ def prompt_ids(
 ) -> list[int]:
     """Return the ids of a conversation up to where the assistant's answer begins.
 
-    A tokenizer without a chat template gets a plain `Role: text` layout.
+    A tokenizer without a chat template gets a plain `Role: text` layout. A template that takes no
+    system message gets it at the head of the first user message. Raises `BadInput` where the
+    template refuses the conversation all the same.
     """
     chat = with_system(messages, system_prompt, hint)
     if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        text = _templated(tokenizer, chat)
     else:
         turns = [f"{message['role'].capitalize()}: {message['content']}" for message in chat]
         text = "\n\n".join([*turns, "Assistant:"])
-    ids: list[int] = tokenizer(str(text), add_special_tokens=not tokenizer.chat_template)[
-        "input_ids"
-    ]
+    ids: list[int] = tokenizer(text, add_special_tokens=not tokenizer.chat_template)["input_ids"]
     return ids
+
+
+def _templated(tokenizer: PreTrainedTokenizerBase, chat: Messages) -> str:
+    refusal: Exception | None = None
+    for attempt in (chat, _without_system(chat)):
+        try:
+            return str(
+                tokenizer.apply_chat_template(attempt, tokenize=False, add_generation_prompt=True)
+            )
+        except TemplateError as error:
+            refusal = error
+    raise BadInput(f"The model's chat template refuses a conversation: {refusal}.") from refusal
+
+
+def _without_system(chat: Messages) -> Messages:
+    if chat[0]["role"] != "system" or len(chat) < 2:
+        return chat
+    system, first, *rest = chat
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
 
 
 def answer_ids(

@@ -85,6 +85,8 @@ class Loop:
         one.attempts = attempt
         log.info("Round %d: %s (attempt %d).", one.number, one.state.value, attempt)
         self.working(f"round {one.number}: {one.state.value}")
+        # Loaded before anything is drawn: a step done again in a fresh process draws the same.
+        self.runtime.backbone.seed = one.seed
         torch.manual_seed(one.seed)
         began = time.monotonic()
         try:
@@ -121,8 +123,15 @@ class Loop:
 
     def _keep_annotators_busy(self) -> None:
         sizes = self.runtime.profile.generation
-        if self.pool.lendable() < min(sizes.low_water, self.runtime.settings.pool_tasks):
-            self.pool.add_chunk(sizes.chunk_tasks)
+        try:
+            if self.pool.lendable() < min(sizes.low_water, self.runtime.settings.pool_tasks):
+                with torch.random.fork_rng():
+                    self.pool.add_chunk(sizes.chunk_tasks)
+        except LeaseLost:
+            raise
+        except Exception:
+            # The round is worth more than a few tasks; the pool is filled after it as well.
+            log.exception("No task could be added to the pool.")
 
     def _commit(self, one: Round, outcome: StepOutcome, seconds: Mapping[str, float]) -> Round:
         assert one.id is not None

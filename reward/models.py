@@ -23,6 +23,11 @@ def is_local(model: str) -> bool:
     return model.startswith(PREFIX) or _looks_like_a_path(model)
 
 
+def is_embedded(model: str) -> bool:
+    """Say whether `model` is one that is made from a package, and so can be made again."""
+    return model.startswith(PREFIX)
+
+
 def model_folder(settings: Settings, progress: Progress) -> str:
     """Return a local folder with the model that `settings.model` names, fetching it if needed.
 

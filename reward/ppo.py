@@ -1,7 +1,8 @@
 """PPO on the shared backbone (Schulman et al. 2017; Ziegler et al. 2019; Ouyang et al. 2022).
 
-Policy, value and reward are adapters of one frozen backbone and the reference is no adapter, so the
-trunk's activations of a rollout are computed once and serve all four and every epoch. The old
+Policy and reward are adapters of one frozen backbone, the reference is no adapter, and the value
+reads the reference's states: a rollout's trunk is computed once and serves all four and every
+epoch. The old
 log-probabilities are computed as the update computes them, not kept from sampling, so that the
 ratio is exactly 1 at the first update. Leaves out: adaptive KL, PPO-ptx, more than one process.
 Called by `reward/steps/ppo.py`.
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reward.advantages import (
@@ -36,11 +38,11 @@ class PPOSettings:
 
     iterations: int = 8  #: rollouts, each followed by its updates
     prompts_per_iteration: int = 32  #: completions in a rollout, one a prompt
-    max_prompt_tokens: int = 96  #: longer prompts are left out of rollouts
+    max_prompt_tokens: int = 80  #: longer prompts are left out of rollouts
     epochs: int = 2  #: passes over a rollout
     minibatches: int = 4  #: optimiser steps in a pass
-    learning_rate: float = 5e-4  #: AdamW's, on the policy's adapter
-    value_learning_rate: float = 5e-4  #: AdamW's, on the value's adapter and head
+    learning_rate: float = 1e-3  #: AdamW's, on the policy's adapter
+    value_learning_rate: float = 1e-3  #: AdamW's, on the value model
     kl_coefficient: float = 0.05  #: β, reward taken for each nat of log π − log π_ref
     clip: float = 0.2  #: ε of the ratio
     value_clip: float = 0.2  #: most that a value may move from the rollout's
@@ -55,11 +57,13 @@ class PPOSettings:
 class Rollout:
     """A minibatch of a rollout: answers, cached trunk, and what the update is held against.
 
-    All tensors but `trunk` (B, W, H) and `scores` (B,) are (B, T) over answer tokens.
+    `trunk` is (B, W, H), `features` (N, H) the reference's states that predict the N answer tokens,
+    `scores` (B,); every other tensor is (B, T) over answer tokens.
     """
 
     batch: AnsweredBatch
     trunk: Tensor
+    features: Tensor
     scores: Tensor
     log_probs: Tensor
     reference_log_probs: Tensor
@@ -69,22 +73,26 @@ class Rollout:
     returns: Tensor
 
 
-class ValueModel:
-    """The value role: an adapter and a scalar head read at the position before each token."""
+class ValueModel(nn.Module):
+    """The value role: a small network on the reference's hidden states, which never change.
 
-    def __init__(self, backbone: Backbone, adapter: str = "value") -> None:
+    It is read at the position before each token. The reference's states are there anyway, for its
+    log-probabilities, so a value costs no pass through the backbone, neither in the rollout nor in
+    the updates (docs/decisions/0006).
+    """
+
+    def __init__(self, hidden_size: int, width: int = 256) -> None:
         """Start at zero everywhere."""
-        self.backbone = backbone
-        self.adapter = adapter
-        backbone.add_adapter(adapter)
-        self.head = nn.Linear(backbone.hidden_size, 1, device=backbone.device)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        super().__init__()
+        self.inner = nn.Linear(hidden_size, width)
+        self.outer = nn.Linear(width, 1)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
 
-    def values(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
-        """Return the value (B, T) of each state that an answer token was drawn in."""
-        hidden = batch.predicting(self.backbone.top(trunk, self.adapter))
-        return batch.spread(self.head(hidden.float())[:, 0])
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the values (N,) of the reference's states (N, H)."""
+        values: Tensor = self.outer(F.gelu(self.inner(features.float())))[:, 0]
+        return values
 
 
 class PPOTrainer:
@@ -107,9 +115,9 @@ class PPOTrainer:
         self.sampling = sampling
         self.seed = seed
         self.generation_batch = generation_batch
-        self.value = ValueModel(backbone)
+        self.value = ValueModel(backbone.hidden_size).to(backbone.device)
         self.policy_weights = backbone.parameters("policy")
-        self.value_weights = [*backbone.parameters("value"), *self.value.head.parameters()]
+        self.value_weights = list(self.value.parameters())
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": self.policy_weights, "lr": settings.learning_rate},
@@ -146,7 +154,7 @@ class PPOTrainer:
             batch_size=self.generation_batch,
         )
         # 2. Score, reference, value and old log-probabilities, on one cached trunk a minibatch.
-        rollouts = [self._roll_out(*part) for part in self._minibatches(prompts, samples, seed)]
+        rollouts = [self._roll_out(*part) for part in self._minibatches(prompts, samples)]
         # 3. Whiten the advantages over the whole rollout.
         _whiten_together(rollouts)
         metrics = _rollout_metrics(rollouts, samples)
@@ -162,10 +170,14 @@ class PPOTrainer:
         return metrics
 
     def _minibatches(
-        self, prompts: Sequence[Sequence[int]], samples: Sequence[Sample], seed: int
+        self, prompts: Sequence[Sequence[int]], samples: Sequence[Sample]
     ) -> Iterator[tuple[list[list[int]], list[Sample]]]:
-        order = list(range(len(prompts)))
-        random.Random(seed).shuffle(order)
+        # Sequences of like lengths share a minibatch, so that little of it is padding; which are
+        # together changes with every rollout, and their order with every epoch.
+        def length(row: int) -> int:
+            return len(prompts[row]) + len(samples[row].ids)
+
+        order = sorted(range(len(prompts)), key=length)
         size = -(-len(order) // self.settings.minibatches)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
@@ -176,9 +188,11 @@ class PPOTrainer:
         settings = self.settings
         batch = answered_batch(prompts, [one.ids for one in samples], self.backbone.device)
         trunk = self.backbone.trunk(batch.ids)
-        reference, _ = self._log_probs(trunk, batch, None)
-        log_probs, entropy = self._log_probs(trunk, batch, "policy")
-        values = self.value.values(trunk, batch)
+        features = batch.predicting(self.backbone.top(trunk, None))
+        reference, _ = self._log_probs(features, batch)
+        states = batch.predicting(self.backbone.top(trunk, "policy"))
+        log_probs, entropy = self._log_probs(states, batch)
+        values = batch.spread(self.value(features))
         cut = torch.tensor([not one.ended for one in samples], device=self.backbone.device)
         scores = self.reward(trunk, batch) - settings.missing_eos_penalty * cut
         rewards = token_rewards(scores, log_probs, reference, batch.mask, settings.kl_coefficient)
@@ -186,15 +200,21 @@ class PPOTrainer:
             rewards, values, batch.mask, settings.gamma, settings.lam
         )
         return Rollout(
-            batch, trunk, scores, log_probs, reference, entropy, values, advantages, returns
+            batch=batch,
+            trunk=trunk,
+            features=features,
+            scores=scores,
+            log_probs=log_probs,
+            reference_log_probs=reference,
+            entropy=entropy,
+            values=values,
+            advantages=advantages,
+            returns=returns,
         )
 
-    def _log_probs(
-        self, trunk: Tensor, batch: AnsweredBatch, adapter: str | None
-    ) -> tuple[Tensor, Tensor]:
-        hidden = batch.predicting(self.backbone.top(trunk, adapter))
+    def _log_probs(self, states: Tensor, batch: AnsweredBatch) -> tuple[Tensor, Tensor]:
         log_probs, entropy = token_log_probs(
-            hidden,
+            states,
             self.backbone.output_weight,
             batch.tokens[batch.mask],
             self.sampling.temperature,
@@ -203,18 +223,17 @@ class PPOTrainer:
 
     def _update(self, rollout: Rollout) -> dict[str, float]:
         settings, mask = self.settings, rollout.batch.mask
-        # The policy's graph is freed before the value's is built: half the memory at the peak.
         with self.backbone.training("policy"):
-            log_probs, _ = self._log_probs(rollout.trunk, rollout.batch, "policy")
+            states = rollout.batch.predicting(self.backbone.top(rollout.trunk, "policy"))
+            log_probs, _ = self._log_probs(states, rollout.batch)
             ratio = torch.exp(log_probs - rollout.log_probs)
             policy_loss = clipped_policy_loss(ratio, rollout.advantages, mask, settings.clip)
             policy_loss.backward()
-        with self.backbone.training("value"):
-            values = self.value.values(rollout.trunk, rollout.batch)
-            value_loss = clipped_value_loss(
-                values, rollout.values, rollout.returns, mask, settings.value_clip
-            )
-            value_loss.backward()
+        values = rollout.batch.spread(self.value(rollout.features))
+        value_loss = clipped_value_loss(
+            values, rollout.values, rollout.returns, mask, settings.value_clip
+        )
+        value_loss.backward()
         norm = nn.utils.clip_grad_norm_(self.policy_weights, settings.max_grad_norm)
         nn.utils.clip_grad_norm_(self.value_weights, settings.max_grad_norm)
         if not torch.isfinite(norm + value_loss.detach()):

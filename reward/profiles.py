@@ -57,6 +57,7 @@ CPU = TrainingProfile(
     top_layers=8,
     rank=16,
     sampling=SamplingSettings(max_new_tokens=64, temperature=0.7),
+    evaluation=EvaluationSettings(prompts=48, samples=1),
 )
 GPU = TrainingProfile(
     name="gpu",
@@ -65,8 +66,9 @@ GPU = TrainingProfile(
     rank=32,
     sampling=SamplingSettings(max_new_tokens=256, temperature=0.7),
     generation=GenerationSettings(batch=128, chunk_tasks=32, max_prompt_tokens=1024),
-    ppo=PPOSettings(iterations=20, prompts_per_iteration=128),
-    evaluation=EvaluationSettings(prompts=128),
+    reward=RewardSettings(max_steps=400, newest_rankings=4000),
+    ppo=PPOSettings(iterations=20, prompts_per_iteration=128, max_prompt_tokens=512),
+    evaluation=EvaluationSettings(prompts=128, samples=2),
 )
 
 

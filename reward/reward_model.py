@@ -7,6 +7,7 @@ pass and fold.
 Leaves out: margins, listwise losses, several heads. Called by `reward/steps/reward.py`.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class RewardSettings:
     """Say how the reward model is trained."""
 
     learning_rate: float = 5e-4  #: AdamW's, after warm-up; falls linearly to a tenth
-    epochs: int = 4  #: passes over the rankings
+    epochs: int = 4  #: passes over the rankings, at most
+    max_steps: int = 50  #: optimiser steps, at most: many rankings want fewer passes
+    newest_rankings: int = 400  #: rankings of each split that are used, the newest
     rankings_per_step: int = 4  #: rankings whose gradients make one optimiser step
     warmup_steps: int = 4  #: optimiser steps over which the learning rate rises
     weight_decay: float = 0.01  #: AdamW's, on adapter and head
@@ -180,13 +183,14 @@ def train_reward_model(
 ) -> None:
     """Fit the adapter and the head; `on_step` hears (step, steps, mean loss of its rankings)."""
     useful = [example for example in examples if len(example.pairs)]
-    steps = settings.epochs * -(-len(useful) // settings.rankings_per_step)
+    steps = planned_steps(len(useful), settings)
     with model.backbone.training(model.adapter) as weights:
         parameters = [*weights, *model.head.parameters()]
         optimizer = torch.optim.AdamW(
             parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        for step, rankings in enumerate(_batches(useful, settings, seed), start=1):
+        batches = itertools.islice(_batches(useful, settings, seed), steps)
+        for step, rankings in enumerate(batches, start=1):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, steps, settings.warmup_steps)
             scores = model.ranking_scores(rankings)
@@ -197,6 +201,11 @@ def train_reward_model(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             on_step(step, steps, loss.item())
+
+
+def planned_steps(rankings: int, settings: RewardSettings) -> int:
+    """Return how many optimiser steps a fit on so many rankings takes."""
+    return min(settings.max_steps, settings.epochs * -(-rankings // settings.rankings_per_step))
 
 
 def _schedule(step: int, steps: int, warmup: int) -> float:

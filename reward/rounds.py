@@ -1,10 +1,12 @@
 """The round's state machine: every change is one transaction, fenced by the worker's lease."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
 
 from labeling.events import record
 from labeling.policies import live_policy
@@ -112,7 +114,7 @@ def advance(
     one.state = to
     one.attempts = 0
     one.artefacts = {**one.artefacts, **(artefacts or {})}
-    one.metrics = {**one.metrics, **(metrics or {})}
+    one.metrics = {**one.metrics, **finite(metrics or {})}
     one.reason = reason or one.reason
     one.snapshot_id = one.snapshot_id if snapshot_id is None else snapshot_id
     one.judgments = one.judgments if judgments is None else judgments
@@ -147,10 +149,18 @@ def record_point(
             state=state,
             step_index=step_index,
             steps=steps,
-            metrics=dict(metrics),
+            metrics=finite(metrics),
         )
     )
     session.flush()
+
+
+def finite(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics with None where a number is not finite: JSON has no NaN."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in metrics.items()
+    }
 
 
 def count_attempt(session: Session, *, lease: Lease, round_id: int) -> int:
@@ -162,6 +172,12 @@ def count_attempt(session: Session, *, lease: Lease, round_id: int) -> int:
     one = _locked_round(session, lease=lease, round_id=round_id)
     one.attempts += 1
     session.add(one)
+    # What an attempt before this one drew of the step's curves is not this one's.
+    session.exec(
+        delete(RoundPoint).where(
+            col(RoundPoint.round_id) == round_id, col(RoundPoint.state) == one.state
+        )
+    )
     session.flush()
     return one.attempts
 

@@ -12,13 +12,13 @@ from labeling.policies import live_policy
 from labeling.projects import get_project
 from reward.backbone import Backbone, load_backbone
 from reward.devices import describe_device, find_device
-from reward.models import check_model_folder, model_folder
+from reward.models import check_model_folder, is_embedded, model_folder
 from reward.profiles import training_profile
-from storage.blobs import local_path, verify
+from storage.blobs import MANIFEST, local_path, verify
 from storage.engine import reading, writing
 from storage.errors import Unavailable
 from storage.settings import Settings
-from storage.tables import Policy, Project
+from storage.tables import Policy, PolicyStatus, Project
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +77,8 @@ class Runtime:
     def live_policy(self) -> tuple[Policy, str | None]:
         """Return the policy to sample from and its adapter.
 
-        It is the live one; where its checkpoint is missing or broken, that is said, and the nearest
-        ancestor that can be loaded takes its place.
+        It is the live one; where its checkpoint is missing or broken, that is said, and its parent
+        becomes live again, and so on.
         """
         with reading(self.engine) as session:
             live = live_policy(session, project_id=self.project_id)
@@ -86,24 +86,41 @@ class Runtime:
         for policy in ancestry:
             if policy.parent_id is not None and policy.id == self._loaded_policy:
                 return policy, LIVE
+            self._loaded_policy = None
             try:
                 adapter = self.load_policy(policy, LIVE)
             except Unavailable as error:
-                self._report_broken(policy, error)
+                self._set_aside(policy, error)
                 continue
             self._loaded_policy = policy.id
             return policy, adapter
         raise Unavailable("No policy of this project can be loaded; run `rankloop doctor`.")
 
-    def _report_broken(self, policy: Policy, error: Unavailable) -> None:
+    def _set_aside(self, policy: Policy, error: Unavailable) -> None:
+        """Make the parent of a policy that cannot be loaded live again, unless another is by now.
+
+        What is on an object store may only be out of reach: it stays live, and its parent samples.
+        """
         log.error("Policy version %d cannot be used: %s", policy.version, error)
+        if "://" in policy.checkpoint_uri:
+            return
         with writing(self.engine) as session:
+            broken = session.get_one(Policy, policy.id)
+            if broken.status is not PolicyStatus.LIVE:
+                return
+            broken.status = PolicyStatus.REJECTED
+            session.add(broken)
+            session.flush()
+            parent = session.get_one(Policy, broken.parent_id)
+            parent.status = PolicyStatus.LIVE
+            session.add(parent)
             record(
                 session,
                 project_id=self.project_id,
                 account_id=None,
                 kind="policy.broken",
-                version=policy.version,
+                version=broken.version,
+                live_version=parent.version,
                 reason=str(error),
             )
 
@@ -113,10 +130,15 @@ class Runtime:
                 select(Policy).where(Policy.project_id == self.project_id, Policy.version == 1)
             ).one()
         folder = local_path(self.home, first.checkpoint_uri)
-        if not folder.is_dir():
-            log.warning("The model folder %s is gone; preparing it again.", folder)
-            model_folder(self.settings, lambda what, share: None)
-        return check_model_folder(folder)
+        try:
+            if (folder / MANIFEST).exists():
+                verify(self.home, first.checkpoint_uri)
+            return check_model_folder(folder)
+        except Unavailable as error:
+            if not is_embedded(self.settings.model):
+                raise
+            log.warning("%s The embedded model is prepared again.", error)
+            return Path(model_folder(self.settings, lambda what, share: None))
 
 
 def _ancestry(session: Session, policy: Policy) -> list[Policy]:

@@ -6,8 +6,9 @@ from typing import Any
 from reward.evaluation import PolicyComparison, PolicyFigures, compare_policies, measure_policy
 from reward.gate import check_policy, refusal
 from reward.runtime import LIVE
-from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
-from reward.steps.ppo import load_reward, policy_prompts
+from reward.steps.outcome import StepContext, StepOutcome
+from reward.steps.ppo import load_reward
+from reward.steps.prompts import policy_prompts
 from storage.blobs import local_path, verify
 from storage.engine import reading
 from storage.tables import Policy, Split
@@ -23,10 +24,6 @@ def evaluate_candidate(context: StepContext) -> StepOutcome:
     prompts = policy_prompts(runtime, Split.HELDOUT)
     random.Random(one.seed).shuffle(prompts)
     prompts = prompts[: profile.evaluation.prompts]
-    if not prompts:
-        raise CannotTrain(
-            "There is no held-out prompt to evaluate on; raise RANKLOOP_HELDOUT_SHARE."
-        )
     uri = one.artefacts["policy"]
     verify(runtime.home, uri)
     runtime.backbone.load_adapter("policy", local_path(runtime.home, uri))

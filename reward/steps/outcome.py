@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from reward.runtime import Runtime
 from storage.tables import Round
@@ -35,6 +36,12 @@ class StepContext:
 
 
 Step = Callable[[StepContext], StepOutcome]
+
+
+def new_uri(context: StepContext, kind: str) -> str:
+    """Return a name that nothing was ever written under: no attempt, project or copy reuses it."""
+    number = context.round.number
+    return f"checkpoints/round-{number}-{kind}-{uuid4().hex[:12]}"
 
 
 class CannotTrain(Exception):

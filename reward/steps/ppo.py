@@ -2,16 +2,13 @@
 
 from dataclasses import asdict
 
-from sqlmodel import select
-
-from reward.conversations import prompt_ids
 from reward.ppo import PPOTrainer
 from reward.reward_model import RewardModel
-from reward.runtime import Runtime
-from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
+from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
+from reward.steps.prompts import policy_prompts
 from storage.blobs import local_path, verify, write_folder
 from storage.engine import reading
-from storage.tables import Policy, Prompt, Split
+from storage.tables import Policy, Split
 
 
 def train_policy(context: StepContext) -> StepOutcome:
@@ -20,8 +17,6 @@ def train_policy(context: StepContext) -> StepOutcome:
     backbone, profile = runtime.backbone, runtime.profile
     reward = load_reward(context)
     prompts = policy_prompts(runtime, Split.TRAIN)
-    if not prompts:
-        raise CannotTrain("No training prompt fits the model; import shorter prompts.")
     start_policy(context)
     trainer = PPOTrainer(
         backbone,
@@ -41,7 +36,7 @@ def train_policy(context: StepContext) -> StepOutcome:
         trainer.train(prompts, on_iteration)
     except FloatingPointError as error:
         raise CannotTrain(f"{error}; lower training.ppo.learning_rate.") from error
-    uri = f"checkpoints/round-{one.number}/policy-{one.attempts}"
+    uri = new_uri(context, "policy")
     with write_folder(runtime.home, uri) as folder:
         backbone.save_adapter("policy", folder)
     return StepOutcome(
@@ -70,21 +65,3 @@ def start_policy(context: StepContext) -> None:
         base = session.get_one(Policy, context.round.base_policy_id)
     if runtime.load_policy(base, "policy") is None:
         runtime.backbone.add_adapter("policy")
-
-
-def policy_prompts(runtime: Runtime, split: Split) -> list[list[int]]:
-    """Return the ids of a split's prompts that leave room for an answer, oldest first."""
-    profile, backbone = runtime.profile, runtime.backbone
-    room = backbone.context_length - profile.sampling.max_new_tokens
-    limit = min(profile.ppo.max_prompt_tokens, room)
-    with reading(runtime.engine) as session:
-        prompts = session.exec(
-            select(Prompt)
-            .where(Prompt.project_id == runtime.project_id, Prompt.split == split)
-            .order_by(Prompt.id)  # type: ignore[arg-type]
-        ).all()
-    ids = [
-        prompt_ids(backbone.tokenizer, prompt.messages, runtime.project.system_prompt)
-        for prompt in prompts
-    ]
-    return [one for one in ids if len(one) <= limit]

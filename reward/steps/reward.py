@@ -17,10 +17,11 @@ from reward.reward_model import (
     RewardSettings,
     cache_trunks,
     pair_outcomes,
+    planned_steps,
     score_rankings,
     train_reward_model,
 )
-from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
+from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
 from reward.steps.snapshot import rankings_of_round
 from storage.blobs import write_folder
 from storage.tables import Split
@@ -29,8 +30,9 @@ from storage.tables import Split
 def train_reward(context: StepContext) -> StepOutcome:
     """Train, measure, gate and save the round's reward model."""
     runtime, one = context.runtime, context.round
-    rankings = rankings_of_round(context, Split.TRAIN)
-    heldout = rankings_of_round(context, Split.HELDOUT)
+    settings = runtime.profile.reward
+    rankings = rankings_of_round(context, Split.TRAIN)[-settings.newest_rankings :]
+    heldout = rankings_of_round(context, Split.HELDOUT)[-settings.newest_rankings :]
     if not any(len(set(ranking.ranks)) > 1 for ranking in rankings):
         raise CannotTrain(
             "There is nothing to learn from: every ranking on training prompts is all ties."
@@ -43,14 +45,15 @@ def train_reward(context: StepContext) -> StepOutcome:
 
     examples = cache_trunks(runtime.backbone, rankings, cached)
     unseen = cache_trunks(runtime.backbone, heldout, cached)
-    settings = runtime.profile.reward
     plan = _Plan(context, examples, settings)
     outcomes = plan.cross_fitted()
     model = plan.fit(examples, name="reward")
     outcomes += pair_outcomes(model, unseen)
-    accuracy = bootstrap_mean(outcomes, seed=one.seed)
+    if not outcomes:
+        raise CannotTrain("Too few rankings to test a reward model on: judge more tasks.")
+    accuracy = bootstrap_mean(_by_prompt([*plan.tested, *unseen], outcomes), seed=one.seed)
     model.normalise(torch.cat(score_rankings(model, examples)))
-    uri = f"checkpoints/round-{one.number}/reward-{one.attempts}"
+    uri = new_uri(context, "reward")
     with write_folder(runtime.home, uri) as folder:
         model.save(folder)
     checks = check_reward_model(accuracy, runtime.profile.gate)
@@ -75,17 +78,20 @@ class _Plan:
         self.context = context
         self.settings = settings
         self.folds = _folds(examples, settings)
-        trainings = [len(train) for train, _ in self.folds] + [len(examples)]
-        per_step = settings.rankings_per_step
-        self.steps = sum(settings.epochs * -(-size // per_step) for size in trainings)
+        trainings = [with_pairs(train) for train, _ in self.folds] + [with_pairs(examples)]
+        self.steps = sum(planned_steps(size, settings) for size in trainings)
         self.done = 0
         self.last_loss = float("nan")
+        self.tested: list[CachedExample] = []
 
     def cross_fitted(self) -> list[list[float]]:
         """Return the pair outcomes of every fold, judged by a model that never saw it."""
         outcomes: list[list[float]] = []
         for train, test in self.folds:
+            if not with_pairs(train) or not with_pairs(test):
+                continue
             outcomes += pair_outcomes(self.fit(train, name="reward_fold"), test)
+            self.tested += test
         return outcomes
 
     def fit(self, examples: list[CachedExample], *, name: str) -> RewardModel:
@@ -122,6 +128,20 @@ def _folds(
         )
         for fold in range(1 if many else count)
     ]
+
+
+def with_pairs(examples: list[CachedExample]) -> int:
+    """Return how many of the rankings are not all ties."""
+    return sum(len(example.pairs) > 0 for example in examples)
+
+
+def _by_prompt(examples: list[CachedExample], outcomes: list[list[float]]) -> list[list[float]]:
+    """Put together the outcomes of one prompt's rankings: they are of the same completions."""
+    judged = [example for example in examples if len(example.pairs)]
+    found: dict[int, list[float]] = {}
+    for example, values in zip(judged, outcomes, strict=True):
+        found.setdefault(example.group, []).extend(values)
+    return list(found.values())
 
 
 def _accuracy_metrics(accuracy: Interval) -> dict[str, float]:

@@ -12,13 +12,16 @@ from reward.conversations import answer_ids, prompt_ids
 from reward.reward_model import RankedExample
 from reward.runtime import Runtime
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
+from reward.steps.prompts import check_prompts
 from storage.engine import reading, writing
+from storage.errors import BadInput
 from storage.tables import Snapshot, Split
 
 
 def take_snapshot(context: StepContext) -> StepOutcome:
     """Write the snapshot and name it on the round."""
     runtime = context.runtime
+    check_prompts(runtime)
     context.working("freezing judgments")
     with writing(runtime.engine) as session:
         snapshot = create_snapshot(
@@ -27,13 +30,13 @@ def take_snapshot(context: StepContext) -> StepOutcome:
             folder=runtime.home / "snapshots",
             code_version=code_version(),
         )
-        rows = read_snapshot(snapshot.uri, runtime.home)
-        return StepOutcome(
-            artefacts={"snapshot": snapshot.uri},
-            metrics={"snapshot_sha256": snapshot.rows_sha256, "judgments": len(rows)},
-            snapshot_id=snapshot.id,
-            judgments=len(rows),
-        )
+    judgments = int(snapshot.manifest["judgments"])
+    return StepOutcome(
+        artefacts={"snapshot": snapshot.uri},
+        metrics={"snapshot_sha256": snapshot.rows_sha256, "judgments": judgments},
+        snapshot_id=snapshot.id,
+        judgments=judgments,
+    )
 
 
 def code_version() -> str:
@@ -61,7 +64,10 @@ def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExam
     limit = runtime.backbone.context_length
     examples = []
     for row in rows.itertuples():
-        prompt = prompt_ids(tokenizer, json.loads(row.messages), runtime.project.system_prompt)
+        try:
+            prompt = prompt_ids(tokenizer, json.loads(row.messages), runtime.project.system_prompt)
+        except BadInput:
+            continue
         answers = [
             answer_ids(tokenizer, text, ended=reason == "stop", end_token=_end_token(ends))
             for text, reason in zip(row.completions, row.finish_reasons, strict=True)

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from reward.backbone import ADAPTER_FILE, Backbone, load_backbone
 from storage.errors import Unavailable
+from tests.tiny_model import make_tiny_model
 
 IDS = torch.tensor([[5, 9, 30, 41, 7, 12], [44, 3, 8, 2, 60, 61]])
 
@@ -84,15 +85,60 @@ def test_a_broken_checkpoint_is_named(backbone: Backbone, tmp_path: Path) -> Non
         backbone.load_adapter("policy", tmp_path)
 
 
-def test_a_checkpoint_of_other_layers_is_refused(
+def _loaded(folder: Path, **sizes: int) -> Backbone:
+    return load_backbone(folder, device=torch.device("cpu"), dtype=torch.float32, **sizes)
+
+
+def test_a_checkpoint_of_another_rank_is_loaded_as_it_is(
+    backbone: Backbone, tiny_folder: Path, tmp_path: Path
+) -> None:
+    _disturb(backbone, "policy")
+    expected = backbone.top(backbone.trunk(IDS), "policy")
+    backbone.save_adapter("policy", tmp_path)
+    other = _loaded(tiny_folder, top_layers=3, rank=8)
+    other.load_adapter("policy", tmp_path)
+    torch.testing.assert_close(
+        other.top(other.trunk(IDS), "policy"), expected, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_checkpoint_below_the_trained_layers_is_refused(
     backbone: Backbone, tiny_folder: Path, tmp_path: Path
 ) -> None:
     backbone.save_adapter("policy", tmp_path)
-    deeper = load_backbone(
-        tiny_folder, device=torch.device("cpu"), dtype=torch.float32, top_layers=3, rank=4
-    )
-    with pytest.raises(Unavailable, match="another model or other adapter settings"):
-        deeper.load_adapter("policy", tmp_path)
+    shallow = _loaded(tiny_folder, top_layers=1, rank=4)
+    with pytest.raises(Unavailable, match="top_layers to 2"):
+        shallow.load_adapter("policy", tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_refused(backbone: Backbone, tmp_path: Path) -> None:
+    backbone.save_adapter("policy", tmp_path / "adapter")
+    wider = _loaded(make_tiny_model(tmp_path / "wider", hidden=64), top_layers=2, rank=4)
+    with pytest.raises(Unavailable, match="made for another model"):
+        wider.load_adapter("policy", tmp_path / "adapter")
+
+
+def test_loading_one_adapter_does_not_stop_the_training_of_another(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    backbone.save_adapter("policy", tmp_path)
+    backbone.add_adapter("reward")
+    with backbone.training("reward") as weights:
+        backbone.load_adapter("live", tmp_path)
+        assert all(weight.requires_grad for weight in weights)
+        backbone.top(backbone.trunk(IDS), "reward").sum().backward()
+        assert any(weight.grad is not None for weight in weights)
+    assert not any(p.requires_grad for p in backbone.model.parameters())
+
+
+def test_new_adapters_depend_on_the_seed_alone(backbone: Backbone) -> None:
+    backbone.seed = 5
+    backbone.add_adapter("reward")
+    first = [p.clone() for p in backbone.parameters("reward")]
+    torch.rand(7)
+    backbone.add_adapter("other")
+    backbone.add_adapter("reward")
+    assert all(map(torch.equal, first, backbone.parameters("reward")))
 
 
 def test_a_model_that_cannot_be_split_runs_whole(tmp_path: Path, backbone: Backbone) -> None:

@@ -163,3 +163,25 @@ def test_a_step_that_cannot_train_fails_the_round_alone(
         RoundState.FAILED,
         "The reward model's loss is not a finite number.",
     )
+
+
+def test_a_pool_that_fails_does_not_fail_the_round(
+    judged: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = _loop(judged)
+
+    def fails(count: int) -> int:
+        raise RuntimeError("no completion today")
+
+    monkeypatch.setattr(loop.pool, "add_chunk", fails)
+    monkeypatch.setattr(loop.pool, "lendable", lambda: 0)
+    one = loop.run_round_if_due()
+    assert one is not None and one.state is RoundState.DONE
+
+
+def test_prompts_that_do_not_fit_fail_the_round_before_any_training(judged: Settings) -> None:
+    short = {**judged.training, "ppo": {**judged.training["ppo"], "max_prompt_tokens": 1}}
+    one = _loop(judged.model_copy(update={"training": short})).run_round_if_due()
+    assert one is not None and one.state is RoundState.FAILED
+    assert "training.ppo.max_prompt_tokens" in one.reason
+    assert "snapshot" not in one.artefacts
