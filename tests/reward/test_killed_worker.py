@@ -20,7 +20,20 @@ from reward.worker import run
 from storage.settings import load_settings
 run(load_settings(), once=True, child_command=sys.argv[1:] or None)
 """
-STEPS = ["queued", "snapshot", "sft", "reward", "ppo", "evaluate", "publish"]
+DEATHS = [
+    ("queued", "after"),
+    ("snapshot", "after"),
+    ("sft", "after"),
+    ("reward", "midway"),
+    ("reward", "writing"),
+    ("reward", "after"),
+    ("ppo", "midway"),
+    ("ppo", "writing"),
+    ("ppo", "after"),
+    ("evaluate", "midway"),
+    ("evaluate", "after"),
+    ("publish", "after"),
+]
 
 
 def _run_worker(settings: Settings, *child: str) -> int:
@@ -38,9 +51,9 @@ def test_a_worker_killed_in_every_step_makes_one_round(judged: Settings) -> None
     engine = build_engine(judged.url)
     with reading(engine) as session:
         judgments = session.exec(select(func.count()).select_from(Judgment)).one()
-    for step in STEPS:
-        code = _run_worker(judged, sys.executable, str(CHILD), step)
-        assert code == -9, f"the worker was to be killed in {step}"
+    for step, instant in DEATHS:
+        code = _run_worker(judged, sys.executable, str(CHILD), step, instant)
+        assert code == -9, f"the worker was to be killed in {step}, {instant}"
         with reading(engine) as session:
             one = session.exec(select(Round)).one()
         assert one.state is RoundState(step), "what was not committed is done again"
