@@ -1,18 +1,43 @@
 """Tasks: a prompt and K completions of one policy, waiting to be ranked."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from sqlalchemy import case, exists
 from sqlmodel import Session, col, func, select
 
+from labeling.assignment import takes_room
 from labeling.events import record
 from labeling.keys import key_of
+from labeling.permissions import PERMITTED, Action
+from storage.clock import now
 from storage.errors import BadInput
-from storage.tables import Completion, Policy, Project, Prompt, Task, TaskCompletion, TaskStatus
+from storage.tables import (
+    Account,
+    AccountKind,
+    Assignment,
+    AssignmentState,
+    Completion,
+    Policy,
+    Project,
+    Prompt,
+    Task,
+    TaskCompletion,
+    TaskStatus,
+)
 
 MOST_COMPLETIONS = 9
+LOADED_AT_ONCE = 64  # prompts; most callers want few of them
+
+# Why no task can be made: the worker says it in its log and in what it is doing, pages pass it on.
+NO_PROMPT_FITS = "No prompt fits: import some with `rankloop import prompts FILE`"
+ANSWERS_ALIKE = (
+    "The model answers every prompt that is left in one way only, so there is nothing to rank: "
+    "import other prompts with `rankloop import prompts FILE`"
+)
 
 
 @dataclass(frozen=True)
@@ -26,44 +51,108 @@ class NewCompletion:
     token_count: int
 
 
-def ready_task_count(session: Session, *, project_id: int, policy_id: int) -> int:
-    """Return how many tasks of the policy may still be lent."""
-    return session.exec(
+@dataclass(frozen=True)
+class Candidate:
+    """Hold a prompt to be answered, and how many tasks of the policy it had when it was chosen."""
+
+    prompt: Prompt
+    tasks: int
+
+
+def ready_task_count(session: Session, *, project_id: int, policy_id: int | None = None) -> int:
+    """Return how many tasks of the policy (of all without one) may still be lent to someone.
+
+    Such a task has room for one more annotator, and is not closed (submitted or skipped) to each of
+    those who judge here; where nobody has judged yet, room is enough.
+    """
+    judging = _judging(session, project_id)
+    of_task = col(Assignment.task_id) == Task.id
+    taken = select(func.count()).select_from(Assignment).where(of_task, takes_room(now()))
+    closed = (
+        select(func.count())
+        .select_from(Assignment)
+        .where(
+            of_task,
+            col(Assignment.state).in_([AssignmentState.SUBMITTED, AssignmentState.SKIPPED]),
+            col(Assignment.annotator_id).in_(judging),
+        )
+    )
+    statement = (
         select(func.count())
         .select_from(Task)
         .where(
             Task.project_id == project_id,
-            Task.policy_id == policy_id,
             Task.status == TaskStatus.READY,
+            taken.correlate(Task).scalar_subquery() < col(Task.overlap),
         )
-    ).one()
+    )
+    if policy_id is not None:
+        statement = statement.where(Task.policy_id == policy_id)
+    if judging:
+        statement = statement.where(closed.correlate(Task).scalar_subquery() < len(judging))
+    return session.exec(statement).one()
+
+
+def candidates(
+    session: Session,
+    *,
+    project_id: int,
+    policy_id: int,
+    seed: int,
+    passed_over: Collection[int] = (),
+) -> Iterator[Candidate]:
+    """Yield the prompts that the policy should answer next, loaded as they are asked for.
+
+    Those with the fewest tasks of this policy come first, then those with the fewest of any, in an
+    order drawn from `seed` among equals; prompts of both splits, without the ids `passed_over`.
+    """
+    own = func.coalesce(func.sum(case((col(Task.policy_id) == policy_id, 1), else_=0)), 0)
+    found = session.exec(
+        select(Prompt.id, own, func.count(col(Task.id)))
+        .join(Task, col(Task.prompt_id) == col(Prompt.id), isouter=True)
+        .where(Prompt.project_id == project_id)
+        .group_by(col(Prompt.id))
+        .order_by(col(Prompt.id))
+    ).all()
+    chance = np.random.default_rng(seed).permutation(len(found))
+    counts = np.array([row[1:] for row in found], dtype=int).reshape(-1, 2)
+    order = np.lexsort((chance, counts[:, 1], counts[:, 0]))
+    ordered = [found[index] for index in order if found[index][0] not in passed_over]
+    for start in range(0, len(ordered), LOADED_AT_ONCE):
+        chosen = {row[0]: int(row[1]) for row in ordered[start : start + LOADED_AT_ONCE]}
+        loaded = session.exec(select(Prompt).where(col(Prompt.id).in_(list(chosen))))
+        rows = {key_of(row): row for row in loaded}
+        yield from (Candidate(rows[prompt_id], tasks) for prompt_id, tasks in chosen.items())
 
 
 def prompts_to_answer(
     session: Session, *, project_id: int, policy_id: int, count: int, seed: int
 ) -> list[Prompt]:
-    """Choose up to `count` prompts that the policy should answer next.
+    """Return the first `count` prompts of `candidates`."""
+    found = candidates(session, project_id=project_id, policy_id=policy_id, seed=seed)
+    return [one.prompt for one in islice(found, count)]
 
-    Those with the fewest tasks come first, in an order drawn from `seed` among equals; prompts of
-    both splits, none that has a task of this policy already.
+
+def still_wanted(
+    session: Session, *, project_id: int, policy_id: int, chosen: Sequence[Candidate]
+) -> set[int]:
+    """Return the ids of the chosen prompts that have gained no task of the policy in between.
+
+    Call it in the transaction that adds their tasks: until it ends, other callers wait.
     """
-    answered = select(Task.prompt_id).where(
-        Task.project_id == project_id, Task.policy_id == policy_id
-    )
-    tasks = func.count(col(Task.id))
-    statement = (
-        select(Prompt.id, tasks)
-        .join(Task, col(Task.prompt_id) == col(Prompt.id), isouter=True)
-        .where(Prompt.project_id == project_id, col(Prompt.id).not_in(answered))
-        .group_by(col(Prompt.id))
-        .order_by(col(Prompt.id))
-    )
-    found = session.exec(statement).all()
-    chance = np.random.default_rng(seed).permutation(len(found))
-    order = np.lexsort((chance, np.array([row[1] for row in found], dtype=int)))[:count]
-    chosen = [found[index][0] for index in order]
-    rows = {row.id: row for row in session.exec(select(Prompt).where(col(Prompt.id).in_(chosen)))}
-    return [rows[prompt_id] for prompt_id in chosen]
+    session.exec(
+        select(Project.id).where(Project.id == project_id).with_for_update(key_share=True)
+    ).one()
+    found = session.exec(
+        select(Task.prompt_id, func.count())
+        .where(
+            Task.policy_id == policy_id,
+            col(Task.prompt_id).in_([key_of(one.prompt) for one in chosen]),
+        )
+        .group_by(col(Task.prompt_id))
+    ).all()
+    tasks = {row[0]: row[1] for row in found}
+    return {key_of(one.prompt) for one in chosen if tasks.get(key_of(one.prompt), 0) <= one.tasks}
 
 
 def add_task(
@@ -112,6 +201,29 @@ def add_task(
     )
     session.flush()
     return task
+
+
+def _judging(session: Session, project_id: int) -> list[int]:
+    """Return who may judge and was ever lent a task here: people, or simulated where no person was.
+
+    An admin who never ranks, or a simulation that has ended, must not hold the pool full of tasks
+    that are closed to everybody at work.
+    """
+    lent = (
+        exists()
+        .where(col(Assignment.annotator_id) == Account.id)
+        .where(col(Assignment.task_id) == Task.id, col(Task.project_id) == project_id)
+    )
+    found = session.exec(
+        select(Account.id, Account.kind).where(
+            col(Account.active),
+            Account.kind != AccountKind.MODEL,
+            col(Account.role).in_([role for role in PERMITTED if Action.JUDGE in PERMITTED[role]]),
+            lent,
+        )
+    ).all()
+    people = [account_id for account_id, kind in found if kind is AccountKind.PERSON]
+    return [key for key in people or [row[0] for row in found] if key is not None]
 
 
 def _completion_row(new: NewCompletion, prompt_id: int, policy_id: int) -> Completion:
