@@ -5,18 +5,29 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 
 from sqlalchemy import Engine
-from sqlmodel import func, select
+from sqlmodel import Session, func, select
 
 from labeling.keys import key_of
-from labeling.tasks import NewCompletion, add_task, prompts_to_answer, ready_task_count
+from labeling.tasks import (
+    ANSWERS_ALIKE,
+    NO_PROMPT_FITS,
+    Candidate,
+    NewCompletion,
+    add_task,
+    candidates,
+    ready_task_count,
+    still_wanted,
+)
 from reward.conversations import answer_text, prompt_ids
 from reward.runtime import Runtime
 from reward.sampling import Sample, sample
 from storage.engine import reading, writing
+from storage.errors import BadInput
 from storage.settings import Settings
-from storage.tables import Policy, Prompt, Task, TaskStatus
+from storage.tables import Policy, Prompt, Task
 
 log = logging.getLogger(__name__)
 
@@ -37,26 +48,25 @@ def fill_pool(
 class PoolFiller:
     """Fills one project's pool in chunks, each committed as it is made."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        """Keep the models at hand between chunks."""
+    def __init__(
+        self, runtime: Runtime, *, fence: Callable[[Session], None] = lambda session: None
+    ) -> None:
+        """Keep the models at hand between chunks; `fence` comes first in every write."""
         self.runtime = runtime
+        self.fence = fence
+        self.nothing_left = ""  #: why there was no prompt to answer when last looked for, or ""
+        self._misses = 0
+        self._unfit: set[int] = set()  # prompts
+        self._alike: set[tuple[int, int]] = set()  # policy and prompt: fewer than two answers
 
     def ready(self) -> int:
         """Return how many tasks of the live policy may still be lent."""
         policy, _ = self.runtime.live_policy()
-        with reading(self.runtime.engine) as session:
-            return ready_task_count(
-                session, project_id=self.runtime.project_id, policy_id=key_of(policy)
-            )
+        return self._count(key_of(policy))
 
     def lendable(self) -> int:
         """Return how many tasks of any policy may still be lent."""
-        with reading(self.runtime.engine) as session:
-            return session.exec(
-                select(func.count())
-                .select_from(Task)
-                .where(Task.project_id == self.runtime.project_id, Task.status == TaskStatus.READY)
-            ).one()
+        return self._count(None)
 
     def fill(
         self,
@@ -65,63 +75,110 @@ class PoolFiller:
         progress: Callable[[int, int], None] = lambda done, wanted: None,
         keep_going: Callable[[], bool] = lambda: True,
     ) -> int:
-        """Add tasks in chunks until `wanted` are ready or no prompt is left; return how many."""
+        """Add tasks in chunks until `wanted` are ready; return how many.
+
+        Ends early where no prompt can be answered; `nothing_left` then says why.
+        """
+        self.nothing_left = ""
         added = 0
         missing = wanted - self.ready()
         while missing > 0 and keep_going():
             made = self.add_chunk(min(missing, self.runtime.profile.generation.chunk_tasks))
-            if made == 0:
+            if self.nothing_left:
                 break
-            added, missing = added + made, missing - made
+            added += made
+            # Counted anew, since another filler may be at work.
+            missing = min(missing - made, wanted - self.ready())
             progress(added, added + max(missing, 0))
         return added
 
     def add_chunk(self, count: int) -> int:
-        """Answer up to `count` prompts with the live policy and store their tasks."""
+        """Answer up to `count` prompts with the live policy; return how many became tasks."""
         policy, adapter = self.runtime.live_policy()
         seed = self._seed(policy)
-        prompts = self._prompts(policy, count, seed)
-        if not prompts:
+        chosen = self._choose(policy, count, seed)
+        if not chosen:
+            self.nothing_left = self._why_none(policy)
             return 0
+        self.nothing_left = ""
+        prompts = [one.prompt for one in chosen]
         answered = answer_prompts(self.runtime, adapter, prompts, seed=seed)
-        with writing(self.runtime.engine) as session:
-            for prompt, completions in zip(prompts, answered, strict=True):
-                if len(completions) >= 2:
-                    add_task(
-                        session,
-                        project=self.runtime.project,
-                        prompt_id=key_of(prompt),
-                        policy_id=key_of(policy),
-                        completions=completions,
-                    )
-        return len(prompts)
+        added = self._store(policy, chosen, answered)
+        # Without a new task nothing else would change the next seed.
+        self._misses += added == 0
+        return added
+
+    def _count(self, policy_id: int | None) -> int:
+        with reading(self.runtime.engine) as session:
+            return ready_task_count(
+                session, project_id=self.runtime.project_id, policy_id=policy_id
+            )
 
     def _seed(self, policy: Policy) -> int:
         with reading(self.runtime.engine) as session:
             last = session.exec(
-                select(Task.id)
-                .where(Task.project_id == self.runtime.project_id)
-                .order_by(Task.id.desc())  # type: ignore[union-attr]
-            ).first()
-        mixed = random.Random(f"{self.runtime.settings.seed}/{policy.version}/{last or 0}")
-        return mixed.randrange(2**31)
+                select(func.max(Task.id)).where(Task.project_id == self.runtime.project_id)
+            ).one()
+        origin = f"{self.runtime.settings.seed}/{policy.version}/{last or 0}/{self._misses}"
+        return random.Random(origin).randrange(2**31)
 
-    def _prompts(self, policy: Policy, count: int, seed: int) -> list[Prompt]:
-        limit = self._longest()
+    def _choose(self, policy: Policy, count: int, seed: int) -> list[Candidate]:
+        policy_id = key_of(policy)
+        alike = {prompt_id for one, prompt_id in self._alike if one == policy_id}
         with reading(self.runtime.engine) as session:
-            found = prompts_to_answer(
+            found = candidates(
                 session,
                 project_id=self.runtime.project_id,
-                policy_id=key_of(policy),
-                count=count * 4,
+                policy_id=policy_id,
                 seed=seed,
+                passed_over=self._unfit | alike,
             )
-        fitting = [prompt for prompt in found if len(_ids(self.runtime, prompt)) <= limit]
-        return fitting[:count]
+            return list(islice((one for one in found if self._fits(one.prompt)), count))
+
+    def _fits(self, prompt: Prompt) -> bool:
+        try:
+            fits = len(_ids(self.runtime, prompt)) <= self._longest()
+        except BadInput as error:
+            log.warning("Prompt %d is passed over: %s", key_of(prompt), error)
+            fits = False
+        if not fits:
+            self._unfit.add(key_of(prompt))
+        return fits
 
     def _longest(self) -> int:
         room = self.runtime.backbone.context_length - self.runtime.profile.sampling.max_new_tokens
         return min(self.runtime.profile.generation.max_prompt_tokens, room)
+
+    def _why_none(self, policy: Policy) -> str:
+        alike = any(policy_id == policy.id for policy_id, _ in self._alike)
+        return ANSWERS_ALIKE if alike else NO_PROMPT_FITS
+
+    def _store(
+        self,
+        policy: Policy,
+        chosen: Sequence[Candidate],
+        answered: Sequence[Sequence[NewCompletion]],
+    ) -> int:
+        policy_id, added = key_of(policy), 0
+        with writing(self.runtime.engine) as session:
+            self.fence(session)
+            wanted = still_wanted(
+                session, project_id=self.runtime.project_id, policy_id=policy_id, chosen=chosen
+            )
+            for one, completions in zip(chosen, answered, strict=True):
+                prompt_id = key_of(one.prompt)
+                if len(completions) < 2:
+                    self._alike.add((policy_id, prompt_id))
+                elif prompt_id in wanted:
+                    add_task(
+                        session,
+                        project=self.runtime.project,
+                        prompt_id=prompt_id,
+                        policy_id=policy_id,
+                        completions=completions,
+                    )
+                    added += 1
+        return added
 
 
 def answer_prompts(
