@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 
 from labeling.rounds import current_round, round_due
-from reward.lease import Lease, LeaseLost, report_progress
+from reward.lease import Lease, LeaseLost, report_progress, require
 from reward.loop import Loop
 from reward.pool import PoolFiller
 from reward.runtime import Runtime
@@ -41,8 +41,7 @@ def main() -> int:
     try:
         runtime = Runtime(build_engine(settings.url), settings)
         lease = Lease(runtime.project_id, arguments.owner, arguments.epoch)
-        pool = PoolFiller(runtime)
-        work = Work(runtime, lease, pool, Loop(runtime, lease, pool))
+        work = build_work(runtime, lease)
         work.once() if arguments.once else work.forever()
     except LeaseLost as error:
         log.info("%s", error)
@@ -62,7 +61,7 @@ class Work:
         self.lease = lease
         self.pool = pool
         self.loop = loop
-        self._idle = False
+        self._said = ""
         with writing(runtime.engine) as session:
             report_progress(session, lease=lease, doing="starting", device=runtime.device_in_words)
         log.info("Training on %s.", runtime.device_in_words)
@@ -78,7 +77,7 @@ class Work:
         """Alternate between rounds and the pool; look again after a pause when neither waits."""
         while True:
             if self._round_waits():
-                self._idle = False
+                self._said = ""
                 self.loop.run_round_if_due()
             added = self._fill(keep_going=lambda: not self._round_waits())
             if added == 0 and not self._round_waits():
@@ -106,20 +105,28 @@ class Work:
             log.info("Task pool: %d of %d new tasks made.", done, total)
             self._report(f"filling the task pool, {done}/{total}")
 
-        if self.pool.ready() < wanted:
-            self._idle = False
+        if self.pool.ready() < wanted and not self.pool.nothing_left:
+            self._said = ""
             self._report("filling the task pool")
         return self.pool.fill(wanted, progress=progress, keep_going=keep_going)
 
     def _say_idle(self) -> None:
-        self._report("waiting for judgments")
-        if not self._idle:
-            log.info("The task pool is full; waiting for judgments.")
-        self._idle = True
+        stuck = self.pool.nothing_left
+        self._report(stuck or "waiting for judgments")
+        words = f"{stuck}." if stuck else "The task pool is full; waiting for judgments."
+        if words != self._said:
+            log.info("%s", words)
+        self._said = words
 
     def _report(self, words: str) -> None:
         with writing(self.runtime.engine) as session:
             report_progress(session, lease=self.lease, doing=words)
+
+
+def build_work(runtime: Runtime, lease: Lease) -> Work:
+    """Return the work of one lease: its loop and its pool write only while the lease is ours."""
+    pool = PoolFiller(runtime, fence=lambda session: require(session, lease=lease))
+    return Work(runtime, lease, pool, Loop(runtime, lease, pool))
 
 
 def _arguments() -> argparse.Namespace:

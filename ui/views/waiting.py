@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from labeling.policies import live_policy
-from labeling.tasks import ready_task_count
+from labeling.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, ready_task_count
 from storage.clock import now
 from storage.engine import reading
 from storage.tables import WorkerLease
@@ -45,4 +45,6 @@ def _reason() -> str:
         ready = ready_task_count(session, project_id=project.id, policy_id=policy.id)
     if lease is None or lease.expires_at <= now():
         return NO_WORKER
+    if lease.doing in (NO_PROMPT_FITS, ANSWERS_ALIKE):
+        return f"{lease.doing}."
     return ALL_RANKED if ready else PREPARING

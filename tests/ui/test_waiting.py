@@ -1,0 +1,52 @@
+"""What an annotator without a task is told."""
+
+from datetime import timedelta
+
+import pytest
+from sqlmodel import select
+
+from labeling.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS
+from storage.clock import now
+from storage.engine import writing
+from storage.tables import Task, TaskStatus, WorkerLease
+from tests.ui.conftest import Home
+from ui import process
+from ui.views import waiting
+
+
+def report(home: Home, doing: str, seconds: float = 60) -> None:
+    process.configure(home.settings)
+    with writing(home.engine) as rows:
+        rows.add(
+            WorkerLease(
+                project_id=home.project_id,
+                owner="host",
+                doing=doing,
+                expires_at=now() + timedelta(seconds=seconds),
+            )
+        )
+
+
+def withdraw_all(home: Home) -> None:
+    with writing(home.engine) as rows:
+        for task in rows.exec(select(Task)):
+            task.status = TaskStatus.WITHDRAWN
+            rows.add(task)
+
+
+@pytest.mark.parametrize("why", [NO_PROMPT_FITS, ANSWERS_ALIKE])
+def test_a_worker_that_finds_no_prompt_is_quoted(home: Home, why: str) -> None:
+    report(home, why)
+    assert waiting._reason() == f"{why}."
+
+
+def test_completions_are_written_only_where_none_is_left(home: Home) -> None:
+    report(home, "filling the task pool")
+    assert waiting._reason() == waiting.ALL_RANKED
+    withdraw_all(home)
+    assert waiting._reason() == waiting.PREPARING
+
+
+def test_what_a_stopped_worker_said_last_does_not_count(home: Home) -> None:
+    report(home, NO_PROMPT_FITS, seconds=-1)
+    assert waiting._reason() == waiting.NO_WORKER
