@@ -42,9 +42,9 @@ def krippendorff_alpha(ratings: pd.DataFrame, level: Level) -> Figure:
     """Return Krippendorff's alpha: 1 is full agreement, 0 what chance gives, below 0 is worse.
 
     alpha = 1 − D_observed / D_expected (Krippendorff 2011, Computing Krippendorff's
-    Alpha-Reliability, step D), from the coincidence matrix. It is None where no unit has two ratings, and
-    where all ratings are equal: with nothing to tell apart, chance agrees fully as well. n counts
-    units with two ratings or more.
+    Alpha-Reliability, step D), from the coincidence matrix. It is None where no unit has two
+    ratings, and where all ratings are equal: with nothing to tell apart, chance agrees fully as
+    well. n counts units with two ratings or more.
     """
     counts = _counts(ratings)
     if counts.shape[1] < 2:

@@ -44,7 +44,7 @@ def create_snapshot(
 ) -> Snapshot:
     """Freeze the current judgments by active accounts that are no models; return the snapshot.
 
-    `folder` is the snapshots' folder, directly under home: the files are in `snapshot-N-HASH` in it,
+    `folder` is the snapshots' folder, directly under home: the files are in its `snapshot-N-HASH`,
     and `uri` is relative to home. The files are whole and on disk before the caller's transaction
     can commit the row. Where the rows are those of the project's latest snapshot and its files are
     sound, that one is returned.

@@ -93,10 +93,10 @@ def test_broken_files_are_named_and_replaced_by_a_new_snapshot(
     snapshot = freeze(stage, tmp_path)
     file = tmp_path / snapshot.uri / "judgments.parquet"
     file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(Unavailable, match=r"snapshot-\d+/judgments\.parquet"):
+    with pytest.raises(Unavailable, match=r"snapshot-\d+-\w+/judgments\.parquet"):
         read_snapshot(snapshot.uri, tmp_path)
     file.unlink()
-    with pytest.raises(Unavailable, match=r"snapshot-\d+/judgments\.parquet"):
+    with pytest.raises(Unavailable, match=r"snapshot-\d+-\w+/judgments\.parquet"):
         read_snapshot(snapshot.uri, tmp_path)
     fresh = freeze(stage, tmp_path)
     assert fresh.uri != snapshot.uri
