@@ -13,6 +13,7 @@ import torch
 
 from reward.lease import Lease, LeaseLost, report_progress
 from reward.pool import PoolFiller
+from reward.profiles import as_json
 from reward.rounds import advance, count_attempt, next_state, open_round, record_point
 from reward.runtime import Runtime
 from reward.steps.evaluate import evaluate_candidate
@@ -29,9 +30,9 @@ from storage.tables import Round, RoundState
 log = logging.getLogger(__name__)
 
 
-def queue_up(_: StepContext) -> StepOutcome:
-    """Take a round up from the queue; its base policy and seed were set when it was opened."""
-    return StepOutcome()
+def queue_up(context: StepContext) -> StepOutcome:
+    """Take a round up from the queue, and store the sizes that it is made with."""
+    return StepOutcome(settings=as_json(context.runtime.profile))
 
 
 STEPS: dict[RoundState, Step] = {
@@ -148,6 +149,7 @@ class Loop:
                     reason=outcome.rejected,
                     snapshot_id=outcome.snapshot_id,
                     judgments=outcome.judgments,
+                    settings=outcome.settings,
                 )
                 if to is RoundState.DONE:
                     policy = publish(session, one=changed)

@@ -1,7 +1,7 @@
 """Sizes of everything that trains, chosen for the device and overridden by settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -84,6 +84,11 @@ def training_profile(
         for section, values in override.items():
             profile = _override(profile, section, values)
     return profile
+
+
+def as_json(profile: TrainingProfile) -> dict[str, Any]:
+    """Return every size of the profile as JSON."""
+    return {**asdict(profile), "dtype": str(profile.dtype).removeprefix("torch.")}
 
 
 def _override(profile: TrainingProfile, section: str, values: Mapping[str, Any]) -> TrainingProfile:

@@ -99,6 +99,7 @@ def advance(
     reason: str = "",
     snapshot_id: int | None = None,
     judgments: int | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Round:
     """Commit the step that a round is in, with what it made, by going to `to`.
 
@@ -118,6 +119,7 @@ def advance(
     one.reason = reason or one.reason
     one.snapshot_id = one.snapshot_id if snapshot_id is None else snapshot_id
     one.judgments = one.judgments if judgments is None else judgments
+    one.settings = one.settings if settings is None else dict(settings)
     if came_from is RoundState.QUEUED:
         one.started_at = now()
     if to.ended:

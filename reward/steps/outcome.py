@@ -18,6 +18,7 @@ class StepOutcome:
     rejected: str = ""  #: why the gate stays shut; empty to go on
     snapshot_id: int | None = None
     judgments: int | None = None
+    settings: Mapping[str, Any] | None = None  #: every size that the round is made with
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Step 4: move the live policy up the reward model with PPO, on training prompts."""
 
-from dataclasses import asdict
-
 from reward.ppo import PPOTrainer
 from reward.reward_model import RewardModel
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
@@ -46,7 +44,6 @@ def train_policy(context: StepContext) -> StepOutcome:
             "ppo_score_last": history[-1]["objective/scores"],
             "ppo_kl_last": history[-1]["objective/kl"],
             "ppo_iterations": len(history),
-            "ppo_settings": asdict(profile.ppo),
         },
     )
 

@@ -5,8 +5,6 @@ each fold is judged by a model that never saw it, so every ranking is a test. Wi
 held-out part is enough. The model that PPO uses is then fitted to all training rankings.
 """
 
-from dataclasses import asdict
-
 import torch
 
 from reward.gate import check_reward_model, refusal
@@ -62,7 +60,6 @@ def train_reward(context: StepContext) -> StepOutcome:
         metrics={
             **_accuracy_metrics(accuracy),
             "reward_loss": plan.last_loss,
-            "reward_settings": asdict(settings),
             "gate": [check.as_dict() for check in checks],
         },
         rejected=refusal(checks),

@@ -66,6 +66,8 @@ def test_a_round_publishes_a_policy_whose_lineage_is_whole(judged: Settings) -> 
         RoundState.PPO,
         RoundState.EVALUATE,
     }
+    assert one.settings["ppo"]["iterations"] == 2
+    assert one.settings["dtype"] == "float32"
     summary = _summary(loop)
     assert summary["policy_version"] == 2
     assert summary["judgments"] == 30
