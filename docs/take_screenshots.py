@@ -10,6 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 PAGES = {"rank": "", "rounds": "rounds", "quality": "quality", "export": "export"}
+LONG_PAGES = ("rounds", "quality")
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SETTLE_MS = 2500
 FOLDER = Path(__file__).parent / "screenshots"
@@ -55,8 +56,22 @@ def take(browser: Browser, given: argparse.Namespace, size: str, scheme: str) ->
     for name, path in PAGES.items():
         page.goto(f"{given.url}/{path}")
         settle(page, name)
+        if name in LONG_PAGES:
+            make_room(page, width, height)
         page.screenshot(path=given.folder / f"{name}-{size}-{scheme}.png")
+        page.set_viewport_size({"width": width, "height": height})
     context.close()
+
+
+def make_room(page: Page, width: int, height: int) -> None:
+    """Make the window as high as the content.
+
+    Streamlit scrolls inside the page, so that a full-page picture would end at the window.
+    """
+    needed = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    if needed > height:
+        page.set_viewport_size({"width": width, "height": needed})
+        page.wait_for_timeout(SETTLE_MS)
 
 
 def settle(page: Page, name: str) -> None:

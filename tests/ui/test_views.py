@@ -131,6 +131,67 @@ def test_a_running_round_is_shown_with_its_curves(lead: Account, home: Home) -> 
     assert list(table["Reward accuracy"]) == [0.61]
 
 
+GATE = [
+    {"name": "reward_accuracy", "figure": 0.6123, "bound": 0.5, "passed": True,
+     "meaning": "lower bound of the accuracy"},
+    {"name": "win_rate", "figure": 0.44, "bound": 0.5, "passed": False,
+     "meaning": "lower bound of the win rate"},
+    {"name": "kl", "figure": 7.0, "bound": 40.0, "passed": True, "meaning": "nats a completion"},
+]  # fmt: skip
+SAMPLES = [{"prompt": "Why? ![x](http://a)", "candidate": "**new**", "live": "<b>old</b>"}]
+
+
+def add_ended_rounds(home: Home) -> None:
+    """A round that was published, one that the gate stopped, and one that runs."""
+    with writing(home.engine) as rows:
+        for number, (state, reason, metrics) in enumerate(
+            [
+                (RoundState.DONE, "50 new judgments", {"gate": GATE[:1]}),
+                (RoundState.REJECTED, "Not published: *", {"gate": GATE, "samples": SAMPLES}),
+                (RoundState.PPO, "50 new judgments", {}),
+            ],
+            start=1,
+        ):
+            rows.add(
+                Round(
+                    project_id=home.project_id, number=number, state=state, reason=reason,
+                    metrics=metrics,
+                )
+            )  # fmt: skip
+
+
+def test_the_latest_ended_round_says_why_and_shows_samples_as_text(
+    lead: Account, home: Home
+) -> None:
+    add_ended_rounds(home)
+    page = open_page("rounds")
+    assert page.subheader[-1].value == "Round 2: why it was not published"
+    checks = page.table[0].value
+    assert list(checks["Passed"]) == ["no", "yes", "yes"]
+    assert list(checks["Wanted"]) == ["above 0.5", "above 0.5", "at most 40"]
+    assert list(checks["Figure"]) == ["0.44", "0.612", "7"]
+    shown = [each.value for each in page.text]
+    assert shown == ["Not published: *", *SAMPLES[0].values()]
+    assert page.expander[0].label == "Held-out prompts answered by both policies (1)"
+
+
+def test_an_earlier_round_can_be_chosen(lead: Account, home: Home) -> None:
+    add_ended_rounds(home)
+    page = open_page("rounds")
+    assert page.selectbox[0].options == ["2 (the latest)", "1"]
+    page.selectbox[0].select(1).run()
+    assert page.subheader[-1].value == "Round 1: why it was published"
+    assert len(page.table[0].value) == 1
+
+
+def test_who_ranks_blind_sees_no_samples(lead: Account, home: Home) -> None:
+    add_ended_rounds(home)
+    lead.role = Role.ANNOTATOR
+    page = open_page("rounds")
+    assert len(page.table[0].value) == 3
+    assert not page.expander
+
+
 def test_a_round_can_be_asked_for(lead: Account, home: Home) -> None:
     judge(home, 2)
     page = open_page("rounds")

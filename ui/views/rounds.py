@@ -11,7 +11,7 @@ from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import RankloopError
 from storage.tables import WorkerLease
-from ui import charts, process, session
+from ui import charts, process, round_report, session
 from ui.figure_card import figure_card
 from ui.plain_text import plain
 from ui.round_table import columns_of, progress_of, table_of
@@ -20,18 +20,22 @@ SECONDS = 2
 
 
 def show() -> None:
-    """Show the worker, the round that runs, the curves and the table."""
+    """Show the worker, the round that runs, the curves, the table and a round's report."""
     account = session.require_account()
-    st.title("Rounds")
-    _live()
-    if allows(account, Action.REQUEST_ROUND):
-        st.button("Start a round now", on_click=_start)
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.title("Rounds", width="content")
+        if allows(account, Action.REQUEST_ROUND):
+            st.button("Start a round now", on_click=_start)
     if refusal := st.session_state.pop("round_refusal", None):
         st.warning(plain(refusal))
+    # Samples show how each policy writes: whoever ranks blind must not see them.
+    _live(samples=allows(account, Action.SEE_QUALITY))
 
 
 @st.fragment(run_every=SECONDS)
-def _live() -> None:
+def _live(*, samples: bool) -> None:
     project = process.project()
     assert project.id is not None
     wanted = process.settings().judgments_per_round
@@ -52,6 +56,8 @@ def _live() -> None:
     _curves(latest["number"], points)
     st.subheader("All rounds")
     st.dataframe(table_of(rounds), hide_index=True, column_config=columns_of())
+    if ended := round_report.choose(rounds):
+        round_report.show(ended, samples=samples)
 
 
 def _head(version: int, left: int, wanted: int, lease: WorkerLease | None) -> None:
