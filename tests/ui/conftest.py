@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import Engine
 from sqlmodel import Session, select
 
@@ -148,12 +149,12 @@ def environment(**values: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_server(home: Path) -> Iterator[Server]:
+def running_server(home: Path, **values: str) -> Iterator[Server]:
     port = free_port()
     started = time.monotonic()
     process = subprocess.Popen(
         command("--home", str(home), "serve"),
-        env=environment(RANKLOOP_PORT=str(port)),
+        env=environment(RANKLOOP_PORT=str(port), **values),
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -186,3 +187,13 @@ def wait_for_page(url: str, process: "subprocess.Popen[bytes]", seconds: float =
 def server(module_home: Home) -> Iterator[Server]:
     with running_server(module_home.path) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=chromium_path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield running
+        running.close()

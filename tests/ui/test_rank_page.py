@@ -3,29 +3,29 @@ annotator did, given the order in which the completions were shown."""
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from labeling.policies import live_policy
 from storage.clock import now
 from storage.engine import writing
 from storage.tables import Policy, PolicyStatus, Round, RoundState, Snapshot
-from tests.ui.conftest import PASSWORD, Home, Server
+from tests.ui.conftest import Home, Server
+from tests.ui.ranking_page import (
+    PATIENCE_MS,
+    cards,
+    drag,
+    open_task,
+    press,
+    pressed,
+    shown,
+    stored_by_place,
+    submit_and_wait,
+)
 
-PATIENCE_MS = 20_000
 _names = (f"annotator-{number}" for number in itertools.count())
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=chromium_path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,74 +55,6 @@ def name(module_home: Home) -> str:
 @pytest.fixture
 def page(context: BrowserContext, server: Server, name: str) -> Page:
     return open_task(context.new_page(), server, name)
-
-
-def open_task(page: Page, server: Server, name: str) -> Page:
-    page.goto(f"{server.url}/")
-    page.fill("#name", name)
-    page.fill("#password", PASSWORD)
-    page.click("button[type=submit]")
-    cards(page).nth(3).wait_for()
-    return page
-
-
-def cards(page: Page) -> Locator:
-    return page.locator(".ranking .card")
-
-
-def shown(page: Page) -> str:
-    found = page.locator(".ranking").get_attribute("data-assignment")
-    assert found is not None
-    return found
-
-
-def press(page: Page, keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def pressed(page: Page) -> list[int]:
-    """Return the ranks by place as the page shows them, 0 for none."""
-    ranks = []
-    for place in range(4):
-        button = cards(page).nth(place).locator('.rank[aria-pressed="true"]')
-        ranks.append(int(button.inner_text()) if button.count() else 0)
-    return ranks
-
-
-def submit_and_wait(page: Page, how: Callable[[], None]) -> None:
-    before = shown(page)
-    how()
-    changed = f"() => {{ const found = {FIND}; return found && found !== '{before}'; }}"
-    page.wait_for_function(changed)
-
-
-# Playwright's selectors look into shadow roots, plain JavaScript does not.
-FIND = (
-    "[...document.querySelectorAll('*')].map(each => each.shadowRoot?.querySelector('.ranking'))"
-    ".find(Boolean)?.dataset.assignment"
-)
-
-
-def stored_by_place(home: Home, name: str) -> list[list[int]]:
-    """Return the ranks of each judgment in the order in which the completions were shown."""
-    return [
-        [judgment.ranks[position] for position in judgment.display_order]
-        for judgment in home.judgments(name)
-    ]
-
-
-def drag(page: Page, place: int, rank: int) -> None:
-    start = cards(page).nth(place).locator(".letter").bounding_box()
-    lane = page.locator(f'.lane[data-rank="{rank}"]')
-    end = lane.bounding_box()
-    assert start is not None
-    assert end is not None
-    page.mouse.move(start["x"] + 4, start["y"] + 8)
-    page.mouse.down()
-    page.mouse.move(start["x"] + 60, start["y"] + 60, steps=4)
-    page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=6)
-    page.mouse.up()
 
 
 def test_three_tasks_by_keyboard_and_one_by_drag(page: Page, module_home: Home, name: str) -> None:
