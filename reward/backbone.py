@@ -265,7 +265,7 @@ def _run(body: Any, hidden: Tensor, first: int, last: int, layout: Layout | None
 
 
 def _is_of(adapter: str, parameter: str) -> bool:
-    return any(f".{kind}.{adapter}" in parameter for kind in ("lora_A", "lora_B", "lora_embedding"))
+    return any(f".{kind}.{adapter}." in parameter for kind in ("lora_A", "lora_B"))
 
 
 def _of_another_model(file: Path) -> Unavailable:
