@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
-from benchmarks import pages
+from benchmarks import pages, readme
 from benchmarks.measured_process import rankloop, run_measured
 from storage.engine import build_engine, reading
 from storage.settings import load_settings
@@ -31,15 +31,15 @@ def main() -> None:
     )
     parser.add_argument("--pages", action="store_true", help="leave the loop out")
     parser.add_argument("--home", type=Path, help="a home that has a finished round already")
-    parser.add_argument("--out", type=Path, help="write the table there, too")
+    parser.add_argument("--readme", action="store_true", help="put the table into the README")
     options = parser.parse_args()
     lines = HEAD + pages.main()
     if not options.pages:
         lines += loop_lines(options.home)
     text = "\n".join(lines)
     print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    if options.readme:
+        readme.put("speed", text)
 
 
 def loop_lines(home: Path | None) -> list[str]:

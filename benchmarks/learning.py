@@ -1,12 +1,12 @@
 """Does the loop learn? Simulated annotators, real rounds on the embedded model, held-out truth.
 
-For each hidden preference: a fresh home; rounds of `rankloop simulate` and `rankloop worker --once`,
-by the same commands that a person would type; then every published policy answers held-out prompts,
-with the same seeds, and the hidden preference itself scores the answers. The reward model of each
-round is held against the preference's clean order of completions of held-out prompts. A preference
+For each hidden preference: a fresh home; rounds of `rankloop simulate` and `rankloop worker
+--once`, the commands that a person would type; then every published policy answers held-out
+prompts, with the same seed, and the hidden preference itself scores the answers. The reward model
+of each round is held against the preference's clean order of completions of held-out prompts. A preference
 that nothing can learn (a hash of the text) must be stopped by the gate.
 
-    python -m benchmarks.learning --home /tmp/learning --out docs/learning.md
+    python -m benchmarks.learning --home /tmp/learning --readme
 
 An hour on 2 cores. Interrupted, it goes on where it was: finished rounds are kept in `--home`.
 """
@@ -22,6 +22,7 @@ from typing import Any
 
 from sqlmodel import select
 
+from benchmarks import readme
 from benchmarks.measured_process import Measured, rankloop, run_measured
 from labeling.preferences import load_preference
 from labeling.rankings import dense_ranks
@@ -54,8 +55,8 @@ def main() -> None:
         (options.home / "learning.json").write_text(json.dumps(report, indent=2))
     text = tables(report, options)
     print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    if options.readme:
+        readme.put("learning", text)
 
 
 def _measure(
@@ -79,7 +80,7 @@ def _measure(
         "preference": preference,
         "rounds": _rounds(settings),
         "policies": _policies(settings, preference, options),
-        "reward_models": _reward_models(settings, preference, options),
+        "reward_models": _reward_models(settings, preference),
         "worker_peak_mib": max((cost.peak_mib for cost in costs), default=None),
     }
 
@@ -165,9 +166,7 @@ def _policies(
     return rows
 
 
-def _reward_models(
-    settings: Settings, preference: str, options: argparse.Namespace
-) -> list[dict[str, Any]]:
+def _reward_models(settings: Settings, preference: str) -> list[dict[str, Any]]:
     """Hold each round's reward model against the clean order of held-out completions."""
     runtime, score = Runtime(build_engine(settings.url), settings), load_preference(preference)
     prompts = _heldout(runtime, 40)
@@ -223,8 +222,8 @@ def tables(report: list[dict[str, Any]], options: argparse.Namespace) -> str:
         f"Seed {options.seed}, {JUDGMENTS} judgments a round by 3 simulated annotators, "
         f"{options.noise:.0%} of pair labels flipped, {options.prompts} held-out prompts.",
         "",
-        "| preference | policy | hidden preference, mean on held-out prompts | gain over version 1 "
-        "[95 %] | words | ended by itself |",
+        "| preference | policy version | hidden preference, mean on held-out prompts | gain over "
+        "version 1 [95 %] | words | ended by itself |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for one in report:
@@ -237,8 +236,8 @@ def tables(report: list[dict[str, Any]], options: argparse.Namespace) -> str:
             )
     lines += [
         "",
-        "| preference | round | ended | reward model, clean held-out pairs [95 %] | its cross-fitted "
-        "accuracy on noisy labels [95 %] | win rate by it [95 %] | KL | minutes |",
+        "| preference | round | ended | reward model: clean held-out pairs right [95 %] | "
+        "cross-fitted, on noisy labels [95 %] | win rate by it [95 %] | KL | minutes |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in report:
@@ -281,7 +280,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=96)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--control", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--out", type=Path, help="write the tables there, too")
+    parser.add_argument("--readme", action="store_true", help="put the tables into the README")
     options = parser.parse_args()
     options.home = options.home.absolute()
     return options

@@ -41,8 +41,9 @@ async () => {
   const find = () => [...document.querySelectorAll('*')]
     .map(each => each.shadowRoot?.querySelector('.ranking')).find(Boolean);
   const before = find().dataset.assignment;
+  const once = {once: true, capture: true};
   const began = await new Promise(resolve =>
-    document.addEventListener('keydown', () => resolve(performance.now()), {once: true, capture: true}));
+    document.addEventListener('keydown', () => resolve(performance.now()), once));
   return await new Promise(resolve => {
     const look = () => {
       const now = find();

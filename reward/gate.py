@@ -79,14 +79,14 @@ def check_policy(comparison: PolicyComparison, settings: GateSettings) -> list[G
             ratio,
             settings.min_length_ratio,
             ratio >= settings.min_length_ratio,
-            "mean tokens over the live policy's",
+            "mean tokens over the live policy's (too short)",
         ),
         GateCheck(
             "length_ratio_high",
             ratio,
             settings.max_length_ratio,
             ratio <= settings.max_length_ratio,
-            "mean tokens over the live policy's",
+            "mean tokens over the live policy's (too long)",
         ),
         GateCheck(
             "identical",

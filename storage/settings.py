@@ -45,10 +45,10 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address the web server listens on.")
     port: int = Field(default=8501, ge=0, le=65535, description="Port the web server listens on.")
     completions_per_task: int = Field(
-        default=4, ge=2, le=9, description="K, completions ranked in one task (new projects)."
+        default=4, ge=2, le=9, description="K, completions ranked in one task."
     )
     overlap: int = Field(
-        default=1, ge=1, le=100, description="Annotators wanted for each task (new projects)."
+        default=1, ge=1, le=100, description="Annotators wanted for each task."
     )
     heldout_share: float = Field(
         default=0.15, ge=0.0, le=0.5, description="Share of prompts kept out of training."
