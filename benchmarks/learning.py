@@ -3,8 +3,8 @@
 For each hidden preference: a fresh home; rounds of `rankloop simulate` and `rankloop worker
 --once`, the commands that a person would type; then every published policy answers held-out
 prompts, with the same seed, and the hidden preference itself scores the answers. The reward model
-of each round is held against the preference's clean order of completions of held-out prompts. A preference
-that nothing can learn (a hash of the text) must be stopped by the gate.
+of each round is held against the preference's clean order of completions of held-out prompts. A
+preference that nothing can learn (a hash of the text) must be stopped by the gate.
 
     python -m benchmarks.learning --home /tmp/learning --readme
 

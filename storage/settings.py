@@ -47,9 +47,7 @@ class Settings(BaseSettings):
     completions_per_task: int = Field(
         default=4, ge=2, le=9, description="K, completions ranked in one task."
     )
-    overlap: int = Field(
-        default=1, ge=1, le=100, description="Annotators wanted for each task."
-    )
+    overlap: int = Field(default=1, ge=1, le=100, description="Annotators wanted for each task.")
     heldout_share: float = Field(
         default=0.15, ge=0.0, le=0.5, description="Share of prompts kept out of training."
     )

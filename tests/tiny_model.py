@@ -1,4 +1,4 @@
-"""A tiny, randomly initialised Llama with a byte-level tokenizer: real code paths in milliseconds."""
+"""A tiny Llama of random weights with a byte-level tokenizer: real code in milliseconds."""
 
 from pathlib import Path
 
