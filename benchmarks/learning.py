@@ -34,6 +34,7 @@ from reward.pool import answer_prompts
 from reward.reward_model import RewardModel
 from reward.runtime import LIVE, Runtime
 from reward.sampling import sample
+from reward.steps.snapshot import end_token
 from storage.blobs import local_path
 from storage.engine import build_engine, reading
 from storage.settings import Settings, load_settings
@@ -198,7 +199,7 @@ def _reward_models(settings: Settings, preference: str) -> list[dict[str, Any]]:
 
 
 def _outcomes(runtime: Runtime, model: RewardModel, prompt: Prompt, found, score) -> list[float]:  # type: ignore[no-untyped-def]
-    ids, end = _ids(runtime, prompt), runtime.backbone.end_tokens[-1]
+    ids, end = _ids(runtime, prompt), end_token(runtime.backbone)
     answers = [
         answer_ids(
             runtime.backbone.tokenizer, c.text, ended=c.finish_reason == "stop", end_token=end

@@ -7,7 +7,7 @@ activations are computed once for a batch and reused. Leaves out: full fine-tuni
 
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,17 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
-from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
+from reward.model_shape import (
+    checked_output_weight,
+    decoder_of,
+    end_tokens_of,
+    linear_names,
+    run_layers,
+    runs_by_layer,
+    store_columns_first,
+)
 from reward.packing import Layout
 from storage.errors import Unavailable
 
@@ -51,11 +59,11 @@ class Backbone:
         model.requires_grad_(False)
         model.eval()
         if device.type == "cpu":
-            _store_columns_first(model)
+            store_columns_first(model)
         sizes = model.config.get_text_config()
         self.depth = int(sizes.num_hidden_layers)
         self.top_layers = min(top_layers, self.depth) if top_layers > 0 else self.depth
-        self.runs_by_layer = _runs_by_layer(model, self.depth - self.top_layers)
+        self.runs_by_layer = runs_by_layer(model, self.depth - self.top_layers)
         if not self.runs_by_layer:
             self.top_layers = self.depth
         self.split = self.depth - self.top_layers
@@ -63,7 +71,7 @@ class Backbone:
             r=rank,
             lora_alpha=2 * rank,
             lora_dropout=0.0,
-            target_modules=_linear_names(model),
+            target_modules=linear_names(model),
             layers_to_transform=None if self.split == 0 else list(range(self.split, self.depth)),
             layers_pattern=None if self.split == 0 else "layers",
             task_type="CAUSAL_LM",
@@ -76,9 +84,9 @@ class Backbone:
         self.model.requires_grad_(False)
         self.hidden_size = int(sizes.hidden_size)
         self.context_length = int(getattr(sizes, "max_position_embeddings", 2048))
-        self.output_weight: Tensor = _checked_output_weight(model)
-        self.end_tokens = _end_tokens(model, tokenizer)
-        self._body: Any = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+        self.output_weight: Tensor = checked_output_weight(model)
+        self.end_tokens = end_tokens_of(model, tokenizer)
+        self._body: Any = decoder_of(model)
         self._bind()
 
     def _bind(self) -> None:
@@ -206,7 +214,7 @@ class Backbone:
         if self.split == 0:
             return ids
         with torch.no_grad():
-            return _run(self._body, self._body.embed_tokens(ids), 0, self.split, layout)
+            return run_layers(self._body, self._body.embed_tokens(ids), 0, self.split, layout)
 
     def top(self, trunk: Tensor, name: str | None, layout: Layout | None = None) -> Tensor:
         """Run the layers that adapters live in, as one role: (B, T, H) after the final norm."""
@@ -215,7 +223,7 @@ class Backbone:
             out: Tensor = self._body(input_ids=trunk, use_cache=False).last_hidden_state
             return out
         hidden = self._body.embed_tokens(trunk) if self.split == 0 else trunk
-        return self._body.norm(_run(self._body, hidden, self.split, self.depth, layout))
+        return self._body.norm(run_layers(self._body, hidden, self.split, self.depth, layout))
 
     def step(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
         """Run a decoding step with a key-value cache: last hidden states (B, T, H)."""
@@ -251,19 +259,6 @@ def load_backbone(
     return Backbone(model, tokenizer, device=device, top_layers=top_layers, rank=rank)
 
 
-def _run(body: Any, hidden: Tensor, first: int, last: int, layout: Layout | None = None) -> Tensor:
-    positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
-    mask = None
-    if layout is not None:
-        positions, mask = layout.positions, layout.mask
-    rotary = body.rotary_emb(hidden, position_ids=positions)
-    for layer in body.layers[first:last]:
-        hidden = layer(
-            hidden, attention_mask=mask, position_ids=positions, position_embeddings=rotary
-        )
-    return hidden
-
-
 def _is_of(adapter: str, parameter: str) -> bool:
     return any(f".{kind}.{adapter}." in parameter for kind in ("lora_A", "lora_B"))
 
@@ -273,57 +268,3 @@ def _of_another_model(file: Path) -> Unavailable:
         f"The checkpoint file {file} was made for another model; set RANKLOOP_MODEL to the one "
         "that it was trained on."
     )
-
-
-def _store_columns_first(model: Any) -> None:
-    # Decoding multiplies few rows by each weight; on CPU, MKL does that about twice as fast when
-    # the weight lies transposed in memory, and training batches as fast as before.
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            module.weight.data = module.weight.data.T.contiguous().T
-
-
-def _linear_names(model: Any) -> list[str]:
-    body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
-    kinds = (nn.Linear, Conv1D)
-    return sorted({name.split(".")[-1] for name, m in body.named_modules() if isinstance(m, kinds)})
-
-
-@torch.no_grad()
-def _checked_output_weight(model: Any) -> Tensor:
-    """Return the output embedding; raise `Unavailable` where logits are not states times it."""
-    weight: Tensor = model.get_output_embeddings().weight.detach()
-    body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
-    probe = torch.arange(3, 11, device=weight.device)[None] % len(weight)
-    ours = (body(input_ids=probe, use_cache=False).last_hidden_state @ weight.T).float()
-    theirs = model(input_ids=probe, use_cache=False).logits.float()
-    if not torch.allclose(ours, theirs, atol=0.05, rtol=0.02):
-        raise Unavailable(
-            "This model scales, caps or shifts its logits, which is not supported; choose one whose"
-            " logits are its last states times its output embedding (Llama, Qwen, Mistral, SmolLM)."
-        )
-    return weight
-
-
-@torch.no_grad()
-def _runs_by_layer(model: Any, at: int) -> bool:
-    """Prove on a probe that running the layers by hand equals the model's own forward."""
-    body = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
-    if not all(hasattr(body, part) for part in ("embed_tokens", "layers", "norm", "rotary_emb")):
-        return False
-    probe = torch.arange(3, 19, device=model.device)[None] % model.config.vocab_size
-    try:
-        lower = _run(body, body.embed_tokens(probe), 0, at)
-        mine = body.norm(_run(body, lower, at, len(body.layers)))
-    except (TypeError, AttributeError):
-        return False
-    whole = body(input_ids=probe, use_cache=False).last_hidden_state
-    tolerance = 1e-3 if whole.dtype == torch.float32 else 5e-2
-    return bool(torch.allclose(mine.float(), whole.float(), atol=tolerance, rtol=tolerance))
-
-
-def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    found: Sequence[int] = [configured] if isinstance(configured, int) else (configured or [])
-    both = [*found, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
-    return sorted(set(both))

@@ -1,13 +1,13 @@
 """Step 1: freeze the judgments that this round trains on."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
 from sqlmodel import Session
 
 from labeling.snapshots import create_snapshot, read_snapshot
+from reward.backbone import Backbone
 from reward.conversations import answer_ids, prompt_ids
 from reward.reward_model import RankedExample
 from reward.runtime import Runtime
@@ -60,7 +60,7 @@ def rankings_of_round(context: StepContext, split: Split) -> list[RankedExample]
 
 def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExample]:
     """Turn snapshot rows into ranked examples; the completions keep their task positions."""
-    tokenizer, ends = runtime.backbone.tokenizer, runtime.backbone.end_tokens
+    tokenizer, end = runtime.backbone.tokenizer, end_token(runtime.backbone)
     limit = runtime.backbone.context_length
     examples = []
     for row in rows.itertuples():
@@ -69,7 +69,7 @@ def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExam
         except BadInput:
             continue
         answers = [
-            answer_ids(tokenizer, text, ended=reason == "stop", end_token=_end_token(ends))
+            answer_ids(tokenizer, text, ended=reason == "stop", end_token=end)
             for text, reason in zip(row.completions, row.finish_reasons, strict=True)
         ]
         if len(prompt) + max(len(answer) for answer in answers) <= limit:
@@ -78,10 +78,14 @@ def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExam
     return examples
 
 
-def _end_token(ends: Sequence[int]) -> int:
-    if not ends:
+def end_token(backbone: Backbone) -> int:
+    """Return the id that ends an answer; raise `CannotTrain` where the model has none."""
+    own = backbone.tokenizer.eos_token_id
+    if own is not None:
+        return int(own)
+    if not backbone.end_tokens:
         raise CannotTrain("The model has no end-of-sequence token; choose a chat model.")
-    return ends[-1]
+    return backbone.end_tokens[-1]
 
 
 def _snapshot_uri(session: Session, snapshot_id: int | None) -> str:
