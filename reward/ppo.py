@@ -50,7 +50,11 @@ class PPOSettings:
     lam: float = 0.95  #: GAE's λ
     missing_eos_penalty: float = 1.0  #: taken from the score of an answer that was cut
     max_grad_norm: float = 1.0  #: each role's gradient is scaled down to this norm
-    max_kl: float = 40.0  #: nats a completion; a rollout beyond this ends training early
+    max_kl: float = 40.0  #: nats a completion from the reference, at most
+    max_kl_rise: float = (
+        6.0  #: nats a completion by which a round may move away from where it began
+    )
+    min_entropy: float = 0.5  #: share of the first rollout's entropy below which a policy collapses
 
 
 @dataclass
@@ -133,14 +137,41 @@ class PPOTrainer:
         prompts: Sequence[Sequence[int]],
         on_iteration: Callable[[int, dict[str, float]], None],
     ) -> None:
-        """Run every iteration; `on_iteration` hears its number (from 1) and its metrics."""
+        """Run every iteration; `on_iteration` hears its number (from 1) and its metrics.
+
+        A rollout that left the bounds on KL or entropy ends training, and the policy is the one
+        that made the last rollout within them.
+        """
         chosen = _endless(prompts, self.seed)
+        first: dict[str, float] = {}
+        within = self._weights()
         for iteration in range(1, self.settings.iterations + 1):
             batch = [next(chosen) for _ in range(self.settings.prompts_per_iteration)]
+            before = self._weights()
             metrics = self.iterate(batch, seed=self.seed + iteration)
+            first = first or metrics
+            metrics["val/left_bounds"] = float(self._left_bounds(first, metrics))
             on_iteration(iteration, metrics)
-            if metrics["objective/kl"] > self.settings.max_kl:
-                break
+            if metrics["val/left_bounds"]:
+                self._restore(within)
+                return
+            within = before
+
+    def _left_bounds(self, first: dict[str, float], now: dict[str, float]) -> bool:
+        settings, kl = self.settings, now["objective/kl"]
+        return (
+            kl > settings.max_kl
+            or kl - first["objective/kl"] > settings.max_kl_rise
+            or now["objective/entropy"] < settings.min_entropy * first["objective/entropy"]
+        )
+
+    def _weights(self) -> list[Tensor]:
+        return [weight.detach().clone() for weight in self.policy_weights]
+
+    @torch.no_grad()
+    def _restore(self, weights: list[Tensor]) -> None:
+        for weight, kept in zip(self.policy_weights, weights, strict=True):
+            weight.copy_(kept)
 
     def iterate(self, prompts: Sequence[Sequence[int]], *, seed: int) -> dict[str, float]:
         """Do one rollout and its updates; return its metrics by TRL's names."""

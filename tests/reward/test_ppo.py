@@ -19,6 +19,8 @@ SETTINGS = PPOSettings(
     value_learning_rate=1e-2,
     kl_coefficient=0.01,
     missing_eos_penalty=0.0,
+    max_kl_rise=40.0,
+    min_entropy=0.0,
 )
 
 
@@ -64,10 +66,23 @@ def test_the_same_seed_gives_the_same_policy(backbone: Backbone) -> None:
     assert _history(_trainer(backbone)) == first
 
 
-def test_a_policy_that_runs_away_from_the_reference_is_stopped(backbone: Backbone) -> None:
-    history = _history(_trainer(backbone, replace(SETTINGS, max_kl=0.05)))
+@pytest.mark.parametrize("bound", [{"max_kl": 0.05}, {"max_kl_rise": 0.05}, {"min_entropy": 0.999}])
+def test_a_policy_that_leaves_the_bounds_is_stopped_and_taken_back(
+    backbone: Backbone, bound: dict[str, float]
+) -> None:
+    trainer = _trainer(backbone, replace(SETTINGS, **bound))
+    before: list[list[torch.Tensor]] = []
+    iterate = trainer.iterate
+
+    def remembering(prompts, *, seed):  # type: ignore[no-untyped-def]
+        before.append([weight.clone() for weight in trainer.policy_weights])
+        return iterate(prompts, seed=seed)
+
+    trainer.iterate = remembering  # type: ignore[method-assign]
+    history = _history(trainer)
     assert 1 < len(history) < 20
-    assert history[-1]["objective/kl"] > 0.05
+    assert [bool(metrics["val/left_bounds"]) for metrics in history].index(True) == len(history) - 1
+    assert all(map(torch.equal, trainer.policy_weights, before[-2]))
 
 
 def test_an_answer_that_was_cut_pays_the_penalty(backbone: Backbone) -> None:
