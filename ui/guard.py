@@ -81,7 +81,8 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+        for_people = "text/html" in headers.get("accept", "") or path == "/"
+        if scope["method"] in ("GET", "HEAD") and for_people:
             query = scope["query_string"].decode("latin-1")
             wanted = quote(f"{path}?{query}" if query else path, safe="")
             answer: ASGIApp = RedirectResponse(f"/login?next={wanted}", status_code=303)

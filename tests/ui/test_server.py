@@ -57,6 +57,11 @@ def test_a_stranger_gets_nothing_else(server: Server, path: str) -> None:
     assert ask(server, "GET", path, Accept="*/*")[0] == 401
 
 
+def test_the_first_page_leads_to_the_sign_in_page_whoever_asks(server: Server) -> None:
+    status, headers, _ = ask(server, "GET", "/", Accept="*/*")
+    assert (status, headers["location"]) == (303, "/login?next=%2F")
+
+
 def test_a_websocket_without_a_cookie_is_refused(server: Server) -> None:
     status, _, _ = ask(
         server, "GET", "/_stcore/stream", Connection="Upgrade", Upgrade="websocket",
