@@ -238,8 +238,8 @@ def tables(report: list[dict[str, Any]], options: argparse.Namespace) -> str:
     lines += [
         "",
         "| preference | round | ended | reward model: clean held-out pairs right [95 %] | "
-        "cross-fitted, on noisy labels [95 %] | win rate by it [95 %] | KL | minutes |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "cross-fitted, on noisy labels [95 %] | win rate by it [95 %] | KL |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in report:
         clean = {row["round"]: row for row in one["reward_models"]}
@@ -263,8 +263,7 @@ def _round_line(preference: str, row: dict[str, Any], clean: dict[str, Any] | No
     kl = f"{metrics['kl']:.1f}" if "kl" in metrics else "–"
     return (
         f"| {preference} | {row['number']} | {row['state']} | {truth if clean else '–'} | "
-        f"{interval('reward_accuracy')} | {interval('win_rate')} | {kl} | "
-        f"{row['seconds'] / 60:.1f} |"
+        f"{interval('reward_accuracy')} | {interval('win_rate')} | {kl} |"
     )
 
 
