@@ -259,10 +259,12 @@ def _round_line(preference: str, row: dict[str, Any], clean: dict[str, Any] | No
             return "–"
         return f"{metrics[name]:.2f} [{metrics[f'{name}_low']:.2f}, {metrics[f'{name}_high']:.2f}]"
 
-    truth = f"{clean['clean_accuracy']:.2f} [{clean['low']:.2f}, {clean['high']:.2f}]"
+    truth = "–"
+    if clean is not None:
+        truth = f"{clean['clean_accuracy']:.2f} [{clean['low']:.2f}, {clean['high']:.2f}]"
     kl = f"{metrics['kl']:.1f}" if "kl" in metrics else "–"
     return (
-        f"| {preference} | {row['number']} | {row['state']} | {truth if clean else '–'} | "
+        f"| {preference} | {row['number']} | {row['state']} | {truth} | "
         f"{interval('reward_accuracy')} | {interval('win_rate')} | {kl} |"
     )
 
