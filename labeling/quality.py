@@ -32,10 +32,10 @@ class Quality:
     judgments: int
     tasks: int
     tasks_judged_twice: int
-    pairwise: Figure
+    pairwise_agreement: Figure
     pairwise_without_ties: Figure
-    alpha_pairs: Figure
-    alpha_ranks: Figure
+    krippendorff_alpha: Figure
+    krippendorff_alpha_of_ranks: Figure
     tie_share: Figure
     annotators: pd.DataFrame
 
@@ -55,10 +55,10 @@ def quality(session: Session, *, project_id: int, account: Account) -> Quality:
         judgments=len(judged),
         tasks=len(of_task),
         tasks_judged_twice=int((of_task > 1).sum()),
-        pairwise=pairwise_agreement(pairs),
+        pairwise_agreement=pairwise_agreement(pairs),
         pairwise_without_ties=pairwise_agreement(pairs[pairs["value"] != 0]),
-        alpha_pairs=krippendorff_alpha(pairs, "nominal"),
-        alpha_ranks=krippendorff_alpha(rank_ratings(judged), "ordinal"),
+        krippendorff_alpha=krippendorff_alpha(pairs, "nominal"),
+        krippendorff_alpha_of_ranks=krippendorff_alpha(rank_ratings(judged), "ordinal"),
         tie_share=_share(pairs["value"] == 0, "ranked pairs"),
         annotators=_annotators(session, project_id, judgments),
     )

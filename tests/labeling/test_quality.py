@@ -26,10 +26,10 @@ def measure(stage: Stage) -> Quality:
 def test_nothing_judged_measures_nothing(stage: Stage) -> None:
     found = measure(stage)
     figures = [
-        found.pairwise,
+        found.pairwise_agreement,
         found.pairwise_without_ties,
-        found.alpha_pairs,
-        found.alpha_ranks,
+        found.krippendorff_alpha,
+        found.krippendorff_alpha_of_ranks,
         found.tie_share,
     ]
     assert [(figure.value, figure.n) for figure in figures] == [(None, 0)] * 5
@@ -41,7 +41,7 @@ def test_one_annotator_has_no_agreement(stage: Stage) -> None:
     stage.add_task("t")
     stage.judge("ann", [1, 1, 2, 3])
     found = measure(stage)
-    assert found.pairwise.value is None and found.alpha_pairs.value is None
+    assert found.pairwise_agreement.value is None and found.krippendorff_alpha.value is None
     assert found.tie_share.value == pytest.approx(1 / 6)
     assert found.tie_share.n == 6
     (row,) = found.annotators.to_dict("records")
@@ -58,14 +58,14 @@ def test_a_hand_worked_case(stage: Stage) -> None:
     stage.judge("cleo", [1, 2, 2])
     found = measure(stage)
     # Pairs (0,1) and (0,2): all three agree, 3 + 3; pair (1,2): better, worse, tied, 0 of 3.
-    assert found.pairwise.value == pytest.approx(6 / 9)
-    assert found.pairwise.n == 9
+    assert found.pairwise_agreement.value == pytest.approx(6 / 9)
+    assert found.pairwise_agreement.n == 9
     # Without cleo's tie the third pair has one comparison, in which ann and bob differ.
     assert (found.pairwise_without_ties.value, found.pairwise_without_ties.n) == (6 / 7, 7)
-    assert found.alpha_pairs.n == 3
+    assert found.krippendorff_alpha.n == 3
     # Of 9 values 7 are better, 1 worse, 1 tied: chance differs in 1 - 7·6/(9·8), they in 3 of 9.
     expected = 1 - (3 / 9) / (1 - (7 * 6) / (9 * 8))
-    assert found.alpha_pairs.value == pytest.approx(expected)
+    assert found.krippendorff_alpha.value == pytest.approx(expected)
     table = found.annotators.set_index("name")
     assert table["agreement"].tolist() == pytest.approx([4 / 6] * 3)
     assert table["agreement_n"].tolist() == [6, 6, 6]
@@ -79,9 +79,9 @@ def test_unanimous_annotators_reach_one(stage: Stage) -> None:
         for name in ("ann", "bob"):
             stage.judge(name, ranks)
     found = measure(stage)
-    assert found.pairwise.value == 1.0
-    assert found.alpha_pairs.value == pytest.approx(1.0)
-    assert found.alpha_ranks.value == pytest.approx(1.0)
+    assert found.pairwise_agreement.value == 1.0
+    assert found.krippendorff_alpha.value == pytest.approx(1.0)
+    assert found.krippendorff_alpha_of_ranks.value == pytest.approx(1.0)
 
 
 def test_random_rankings_are_near_zero() -> None:
@@ -115,7 +115,11 @@ def test_superseded_judgments_count_nowhere(stage: Stage) -> None:
     stage.submit("ann", task, [1, 2], "n2")
     stage.judge("bob", [1, 2])
     found = measure(stage)
-    assert (found.pairwise.value, found.pairwise.n, found.judgments) == (1.0, 1, 2)
+    assert (found.pairwise_agreement.value, found.pairwise_agreement.n, found.judgments) == (
+        1.0,
+        1,
+        2,
+    )
     assert found.annotators["judgments"].tolist() == [1, 1]
 
 
@@ -126,7 +130,7 @@ def test_models_have_their_row_but_no_say_in_the_overall_figures(stage: Stage) -
     with writing(stage.engine) as session:
         session.get_one(Account, stage.account("model")).kind = AccountKind.MODEL
     found = measure(stage)
-    assert (found.pairwise.value, found.judgments) == (1.0, 2)
+    assert (found.pairwise_agreement.value, found.judgments) == (1.0, 2)
     table = found.annotators.set_index("name")
     assert table.loc["model", "agreement"] == 0.0
     assert table.loc["model", "kind"] == "model"

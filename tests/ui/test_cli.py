@@ -187,8 +187,8 @@ def test_stats(judged: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["judgments"] == 8
     assert [row["judgments"] for row in found["annotators"]] == [4, 4]
     # Both simulated annotators rank by the same rule without noise.
-    assert found["pairwise"]["value"] == 1.0
-    assert found["pairwise"]["n"] > 0
+    assert found["pairwise_agreement"]["value"] == 1.0
+    assert found["pairwise_agreement"]["n"] > 0
     assert at(judged, "stats") == 0
     assert "Krippendorff's alpha" in capsys.readouterr().out
 
@@ -197,7 +197,7 @@ def test_stats_of_nothing_hold_nulls(home: Home, capsys: pytest.CaptureFixture[s
     assert at(home, "stats", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["judgments"] == 0
-    assert found["alpha_pairs"]["value"] is None
+    assert found["krippendorff_alpha"]["value"] is None
 
 
 def test_prompts_are_imported_once(

@@ -63,10 +63,10 @@ def _lines(found: Quality) -> list[str]:
     head = [
         f"{found.judgments} judgments of {found.tasks} tasks, "
         f"{found.tasks_judged_twice} of them judged more than once",
-        f"pairwise agreement             {_words(found.pairwise)}",
+        f"pairwise agreement             {_words(found.pairwise_agreement)}",
         f"pairwise agreement, no ties    {_words(found.pairwise_without_ties)}",
-        f"Krippendorff's alpha, pairs    {_words(found.alpha_pairs)}",
-        f"Krippendorff's alpha, ranks    {_words(found.alpha_ranks)}",
+        f"Krippendorff's alpha, pairs    {_words(found.krippendorff_alpha)}",
+        f"Krippendorff's alpha, ranks    {_words(found.krippendorff_alpha_of_ranks)}",
         f"ties                           {_words(found.tie_share)}",
     ]
     return head + [

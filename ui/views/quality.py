@@ -30,11 +30,12 @@ def _figures(found: Quality) -> None:
     judgments, pairwise, alpha = st.columns(3)
     of_tasks = f"of {found.tasks} tasks, {found.tasks_judged_twice} judged more than once"
     figure_card(judgments, "Judgments", found.judgments, of_tasks)
-    of_pairs = f"n = {found.pairwise.n} {found.pairwise.of}"
-    figure_card(pairwise, "Pairwise agreement", words(found.pairwise), of_pairs)
-    on_ranks = f"on pairs, n = {found.alpha_pairs.n}; on ranks {words(found.alpha_ranks)}"
-    figure_card(alpha, "Krippendorff's alpha", words(found.alpha_pairs), on_ranks)
-    st.text(meaning(found.alpha_pairs))
+    of_pairs = f"n = {found.pairwise_agreement.n} {found.pairwise_agreement.of}"
+    figure_card(pairwise, "Pairwise agreement", words(found.pairwise_agreement), of_pairs)
+    of_ranks = words(found.krippendorff_alpha_of_ranks)
+    on_ranks = f"on pairs, n = {found.krippendorff_alpha.n}; on ranks {of_ranks}"
+    figure_card(alpha, "Krippendorff's alpha", words(found.krippendorff_alpha), on_ranks)
+    st.text(meaning(found.krippendorff_alpha))
 
 
 def words(figure: Figure) -> str:
