@@ -47,12 +47,13 @@ def main() -> None:
     """Run every preference and print the tables."""
     options = _options()
     report = []
-    for preference in options.preferences:
+    for given in options.preferences:
+        preference, _, noise = given.partition("@")
         home = options.home / preference.replace(":", "-")
-        report.append(_measure(preference, home, options.rounds, options))
+        report.append(_measure(preference, float(noise or 0), home, options.rounds, options))
         (options.home / "learning.json").write_text(json.dumps(report, indent=2))
     if options.control:
-        report.append(_measure("random", options.home / "random", 1, options))
+        report.append(_measure("random", 0.0, options.home / "random", 1, options))
         (options.home / "learning.json").write_text(json.dumps(report, indent=2))
     text = tables(report, options)
     print(text)
@@ -61,7 +62,7 @@ def main() -> None:
 
 
 def _measure(
-    preference: str, home: Path, rounds: int, options: argparse.Namespace
+    preference: str, noise: float, home: Path, rounds: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     environment = {**os.environ, "RANKLOOP_HOME": str(home), "RANKLOOP_SEED": str(options.seed)}
     settings = load_settings(home=home, seed=options.seed)
@@ -72,13 +73,13 @@ def _measure(
             continue
         simulate = rankloop(
             *("simulate", "--annotators", "3", "--judgments", str(JUDGMENTS)),
-            *("--noise", str(options.noise), "--preference", preference),
+            *("--noise", str(noise), "--preference", preference),
             *("--seed", str(options.seed + number)),
         )
         _must(run_measured(simulate, environment))
         costs.append(_must(run_measured(rankloop("worker", "--once"), environment)))
     return {
-        "preference": preference,
+        "preference": f"`{preference}`, {noise:.0%} noise",
         "rounds": _rounds(settings),
         "policies": _policies(settings, preference, options),
         "reward_models": _reward_models(settings, preference),
@@ -220,8 +221,8 @@ def _outcomes(runtime: Runtime, model: RewardModel, prompt: Prompt, found, score
 def tables(report: list[dict[str, Any]], options: argparse.Namespace) -> str:
     """Return the report as Markdown."""
     lines = [
-        f"Seed {options.seed}, {JUDGMENTS} judgments a round by 3 simulated annotators, "
-        f"{options.noise:.0%} of pair labels flipped, {options.prompts} held-out prompts.",
+        f"Seed {options.seed}, {JUDGMENTS} judgments a round by 3 simulated annotators; noise is "
+        f"the share of pair labels that is flipped; {options.prompts} held-out prompts.",
         "",
         "| preference | policy version | hidden preference, mean on held-out prompts | gain over "
         "version 1 [95 %] | words | ended by itself |",
@@ -276,9 +277,14 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--home", type=Path, required=True, help="folder for the projects")
-    parser.add_argument("--preferences", nargs="*", default=["shorter", "keyword:you"])
+    parser.add_argument(
+        "--preferences",
+        nargs="*",
+        default=["shorter@0.1", "keyword:you@0"],
+        metavar="NAME@NOISE",
+        help="hidden preferences, with the share of pair labels that is flipped",
+    )
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--prompts", type=int, default=96)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--control", action=argparse.BooleanOptionalAction, default=True)
