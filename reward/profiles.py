@@ -57,7 +57,7 @@ CPU = TrainingProfile(
     top_layers=8,
     rank=16,
     sampling=SamplingSettings(max_new_tokens=64, temperature=0.7),
-    evaluation=EvaluationSettings(prompts=48, samples=1),
+    evaluation=EvaluationSettings(prompts=48, samples=2),
 )
 GPU = TrainingProfile(
     name="gpu",
