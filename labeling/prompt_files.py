@@ -19,6 +19,7 @@ class NewPrompt:
     messages: list[dict[str, str]]
     source: str
     license: str
+    where: str = ""  #: file and line, in words
 
 
 def read_prompts(path: Path, shape: RowShape = PROMPTS) -> list[NewPrompt]:
@@ -35,4 +36,5 @@ def _prompt(row: Row, place: Place) -> NewPrompt:
         messages=prompt_of(row, place),
         source=label_of(row, "source", place),
         license=label_of(row, "license", place),
+        where=place.words,
     )

@@ -48,6 +48,7 @@ class RankedText:
     split: Split | None = None  #: as the file says
     subset: str = ""
     source: str = ""
+    where: str = ""  #: file and line (of its first pair), in words
 
     @property
     def prompt_sha256(self) -> str:
@@ -197,6 +198,7 @@ def _common(row: Row, place: Place) -> dict[str, Any]:
         "split": SPLITS.get(named),
         "subset": label_of(row, "subset", place),
         "source": label_of(row, "source", place),
+        "where": place.words,
     }
 
 

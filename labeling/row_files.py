@@ -46,11 +46,14 @@ class Place:
     shape: RowShape
     unit: str = "line"
 
+    @property
+    def words(self) -> str:
+        """Return file and line in words."""
+        return f"{self.path}, {self.unit} {self.number}"
+
     def bad(self, what: str, field: str | None = None) -> BadInput:
         """Return the error that names this line, the field and what is wrong with it."""
-        where = f"{self.path}, {self.unit} {self.number}"
-        if field is not None:
-            where += f", field {field}"
+        where = self.words if field is None else f"{self.words}, field {field}"
         return BadInput(f"{where}: {what}.{self.shape.ending}")
 
 
