@@ -1,4 +1,4 @@
-"""Step 1: freeze the judgments that this round trains on."""
+"""Step 1: freeze the judgments and demonstrations that this round trains on."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas
 from sqlmodel import Session
 
-from labeling.snapshots import create_snapshot, read_snapshot
+from labeling.snapshots import create_snapshot, read_demonstrations, read_snapshot
 from reward.backbone import Backbone
 from reward.conversations import answer_ids, prompt_ids
 from reward.reward_model import RankedExample
@@ -22,7 +22,7 @@ def take_snapshot(context: StepContext) -> StepOutcome:
     """Write the snapshot and name it on the round."""
     runtime = context.runtime
     check_prompts(runtime)
-    context.working("freezing judgments")
+    context.working("freezing judgments and demonstrations")
     with writing(runtime.engine) as session:
         snapshot = create_snapshot(
             session,
@@ -33,7 +33,11 @@ def take_snapshot(context: StepContext) -> StepOutcome:
     judgments = int(snapshot.manifest["judgments"])
     return StepOutcome(
         artefacts={"snapshot": snapshot.uri},
-        metrics={"snapshot_sha256": snapshot.rows_sha256, "judgments": judgments},
+        metrics={
+            "snapshot_sha256": snapshot.rows_sha256,
+            "judgments": judgments,
+            "demonstrations": int(snapshot.manifest.get("demonstrations", 0)),
+        },
         snapshot_id=snapshot.id,
         judgments=judgments,
     )
@@ -56,6 +60,15 @@ def rankings_of_round(context: StepContext, split: Split) -> list[RankedExample]
         uri = _snapshot_uri(session, context.round.snapshot_id)
     rows = read_snapshot(uri, runtime.home)
     return ranked_examples(runtime, rows[rows["split"] == split.value])
+
+
+def demonstrations_of_round(context: StepContext, split: Split) -> pandas.DataFrame:
+    """Read the round's demonstrations of one split from its snapshot, oldest first."""
+    runtime = context.runtime
+    with reading(runtime.engine) as session:
+        uri = _snapshot_uri(session, context.round.snapshot_id)
+    rows = read_demonstrations(uri, runtime.home)
+    return rows[rows["split"] == split.value]
 
 
 def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExample]:

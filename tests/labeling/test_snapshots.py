@@ -7,10 +7,11 @@ from sqlalchemy import Engine
 from sqlmodel import select
 
 from labeling.comparisons import comparisons_of
-from labeling.snapshots import create_snapshot, read_snapshot, rows_sha256
+from labeling.demonstrations import add_demonstration
+from labeling.snapshots import create_snapshot, read_demonstrations, read_snapshot, rows_sha256
 from storage.engine import reading, writing
 from storage.errors import Unavailable
-from storage.tables import Account, AccountKind, Event, Project, Snapshot
+from storage.tables import Account, AccountKind, Event, Project, Prompt, Snapshot
 from tests.labeling.stage import Stage, set_stage
 
 
@@ -128,3 +129,68 @@ def test_the_hash_sees_every_column(stage: Stage, tmp_path: Path) -> None:
         changed = rows.copy()
         changed[column] = [["other"]]
         assert rows_sha256(changed) != original
+
+
+def demonstrate(stage: Stage, text: str) -> None:
+    account_id = stage.account("ann")
+    with writing(stage.engine) as session:
+        prompt_id = session.exec(select(Prompt.id)).first()
+        add_demonstration(
+            session,
+            project=stage.project,
+            account=session.get_one(Account, account_id),
+            prompt_id=prompt_id or 0,
+            text=text,
+        )
+
+
+def test_demonstrations_are_frozen_beside_the_judgments(stage: Stage, tmp_path: Path) -> None:
+    stage.judge("ann", [1, 2, 3, 4])
+    demonstrate(stage, "grüß dich")
+    snapshot = freeze(stage, tmp_path)
+    demonstrate(stage, "later")
+    (row,) = read_demonstrations(snapshot.uri, tmp_path).to_dict("records")
+    assert (row["text"], row["split"]) == ("grüß dich", "train")
+    assert json.loads(row["messages"]) == [{"role": "user", "content": "héllo"}]
+    assert snapshot.manifest["demonstrations"] == 1
+    assert snapshot.manifest["demonstrations_by_split"] == {"train": 1}
+
+
+def test_a_new_demonstration_alone_makes_a_new_snapshot(stage: Stage, tmp_path: Path) -> None:
+    stage.judge("ann", [1, 2, 3, 4])
+    before = freeze(stage, tmp_path)
+    demonstrate(stage, "one")
+    after = freeze(stage, tmp_path)
+    assert after.id != before.id
+    assert after.rows_sha256 == before.rows_sha256
+    assert freeze(stage, tmp_path).id == after.id
+    assert len(read_demonstrations(after.uri, tmp_path)) == 1
+
+
+def test_a_snapshot_from_before_demonstrations_is_read_and_kept(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.judge("ann", [1, 2, 3, 4])
+    snapshot = freeze(stage, tmp_path)
+    folder = tmp_path / snapshot.uri
+    (folder / "demonstrations.parquet").unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    old = {key: value for key, value in manifest.items() if "demonstrations" not in key}
+    del old["files"]["demonstrations.parquet"]
+    (folder / "manifest.json").write_text(json.dumps(old))
+    with writing(stage.engine) as session:
+        session.get_one(Snapshot, snapshot.id).manifest = old
+    assert read_demonstrations(snapshot.uri, tmp_path).empty
+    assert len(read_snapshot(snapshot.uri, tmp_path)) == 1
+    assert freeze(stage, tmp_path).id == snapshot.id
+
+
+def test_demonstrations_that_the_manifest_does_not_name_are_refused(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demonstrate(stage, "one")
+    snapshot = freeze(stage, tmp_path)
+    manifest = {**snapshot.manifest, "demonstrations_sha256": "0" * 64}
+    monkeypatch.setattr("storage.blobs.verify", lambda *_: manifest)
+    with pytest.raises(Unavailable, match=r"demonstrations\.parquet are not those"):
+        read_demonstrations(snapshot.uri, tmp_path)
