@@ -1,10 +1,19 @@
-"""The gate: what a candidate policy must show before people rank its completions."""
+"""The gate: what a candidate policy must show before people rank its completions.
+
+Each check is an alarm with a name, a figure, a bound and a meaning; all stand on the round. What a
+round did not measure is said, and does not shut the gate.
+"""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from reward.evaluation import PolicyComparison
+from reward.evaluation import EvaluationReport
 from reward.intervals import Interval
+from reward.policy_figures import SECOND_REWARD_MODEL, PolicyFigures
+
+LIVE = "live"  # the name of the policy in force in a round's report
+
+Direction = Literal["at least", "at most", "above"]
 
 
 @dataclass(frozen=True)
@@ -14,102 +23,183 @@ class GateSettings:
     min_pairs: int = 30  #: comparisons below which a reward model cannot be told from chance
     min_accuracy: float = 0.5  #: the lower bound of the held-out pair accuracy must be above it
     min_win_rate: float = 0.5  #: the lower bound of the win rate over the live policy, likewise
+    min_second_win_rate: float = 0.5  #: the second reward model's win rate itself must be above it
     max_kl: float = 40.0  #: nats a completion, from the reference
     min_length_ratio: float = 0.1  #: candidate's mean tokens over the live policy's, at least
     max_length_ratio: float = 3.0  #: and at most
     max_identical: float = 0.5  #: share of held-out prompts that may get one and the same answer
+    min_distinct_ratio: float = 0.5  #: candidate's distinct-2 over the live policy's, at least
+    max_repetition_rise: float = 0.1  #: share of completions that loop, above the live policy's
+    max_refusal_rise: float = 0.1  #: share of completions that refuse, above the live policy's
+    max_perplexity_ratio: float = 1.5  #: perplexity on held-out text over the bare model's
 
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One condition: its figure, its bound, and whether it holds."""
+    """One condition: its figure, its bound, and whether it holds; no figure: not measured."""
 
     name: str
-    figure: float
+    figure: float | None
     bound: float
     passed: bool
     meaning: str
+    direction: Direction = "at least"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the check as JSON for the round."""
         return asdict(self)
 
 
+def check(
+    name: str, figure: float | None, direction: Direction, bound: float, meaning: str
+) -> GateCheck:
+    """Hold a figure against its bound; what was not measured (None) passes, and NaN never does."""
+    passed = (
+        figure is None
+        or {
+            "at least": figure >= bound,
+            "at most": figure <= bound,
+            "above": figure > bound,
+        }[direction]
+    )
+    return GateCheck(name, figure, bound, passed, meaning, direction)
+
+
 def check_reward_model(accuracy: Interval, settings: GateSettings) -> list[GateCheck]:
     """Check that the reward model orders unseen pairs better than a coin."""
     return [
-        GateCheck(
+        check(
             "reward_pairs",
             accuracy.values,
+            "at least",
             settings.min_pairs,
-            accuracy.values >= settings.min_pairs,
             "comparisons that the reward model was tested on",
         ),
-        GateCheck(
+        check(
             "reward_accuracy",
             accuracy.low,
+            "above",
             settings.min_accuracy,
-            accuracy.low > settings.min_accuracy,
             "lower bound of the reward model's accuracy on unseen comparisons",
         ),
     ]
 
 
-def check_policy(comparison: PolicyComparison, settings: GateSettings) -> list[GateCheck]:
-    """Check that the candidate wins without having drifted or collapsed."""
-    ratio = comparison.candidate.tokens / max(comparison.live.tokens, 1e-9)
-    win, candidate = comparison.win_rate, comparison.candidate
+def check_policy(report: EvaluationReport, settings: GateSettings) -> list[GateCheck]:
+    """Check that the candidate wins over the live policy without having drifted or collapsed."""
+    candidate, live = report.candidate, report.policies[LIVE]
     return [
-        GateCheck(
+        *_wins(report, settings),
+        *_drift(report, settings),
+        *_lengths(candidate, live, settings),
+        *_texts(candidate, live, settings),
+    ]
+
+
+def _wins(report: EvaluationReport, settings: GateSettings) -> list[GateCheck]:
+    first, second = report.win_rate(LIVE), report.win_rate(LIVE, SECOND_REWARD_MODEL)
+    return [
+        check(
             "win_rate",
-            win.low,
+            first.low if first else None,
+            "above",
             settings.min_win_rate,
-            win.low > settings.min_win_rate,
             "lower bound of the win rate over the live policy, by the reward model",
         ),
-        GateCheck(
+        # The second model is asked one thing: does it see a gain as well, or did the policy learn
+        # what only the first one likes (Gao et al. 2023)? It saw fewer rankings, and the lower
+        # bound above has shut out luck: a second one would stop most candidates that are better.
+        check(
+            "second_win_rate",
+            second.value if second else None,
+            "above",
+            settings.min_second_win_rate,
+            "win rate over the live policy, by a second reward model that PPO never saw",
+        ),
+    ]
+
+
+def _drift(report: EvaluationReport, settings: GateSettings) -> list[GateCheck]:
+    kl = report.candidate.kl
+    return [
+        check(
             "kl",
-            candidate.kl,
+            kl.value if kl else None,
+            "at most",
             settings.max_kl,
-            candidate.kl <= settings.max_kl,
             "nats a completion from the reference",
         ),
-        GateCheck(
+        check(
+            "perplexity_ratio",
+            report.perplexity_ratio,
+            "at most",
+            settings.max_perplexity_ratio,
+            "perplexity on held-out text over the model's before any tuning (alignment tax)",
+        ),
+    ]
+
+
+def _lengths(
+    candidate: PolicyFigures, live: PolicyFigures, settings: GateSettings
+) -> list[GateCheck]:
+    ratio = candidate.tokens.value / max(live.tokens.value, 1e-9)
+    return [
+        check(
             "length_ratio_low",
             ratio,
+            "at least",
             settings.min_length_ratio,
-            ratio >= settings.min_length_ratio,
             "mean tokens over the live policy's (too short)",
         ),
-        GateCheck(
+        check(
             "length_ratio_high",
             ratio,
+            "at most",
             settings.max_length_ratio,
-            ratio <= settings.max_length_ratio,
             "mean tokens over the live policy's (too long)",
         ),
-        GateCheck(
+    ]
+
+
+def _texts(
+    candidate: PolicyFigures, live: PolicyFigures, settings: GateSettings
+) -> list[GateCheck]:
+    return [
+        check(
             "identical",
             candidate.identical,
+            "at most",
             settings.max_identical,
-            candidate.identical <= settings.max_identical,
             "share of prompts that get the most common answer",
+        ),
+        check(
+            "distinct_ratio",
+            candidate.distinct[1] / max(live.distinct[1], 1e-9),
+            "at least",
+            settings.min_distinct_ratio,
+            "variety of word pairs (distinct-2) over the live policy's",
+        ),
+        check(
+            "repetition_rise",
+            candidate.repetition.value - live.repetition.value,
+            "at most",
+            settings.max_repetition_rise,
+            "rise of the share of completions that repeat themselves, over the live policy's",
+        ),
+        check(
+            "refusal_rise",
+            candidate.refusals.value - live.refusals.value,
+            "at most",
+            settings.max_refusal_rise,
+            "rise of the share of completions that refuse to answer, over the live policy's",
         ),
     ]
 
 
 def refusal(checks: list[GateCheck]) -> str:
     """Return why the gate stays shut, in a sentence; empty where every check passed."""
-    failed = [check for check in checks if not check.passed]
+    failed = [one for one in checks if not one.passed]
     if not failed:
         return ""
-    parts = [f"{c.meaning} is {c.figure:.3g}, wanted {_wanted(c)}" for c in failed]
+    parts = [f"{c.meaning} is {c.figure:.3g}, wanted {c.direction} {c.bound:g}" for c in failed]
     return "Not published: " + "; ".join(parts) + "."
-
-
-def _wanted(check: GateCheck) -> str:
-    if check.name in ("kl", "length_ratio_high", "identical"):
-        return f"at most {check.bound:g}"
-    if check.name in ("win_rate", "reward_accuracy"):
-        return f"above {check.bound:g}"
-    return f"at least {check.bound:g}"

@@ -1,5 +1,6 @@
-"""What a round measured: why it was published or not, and its samples beside the live policy's."""
+"""What a round measured: why it was published or not, its figures, and its samples side by side."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas
@@ -13,7 +14,7 @@ VERDICTS = {
     "rejected": "why it was not published",
     "failed": "why it failed",
 }
-# How the gate compares a check's figure with its bound; all others must reach it.
+# How rounds from before checks said it themselves compared a figure with its bound.
 RELATIONS = {
     "reward_accuracy": "above",
     "win_rate": "above",
@@ -21,6 +22,40 @@ RELATIONS = {
     "length_ratio_high": "at most",
     "identical": "at most",
 }
+POLICIES = {
+    "candidate": "This round's",
+    "live": "The one before",
+    "first": "The first",
+    "few_shot": "Untuned, shown examples",
+}
+JUDGES = {"reward_model": "Reward model", "second_reward_model": "Second reward model"}
+# Figures of a policy in the order shown; those with a % are shares.
+FIGURES = {
+    "score_by_reward_model": ("Score by the reward model", ".2f"),
+    "score_by_second_reward_model": ("Score by the second reward model", ".2f"),
+    "kl": ("Nats from the reference (k1)", ".1f"),
+    "kl_k3": ("Nats from the reference (k3)", ".1f"),
+    "tokens": ("Tokens a completion", ".0f"),
+    "ended": ("Ended by themselves", ".0%"),
+    "repetition": ("Repeat themselves", ".0%"),
+    "refusals": ("Refuse to answer", ".0%"),
+    "identical": ("Share of the most common answer", ".0%"),
+    "distinct_1": ("Distinct words (distinct-1)", ".2f"),
+    "distinct_2": ("Distinct pairs (distinct-2)", ".2f"),
+    "distinct_3": ("Distinct triples (distinct-3)", ".2f"),
+    "perplexity": ("Perplexity on held-out text", ".1f"),
+    "rouge1": ("ROUGE-1 with demonstrations", ".2f"),
+    "rouge2": ("ROUGE-2 with demonstrations", ".2f"),
+    "rouge_l": ("ROUGE-L with demonstrations", ".2f"),
+    "bleu": ("BLEU with demonstrations", ".1f"),
+    "chrf": ("chrF with demonstrations", ".1f"),
+}
+SAMPLES = {
+    "best_samples": "Gained most by the reward model ({})",
+    "worst_samples": "Lost most by the reward model ({})",
+    "samples": "Held-out prompts answered by both policies ({})",
+}
+NOT_MEASURED = "not measured"
 LATEST = 0
 
 
@@ -49,14 +84,41 @@ def checks_of(one: dict[str, Any]) -> pandas.DataFrame:
     rows = [
         {
             "Measured": plain(check["meaning"]),
-            "Figure": f"{check['figure']:.3g}",
-            "Wanted": f"{RELATIONS.get(check['name'], 'at least')} {check['bound']:g}",
-            "Passed": "yes" if check["passed"] else "no",
+            "Figure": NOT_MEASURED if check["figure"] is None else f"{check['figure']:.3g}",
+            "Wanted": f"{_relation(check)} {check['bound']:g}",
+            "Passed": _passed(check),
         }
-        for check in sorted(one["metrics"].get("gate", []), key=lambda check: check["passed"])
+        for check in sorted(one["metrics"].get("gate", []), key=_alarm_first)
     ]
     table = pandas.DataFrame(rows, columns=["Measured", "Figure", "Wanted", "Passed"])
     return table.set_index("Measured")
+
+
+def wins_of(one: dict[str, Any]) -> pandas.DataFrame:
+    """Return the win rates with their intervals, one row a policy and one column a judge."""
+    rows: dict[str, dict[str, str]] = {}
+    for found in one["metrics"].get("comparisons", []):
+        against = _name(POLICIES, found["against"])
+        shown = f"{found['win_rate']:.0%} [{found['low']:.0%}, {found['high']:.0%}]"
+        rows.setdefault(against, {"Prompts": str(found["prompts"])})
+        rows[against][_name(JUDGES, found["judge"])] = plain(shown)
+    table = pandas.DataFrame.from_dict(rows, orient="index").fillna("–")
+    table.index.name = "Wins over"
+    return table
+
+
+def figures_of(one: dict[str, Any]) -> pandas.DataFrame:
+    """Return one row a figure and one column a policy, with intervals where there are any."""
+    policies = one["metrics"].get("policies", [])
+    rows = {
+        title: [_figure(policy.get(name), form) for policy in policies]
+        for name, (title, form) in FIGURES.items()
+        if any(name in policy for policy in policies)
+    }
+    columns = [_name(POLICIES, policy["policy"]) for policy in policies]
+    table = pandas.DataFrame.from_dict(rows, orient="index", columns=columns)
+    table.index.name = "Figure"
+    return table
 
 
 def show(one: dict[str, Any], *, samples: bool) -> None:
@@ -64,24 +126,65 @@ def show(one: dict[str, Any], *, samples: bool) -> None:
     st.subheader(f"Round {one['number']}: {VERDICTS[one['state']]}")
     if one["state"] != "done":
         st.text(one["reason"])
-    checks = checks_of(one)
-    if not checks.empty:
-        # Unlike a data frame it breaks lines, so that a phone shows every column.
-        st.table(checks)
-    texts = one["metrics"].get("samples", [])
-    if samples and texts:
-        with st.expander(f"Held-out prompts answered by both policies ({len(texts)})"):
-            for sample in texts:
-                _sample(sample)
+    # Unlike a data frame, a table breaks lines, so that a phone shows every column.
+    _table(checks_of(one))
+    wins = wins_of(one)
+    if not wins.empty:
+        st.caption("How often its completions score higher, with 95 % intervals over prompts")
+        _table(wins)
+    figures = figures_of(one)
+    if not figures.empty:
+        with st.expander("All figures on held-out prompts"):
+            _table(figures)
+    for name, title in SAMPLES.items() if samples else ():
+        if texts := one["metrics"].get(name, []):
+            with st.expander(title.format(len(texts))):
+                for sample in texts:
+                    _sample(sample)
 
 
-def _sample(sample: dict[str, str]) -> None:
+def _table(table: pandas.DataFrame) -> None:
+    if not table.empty:
+        st.table(table)
+
+
+def _relation(check: dict[str, Any]) -> str:
+    return str(check.get("direction") or RELATIONS.get(check["name"], "at least"))
+
+
+def _passed(check: dict[str, Any]) -> str:
+    if check["figure"] is None:
+        return "–"
+    return "yes" if check["passed"] else "no"
+
+
+def _alarm_first(check: dict[str, Any]) -> tuple[bool, bool]:
+    return check["passed"], check["figure"] is None
+
+
+def _name(names: dict[str, str], name: str) -> str:
+    return plain(names.get(name, name))
+
+
+def _figure(found: Any, form: str) -> str:
+    if found is None:
+        return "–"
+    if not isinstance(found, dict):
+        return plain(format(found, form))
+    value, low, high = (format(found[part], form) for part in ("value", "low", "high"))
+    return plain(f"{value} [{low}, {high}]")
+
+
+def _sample(sample: dict[str, Any]) -> None:
     """Draw a prompt and two answers as text: Markdown would fetch what a model names."""
     with st.container(border=True):
         st.caption("Prompt")
         st.text(sample["prompt"])
-        candidate, live = st.columns(2)
-        candidate.caption("This round's policy")
-        candidate.text(sample["candidate"])
-        live.caption("The policy before")
-        live.text(sample["live"])
+        places: Iterable[tuple[str, str]] = (
+            ("candidate", "This round's policy"),
+            ("live", "The policy before"),
+        )
+        for column, (name, title) in zip(st.columns(2), places, strict=True):
+            score = sample.get(f"{name}_reward")
+            column.caption(title if score is None else f"{title}, score {plain(f'{score:.2f}')}")
+            column.text(sample[name])

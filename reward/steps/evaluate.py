@@ -1,92 +1,189 @@
-"""Step 5: compare the candidate with the policy it would replace, on held-out prompts, and gate."""
+"""Step 5: hold the candidate against the policies it should beat, on held-out prompts, and gate."""
 
-import random
 from typing import Any
 
-from reward.evaluation import PolicyComparison, PolicyFigures, compare_policies, measure_policy
-from reward.gate import check_policy, refusal
-from reward.runtime import LIVE
+from reward.evaluation import BASE, CANDIDATE, REFERENCE, EvaluationReport, report_of
+from reward.gate import LIVE, check_policy, refusal
+from reward.policy_figures import (
+    REWARD_MODEL,
+    SECOND_REWARD_MODEL,
+    Evaluator,
+    PolicyFigures,
+    Scorer,
+)
+from reward.reward_scorer import load_reward_scorer
+from reward.runtime import LIVE as LIVE_ADAPTER
+from reward.steps.baselines import few_shot_answers, first_policy_answers
+from reward.steps.heldout import HeldoutPrompt, heldout_prompts
 from reward.steps.outcome import StepContext, StepOutcome
-from reward.steps.ppo import load_reward
-from reward.steps.prompts import policy_prompts
 from storage.blobs import local_path, verify
 from storage.engine import reading
-from storage.tables import Policy, Split
+from storage.tables import Policy
 
-SHOWN_SAMPLES = 8
+FIRST = "first"
+FEW_SHOT = "few_shot"
 
 
 def evaluate_candidate(context: StepContext) -> StepOutcome:
-    """Sample both policies on the same prompts with the same seed, score them, and gate."""
+    """Sample and measure the policies on the same prompts, write the report, and gate."""
     runtime, one = context.runtime, context.round
-    profile = runtime.profile
-    reward = load_reward(context)
-    prompts = policy_prompts(runtime, Split.HELDOUT)
-    random.Random(one.seed).shuffle(prompts)
-    prompts = prompts[: profile.evaluation.prompts]
-    uri = one.artefacts["policy"]
-    verify(runtime.home, uri)
-    runtime.backbone.load_adapter("policy", local_path(runtime.home, uri))
+    prompts = heldout_prompts(context)
+    evaluator = Evaluator(
+        runtime.backbone,
+        _scorers(context),
+        runtime.profile.sampling,
+        runtime.profile.evaluation,
+        reference=_load_artefact(context, "reference", REFERENCE),
+        seed=one.seed,
+        batch_size=runtime.profile.generation.batch,
+    )
     with reading(runtime.engine) as session:
         base = session.get_one(Policy, one.base_policy_id)
-    measured: list[PolicyFigures] = []
-    for index, (name, adapter) in enumerate(
-        (("candidate", "policy"), ("live", runtime.load_policy(base, LIVE))), start=1
-    ):
-        context.working(f"sampling the {name} policy on {len(prompts)} held-out prompts")
-        measured.append(
-            measure_policy(
-                runtime.backbone,
-                adapter,
-                reward,
-                prompts,
-                profile.sampling,
-                profile.evaluation,
-                seed=one.seed,
-                batch_size=profile.generation.batch,
-            )
-        )
-        context.report(index, 2, {})
-    comparison = compare_policies(measured[0], measured[1], seed=one.seed)
-    checks = check_policy(comparison, profile.gate)
+    live = runtime.load_policy(base, LIVE_ADAPTER)
+    adapters = {CANDIDATE: _load_artefact(context, "policy", "policy"), LIVE: live}
+    measured = _measure(context, evaluator, prompts, adapters)
+    adapters |= {BASE: None, REFERENCE: evaluator.reference}
+    adapters |= {FIRST: None} if FIRST in measured else {}
+    context.working("reading the held-out text")
+    report = report_of(evaluator, measured, adapters)
+    checks = check_policy(report, runtime.profile.gate)
     earlier = list(one.metrics.get("gate", []))
     return StepOutcome(
         metrics={
-            **comparison_metrics(comparison),
-            "samples": _samples(context, prompts, comparison),
+            **comparison_metrics(report),
+            **_rows(report),
+            **_samples(context, prompts, report),
             "gate": earlier + [check.as_dict() for check in checks],
         },
         rejected=refusal(checks),
     )
 
 
-def comparison_metrics(comparison: PolicyComparison) -> dict[str, float]:
-    """Return the comparison's figures, flat, as the round stores them."""
-    candidate, live, win = comparison.candidate, comparison.live, comparison.win_rate
+def _measure(
+    context: StepContext,
+    evaluator: Evaluator,
+    prompts: list[HeldoutPrompt],
+    adapters: dict[str, str | None],
+) -> dict[str, PolicyFigures]:
+    """Measure candidate and live policy, then the baselines on the first of the prompts."""
+    settings = evaluator.settings
+    measured: dict[str, PolicyFigures] = {}
+    for index, (name, adapter) in enumerate(adapters.items(), start=1):
+        context.working(f"sampling the {name} policy on {len(prompts)} held-out prompts")
+        ids = [one.ids for one in prompts]
+        measured[name] = evaluator.measure(
+            ids,
+            evaluator.sample(adapter, ids, settings.samples),
+            adapter=adapter,
+            demonstrations=[one.demonstrations for one in prompts],
+        )
+        context.report(index, len(adapters) + 1, {})
+    fewer = prompts[: settings.baseline_prompts]
+    if fewer:
+        context.working(f"sampling baselines on {len(fewer)} held-out prompts")
+        measured |= _baselines(context, evaluator, fewer, with_first=adapters[LIVE] is not None)
+    context.report(len(adapters) + 1, len(adapters) + 1, {})
+    return measured
+
+
+def _baselines(
+    context: StepContext, evaluator: Evaluator, prompts: list[HeldoutPrompt], *, with_first: bool
+) -> dict[str, PolicyFigures]:
+    """Measure the first policy, unless it is the live one, and the few-shot model."""
+    answers = {FIRST: first_policy_answers(context, evaluator, prompts)} if with_first else {}
+    answers[FEW_SHOT] = few_shot_answers(context, evaluator, prompts)
     return {
-        "win_rate": win.value,
-        "win_rate_low": win.low,
-        "win_rate_high": win.high,
-        "reward": candidate.reward,
-        "reward_live": live.reward,
-        "kl": candidate.kl,
-        "tokens": candidate.tokens,
-        "tokens_live": live.tokens,
-        "ended": candidate.ended,
-        "identical": candidate.identical,
-        "heldout_prompts": win.clusters,
+        name: evaluator.measure(
+            [one.ids for one in prompts],
+            found,
+            adapter=None,
+            kl=name == FIRST,
+            demonstrations=[one.demonstrations for one in prompts],
+        )
+        for name, found in answers.items()
+        if found
     }
 
 
+def _scorers(context: StepContext) -> dict[str, Scorer]:
+    """Load the round's reward models; rounds of older versions have one."""
+    judges = {REWARD_MODEL: "reward", SECOND_REWARD_MODEL: "second_reward"}
+    runtime, artefacts = context.runtime, context.round.artefacts
+    found: dict[str, Scorer] = {}
+    for judge, name in judges.items():
+        if name in artefacts:
+            verify(runtime.home, artefacts[name])
+            folder = local_path(runtime.home, artefacts[name])
+            found[judge] = load_reward_scorer(runtime.backbone, folder, name)
+    return found
+
+
+def _load_artefact(context: StepContext, name: str, adapter: str) -> str | None:
+    """Load an artefact of the round into an adapter and return its name; None without it."""
+    uri = context.round.artefacts.get(name)
+    if uri is None:
+        return None
+    verify(context.runtime.home, uri)
+    context.runtime.backbone.load_adapter(adapter, local_path(context.runtime.home, uri))
+    return adapter
+
+
+def comparison_metrics(report: EvaluationReport) -> dict[str, float]:
+    """Return the figures that stand on the round by name, from round to round the same."""
+    candidate, live = report.candidate, report.policies[LIVE]
+    metrics: dict[str, float] = {
+        "reward": candidate.rewards[REWARD_MODEL].value,
+        "reward_live": live.rewards[REWARD_MODEL].value,
+        "tokens": candidate.tokens.value,
+        "tokens_live": live.tokens.value,
+        "ended": candidate.ended.value,
+        "identical": candidate.identical,
+        "repetition": candidate.repetition.value,
+        "refusals": candidate.refusals.value,
+        "distinct_2": candidate.distinct[1],
+        "heldout_prompts": len(candidate.texts),
+    }
+    for name, judge in (("win_rate", REWARD_MODEL), ("second_win_rate", SECOND_REWARD_MODEL)):
+        if (win := report.win_rate(LIVE, judge)) is not None:
+            metrics |= {name: win.value, f"{name}_low": win.low, f"{name}_high": win.high}
+    for name, figure in (("kl", candidate.kl), ("kl_k3", candidate.kl_k3)):
+        if figure is not None:
+            metrics[name] = figure.value
+    if report.perplexity_ratio is not None:
+        metrics["perplexity"] = report.perplexity[CANDIDATE]
+        metrics["perplexity_ratio"] = report.perplexity_ratio
+    return metrics
+
+
+def _rows(report: EvaluationReport) -> dict[str, Any]:
+    found = report.as_dict()
+    return {"policies": found["policies"], "comparisons": found["comparisons"]}
+
+
 def _samples(
-    context: StepContext, prompts: list[list[int]], comparison: PolicyComparison
-) -> list[dict[str, Any]]:
+    context: StepContext, prompts: list[HeldoutPrompt], report: EvaluationReport
+) -> dict[str, list[dict[str, Any]]]:
+    """Return completions side by side: the best and the worst by reward difference, and others."""
+    settings = context.runtime.profile.evaluation
+    candidate, live = report.candidate, report.policies[LIVE]
     tokenizer = context.runtime.backbone.tokenizer
-    return [
-        {
-            "prompt": tokenizer.decode(prompts[index], skip_special_tokens=True),
-            "candidate": comparison.candidate.texts[index][0],
-            "live": comparison.live.texts[index][0],
+    ours, theirs = candidate.scores[REWARD_MODEL], live.scores[REWARD_MODEL]
+
+    def row(index: int) -> dict[str, Any]:
+        return {
+            "prompt": tokenizer.decode(prompts[index].ids, skip_special_tokens=True),
+            "candidate": candidate.texts[index][0],
+            "live": live.texts[index][0],
+            "candidate_reward": ours[index][0],
+            "live_reward": theirs[index][0],
         }
-        for index in range(min(SHOWN_SAMPLES, len(prompts)))
-    ]
+
+    order = sorted(range(len(prompts)), key=lambda i: theirs[i][0] - ours[i][0])
+    extremes = min(settings.extreme_samples, len(order) // 3)
+    best, worst = order[:extremes], order[len(order) - extremes :][::-1]
+    others = [index for index in range(len(prompts)) if index not in {*best, *worst}]
+    return {
+        "samples": [row(index) for index in others[: settings.shown_samples]],
+        "best_samples": [row(index) for index in best],
+        "worst_samples": [row(index) for index in worst],
+    }
