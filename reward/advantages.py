@@ -1,5 +1,7 @@
 """Advantages and masked statistics: pure functions on (B, T) tensors of answer tokens."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,29 +11,28 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def masked_whiten(values: Tensor, mask: Tensor) -> Tensor:
-    """Shift and scale to mean 0 and variance 1 over the masked entries; 0 elsewhere.
+def whiten_together(parts: Sequence[Tensor], sum_all: Callable[..., list[float]]) -> list[Tensor]:
+    """Shift and scale the numbers of all parts (each any shape) to mean 0 and variance 1.
 
-    The variance is the population's (1/N), with 1e-8 added under the root.
+    The variance is the population's (1/N), with 1e-8 added under the root. `sum_all` sums numbers
+    over all processes, so that their parts count as one.
     """
-    mean = masked_mean(values, mask)
-    variance = masked_mean((values - mean) ** 2, mask)
-    return (values - mean) * torch.rsqrt(variance + 1e-8) * mask
+    count, total = sum_all(
+        sum(part.numel() for part in parts), sum(float(part.double().sum()) for part in parts)
+    )
+    mean = total / max(count, 1.0)
+    (squares,) = sum_all(sum(float(((part.double() - mean) ** 2).sum()) for part in parts))
+    scale = (squares / max(count, 1.0) + 1e-8) ** -0.5
+    return [(part - mean) * scale for part in parts]
 
 
-def token_rewards(
-    scores: Tensor,
-    log_probs: Tensor,
-    reference_log_probs: Tensor,
-    mask: Tensor,
-    kl_coefficient: float,
-) -> Tensor:
-    """Return the reward of each token: −β·(log π − log π_ref), and the score at the last token.
+def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, kl_coefficient: float) -> Tensor:
+    """Return the reward of each token: −β·KL of the token, and the score at the last token.
 
-    Ziegler et al. 2019, §2.2: R = r − β log(π/ρ), the KL term spread over the tokens (the k1
-    estimator). `scores` is (B,), everything else (B, T) with answers starting at column 0.
+    Ziegler et al. 2019, §2.2: R = r − β log(π/ρ), the KL term spread over the tokens. `scores` is
+    (B,), everything else (B, T) with answers starting at column 0; `kl` as `kl_estimate` gives it.
     """
-    rewards = -kl_coefficient * (log_probs - reference_log_probs) * mask
+    rewards = -kl_coefficient * kl * mask
     last = mask.sum(1) - 1
     rewards[torch.arange(len(rewards)), last] += scores
     return rewards

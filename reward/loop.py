@@ -14,10 +14,18 @@ import torch
 from reward.lease import Lease, LeaseLost, report_progress
 from reward.pool import PoolFiller
 from reward.profiles import as_json
+from reward.progress_checkpoint import remove_progress
 from reward.rounds import advance, count_attempt, next_state, open_round, record_point
 from reward.runtime import Runtime
 from reward.steps.evaluate import evaluate_candidate
-from reward.steps.outcome import CannotTrain, Step, StepContext, StepOutcome
+from reward.steps.outcome import (
+    PROGRESS,
+    CannotTrain,
+    Step,
+    StepContext,
+    StepOutcome,
+    new_uri,
+)
 from reward.steps.ppo import train_policy
 from reward.steps.publish import check_candidate, publish
 from reward.steps.reward import train_reward
@@ -31,8 +39,11 @@ log = logging.getLogger(__name__)
 
 
 def queue_up(context: StepContext) -> StepOutcome:
-    """Take a round up from the queue, and store the sizes that it is made with."""
-    return StepOutcome(settings=as_json(context.runtime.profile))
+    """Take a round up from the queue: store its sizes, and name where its steps keep progress."""
+    return StepOutcome(
+        artefacts={PROGRESS: new_uri(context, PROGRESS)},
+        settings=as_json(context.runtime.profile),
+    )
 
 
 STEPS: dict[RoundState, Step] = {
@@ -160,10 +171,18 @@ class Loop:
             return self._end(one, RoundState.FAILED, str(error))
         if outcome.rejected:
             log.info("Round %d: %s", one.number, outcome.rejected)
+        self._forget_progress(changed)
         return changed
 
     def _end(self, one: Round, state: RoundState, reason: str) -> Round:
         assert one.id is not None
         log.error("Round %d %s: %s", one.number, state.value, reason)
         with writing(self.runtime.engine) as session:
-            return advance(session, lease=self.lease, round_id=one.id, to=state, reason=reason)
+            ended = advance(session, lease=self.lease, round_id=one.id, to=state, reason=reason)
+        self._forget_progress(ended)
+        return ended
+
+    def _forget_progress(self, one: Round) -> None:
+        """Remove what the step kept to go on from: its outcome is committed."""
+        if PROGRESS in one.artefacts:
+            remove_progress(self.runtime.home, one.artefacts[PROGRESS])

@@ -8,7 +8,7 @@ import torch
 
 from reward.evaluation import EvaluationSettings
 from reward.gate import GateSettings
-from reward.ppo import PPOSettings
+from reward.ppo_settings import PPOSettings
 from reward.reward_model import RewardSettings
 from reward.sampling import SamplingSettings
 from storage.errors import BadInput

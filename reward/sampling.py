@@ -1,8 +1,13 @@
-"""Batched sampling from a policy: left padding, one cache, finished rows leave the batch."""
+"""Batched sampling from a policy: left padding, one cache, finished rows leave the batch.
+
+Every row has random numbers of its own, so what is drawn for a prompt depends neither on the batch
+that it shares nor on how many processes sample.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache
@@ -21,10 +26,15 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sampled answer: its ids (with the end token, if it ended) and whether it ended."""
+    """One sampled answer: its ids (with the end token, if it ended) and whether it ended.
+
+    `log_probs` holds log π of each id at the sampling temperature, as the sampler saw it; under a
+    nucleus, of the nucleus.
+    """
 
     ids: list[int]
     ended: bool
+    log_probs: tuple[float, ...] = ()
 
 
 @torch.no_grad()
@@ -36,28 +46,37 @@ def sample(
     *,
     seed: int,
     batch_size: int,
+    rows: Sequence[int] | None = None,
 ) -> list[Sample]:
     """Draw one completion for each prompt (repeat a prompt to get several).
 
     Prompts are sorted by length into batches, so little is padded; the result is in the order
-    given and depends on `seed`, the prompts and the batch size only.
+    given. `rows` numbers the prompts (default: 0, 1, …): a prompt's draw depends on `seed` and its
+    number alone, so a part of a list draws what the whole list would.
     """
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
-    generator = torch.Generator(device=backbone.device).manual_seed(seed)
+    numbers = range(len(prompts)) if rows is None else rows
+    points = _points(seed, numbers, settings.max_new_tokens).to(backbone.device)
     found: dict[int, Sample] = {}
     with backbone.merged(adapter):
         for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = _sample_batch(backbone, [prompts[i] for i in rows], settings, generator)
-            found.update(zip(rows, batch, strict=True))
+            part = order[start : start + batch_size]
+            batch = _sample_batch(backbone, [prompts[i] for i in part], settings, points[part])
+            found.update(zip(part, batch, strict=True))
     return [found[index] for index in range(len(prompts))]
+
+
+def _points(seed: int, rows: Sequence[int], count: int) -> Tensor:
+    """Return uniform random numbers (len(rows), count), those of a row by its number."""
+    drawn = [np.random.default_rng((seed, row)).random(count, dtype=np.float32) for row in rows]
+    return torch.from_numpy(np.stack(drawn)) if drawn else torch.empty(0, count)
 
 
 def _sample_batch(
     backbone: Backbone,
     prompts: Sequence[Sequence[int]],
     settings: SamplingSettings,
-    generator: torch.Generator,
+    points: Tensor,
 ) -> list[Sample]:
     # A prompt that is answered several times is read once, and so is what all prompts begin with
     # (the system message): their caches are copied.
@@ -70,6 +89,7 @@ def _sample_batch(
     mask = torch.cat([mask.new_ones(len(distinct), shared), mask], dim=1)
     live = list(range(len(prompts)))
     answers: list[list[int]] = [[] for _ in prompts]
+    log_probs: list[list[float]] = [[] for _ in prompts]
     ended = [False] * len(prompts)
     for position in range(settings.max_new_tokens):
         hidden = backbone.step(ids, mask, positions, cache)[:, -1]
@@ -78,10 +98,12 @@ def _sample_batch(
             cache.batch_select_indices(copies)
             hidden, positions, mask = hidden[copies], positions[copies], mask[copies]
         logits = (hidden @ backbone.output_weight.T).float()
-        tokens = draw(logits, settings, generator)
+        tokens, drawn_log_probs = draw(logits, settings, points[live, position])
         keep = []
-        for row, (index, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
+        drawn = zip(live, tokens.tolist(), drawn_log_probs.tolist(), strict=True)
+        for row, (index, token, log_prob) in enumerate(drawn):
             answers[index].append(token)
+            log_probs[index].append(log_prob)
             ended[index] = token in backbone.end_tokens
             if not ended[index]:
                 keep.append(row)
@@ -95,7 +117,7 @@ def _sample_batch(
         ids = tokens[:, None]
         positions = positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-    return [Sample(answer, done) for answer, done in zip(answers, ended, strict=True)]
+    return [Sample(a, e, tuple(p)) for a, e, p in zip(answers, ended, log_probs, strict=True)]
 
 
 def _read_prefix(backbone: Backbone, prompts: Sequence[Sequence[int]], cache: DynamicCache) -> int:
@@ -113,21 +135,31 @@ def _read_prefix(backbone: Backbone, prompts: Sequence[Sequence[int]], cache: Dy
     return shared
 
 
-def draw(logits: Tensor, settings: SamplingSettings, generator: torch.Generator) -> Tensor:
-    """Draw one token id from each row of (B, V) logits, under temperature and nucleus: (B,)."""
+def draw(logits: Tensor, settings: SamplingSettings, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw one token id from each row of (B, V) logits, under temperature and nucleus.
+
+    The cumulative distribution is inverted at `points` (B,), uniform in [0, 1). Returns the ids
+    (B,) and their log-probabilities (B,), under the nucleus where there is one.
+    """
     probabilities = (logits / settings.temperature).softmax(-1)
     if settings.top_p < 1.0:
         ordered, indices = probabilities.sort(dim=-1, descending=True)
         outside = ordered.cumsum(-1) - ordered >= settings.top_p
         ordered = ordered.masked_fill(outside, 0.0)
-        picked = torch.multinomial(ordered, 1, generator=generator)
-        return indices.gather(1, picked)[:, 0]
-    # Inverting the cumulative sum is several times faster on CPU than `multinomial` at this width.
+        ordered /= ordered.sum(-1, keepdim=True)
+        picked = _invert(ordered, points)
+        return indices.gather(1, picked)[:, 0], ordered.gather(1, picked)[:, 0].log()
+    picked = _invert(probabilities, points)
+    return picked[:, 0], probabilities.gather(1, picked)[:, 0].log()
+
+
+def _invert(probabilities: Tensor, points: Tensor) -> Tensor:
+    # Several times faster on CPU than `multinomial` at the width of a vocabulary. The first entry
+    # whose cumulative sum exceeds the point has a probability above 0, as long as rounding does not
+    # carry the point to the whole sum.
     cumulative = probabilities.cumsum(-1)
-    point = torch.rand(len(logits), 1, device=logits.device, generator=generator)
-    return torch.searchsorted(cumulative, point * cumulative[:, -1:])[:, 0].clamp(
-        max=logits.shape[-1] - 1
-    )
+    below = points[:, None].clamp(max=1.0 - 2.0**-20) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, below, right=True)
 
 
 def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -5,8 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from torch import Tensor
+
+from reward.progress_checkpoint import load_progress, save_progress
 from reward.runtime import Runtime
 from storage.tables import Round
+
+PROGRESS = "progress"  # the artefact that names where a round's steps keep how far they are
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,17 @@ class StepContext:
     round: Round
     report: Callable[[int, int, Mapping[str, float]], None]
     working: Callable[[str], None]
+
+    def keep(self, name: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Keep how far a step has come; a round from before there was progress keeps none."""
+        uri = self.round.artefacts.get(PROGRESS)
+        if uri is not None:
+            save_progress(self.runtime.home, uri, name, tensors, state)
+
+    def kept(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what an attempt that was cut off has kept last; None without one."""
+        uri = self.round.artefacts.get(PROGRESS)
+        return None if uri is None else load_progress(self.runtime.home, uri, name)
 
 
 Step = Callable[[StepContext], StepOutcome]

@@ -1,63 +1,121 @@
-"""Step 4: move the live policy up the reward model with PPO, on training prompts."""
+"""Step 4: move the policy up the reward model on training prompts, with PPO or one of TRL's trainers.
+
+It starts from the policy that this round's SFT made, else from the live one; KL is taken to the
+newest SFT policy of its line, else to the bare model.
+"""
+
+from typing import Any
+
+import torch
 
 from reward.ppo import PPOTrainer
 from reward.reward_model import RewardModel
+from reward.reward_scorer import RewardScorer, load_reward_scorer
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
+from reward.steps.pretraining import pretraining_ids
 from reward.steps.prompts import policy_prompts
 from storage.blobs import local_path, verify, write_folder
 from storage.engine import reading
 from storage.tables import Policy, Split
 
+KEPT = "ppo"  # the name of this step's progress
+
 
 def train_policy(context: StepContext) -> StepOutcome:
     """Train from the round's base policy and save the candidate's adapter."""
-    runtime, one = context.runtime, context.round
-    backbone, profile = runtime.backbone, runtime.profile
+    runtime, profile = context.runtime, context.runtime.profile
     reward = load_reward(context)
     prompts = policy_prompts(runtime, Split.TRAIN)
     start_policy(context)
+    reference = load_reference(context)
+    if profile.optimizer.optimizer == "ppo":
+        history = _ppo(context, reward, prompts, reference)
+    else:
+        history = _other(context, reward, prompts, reference)
+    uri = new_uri(context, "policy")
+    with write_folder(runtime.home, uri) as folder:
+        runtime.backbone.save_adapter("policy", folder)
+    return StepOutcome(artefacts={"policy": uri}, metrics=_figures(history))
+
+
+def _ppo(
+    context: StepContext, reward: RewardScorer, prompts: list[list[int]], reference: str | None
+) -> list[dict[str, float]]:
+    profile = context.runtime.profile
     trainer = PPOTrainer(
-        backbone,
+        context.runtime.backbone,
         reward.score,
         profile.ppo,
         profile.sampling,
-        seed=one.seed,
+        seed=context.round.seed,
         generation_batch=profile.generation.batch,
+        reference=reference,
+        value_head=_value_head(reward),
+        pretraining=pretraining_ids(context.runtime),
     )
-    history: list[dict[str, float]] = []
-
-    def on_iteration(iteration: int, metrics: dict[str, float]) -> None:
-        history.append(metrics)
-        context.report(iteration, profile.ppo.iterations, metrics)
-
+    kept = context.kept(KEPT)
+    if kept is not None:
+        trainer.resume(kept)
     try:
-        trainer.train(prompts, on_iteration)
+        return trainer.train(
+            prompts,
+            lambda iteration, metrics: context.report(iteration, profile.ppo.iterations, metrics),
+            lambda state: context.keep(KEPT, *state),
+        )
     except FloatingPointError as error:
         raise CannotTrain(f"{error}; lower training.ppo.learning_rate.") from error
-    uri = new_uri(context, "policy")
-    with write_folder(runtime.home, uri) as folder:
-        backbone.save_adapter("policy", folder)
-    return StepOutcome(
-        artefacts={"policy": uri},
-        metrics={
-            "ppo_score_first": history[0]["objective/scores"],
-            "ppo_score_last": history[-1]["objective/scores"],
-            "ppo_kl_last": history[-1]["objective/kl"],
-            "ppo_iterations": len(history),
-        },
-    )
+    except torch.OutOfMemoryError as error:
+        raise CannotTrain(
+            "The device is out of memory even with one completion a pass; lower "
+            "training.sampling.max_new_tokens or training.ppo.max_prompt_tokens."
+        ) from error
 
 
-def load_reward(context: StepContext) -> RewardModel:
-    """Load the round's reward model from its checkpoint, whose hashes must hold."""
-    runtime, uri = context.runtime, context.round.artefacts["reward"]
+def _value_head(reward: RewardScorer) -> tuple[torch.Tensor, float] | None:
+    """Return the mean of a reward model's normalised heads: a weight (H,) and a bias."""
+    if not isinstance(reward, RewardModel):
+        return None
+    weight = (reward.head.weight / reward.scale[:, None]).mean(0)
+    bias = ((reward.head.bias - reward.shift) / reward.scale).mean()
+    return weight.detach(), float(bias)
+
+
+def _figures(history: list[dict[str, float]]) -> dict[str, Any]:
+    names = {"objective/scores": "score", "objective/kl": "kl"}
+    figures: dict[str, Any] = {"ppo_iterations": len(history)}
+    for metric, name in names.items():
+        found = [one[metric] for one in history if metric in one]
+        if found:
+            figures |= {f"ppo_{name}_first": found[0], f"ppo_{name}_last": found[-1]}
+    return figures
+
+
+def load_reward(context: StepContext, name: str = "reward") -> RewardScorer:
+    """Load a reward model of the round from its checkpoint, whose hashes must hold."""
+    runtime, uri = context.runtime, context.round.artefacts[name]
     verify(runtime.home, uri)
-    return RewardModel.load(runtime.backbone, local_path(runtime.home, uri))
+    return load_reward_scorer(runtime.backbone, local_path(runtime.home, uri), adapter=name)
+
+
+def load_reference(context: StepContext) -> str | None:
+    """Load what KL is taken to; return its adapter, or None for the bare model."""
+    uri = context.round.artefacts.get("reference")
+    if uri is None:
+        return None
+    runtime = context.runtime
+    verify(runtime.home, uri)
+    runtime.backbone.load_adapter("reference", local_path(runtime.home, uri))
+    return "reference"
 
 
 def start_policy(context: StepContext) -> None:
-    """Make the adapter `policy` equal to the round's base policy."""
+    """Make the adapter `policy` what training starts from."""
     runtime = context.runtime
+    fresh = context.round.artefacts.get("sft")
+    if fresh is not None:
+        verify(runtime.home, fresh)
+        runtime.backbone.load_adapter("policy", local_path(runtime.home, fresh))
+        return
     with reading(runtime.engine) as session:
         base = session.get_one(Policy, context.round.base_policy_id)
     if runtime.load_policy(base, "policy") is None:

@@ -8,9 +8,10 @@ from reward.advantages import (
     clipped_value_loss,
     generalized_advantages,
     masked_mean,
-    masked_whiten,
     token_rewards,
+    whiten_together,
 )
+from reward.processes import Processes
 
 MASK = torch.tensor([[True, True, True], [True, False, False]])
 
@@ -20,18 +21,18 @@ def test_masked_mean_leaves_padding_out() -> None:
     assert masked_mean(values, MASK).item() == 3.0
 
 
-def test_whitening_gives_mean_zero_and_variance_one() -> None:
-    whitened = masked_whiten(torch.tensor([[1.0, 2.0, 3.0], [6.0, 100.0, 100.0]]), MASK)
+def test_whitening_gives_mean_zero_and_variance_one_over_all_parts() -> None:
+    parts = [torch.tensor([1.0, 2.0, 3.0]), torch.tensor([6.0])]
+    whitened = whiten_together(parts, Processes().sum)
     # mean 3, population variance (4 + 1 + 0 + 9) / 4 = 3.5
-    expected = torch.tensor([[-2.0, -1.0, 0.0], [3.0, 0.0, 0.0]]) / 3.5**0.5
-    torch.testing.assert_close(whitened, expected)
+    torch.testing.assert_close(whitened[0], torch.tensor([-2.0, -1.0, 0.0]) / 3.5**0.5)
+    torch.testing.assert_close(whitened[1], torch.tensor([3.0]) / 3.5**0.5)
 
 
 def test_the_score_stands_at_the_last_token_and_kl_at_each() -> None:
     rewards = token_rewards(
         scores=torch.tensor([10.0, -4.0]),
-        log_probs=torch.tensor([[-1.0, -2.0, -1.0], [-0.5, 0.0, 0.0]]),
-        reference_log_probs=torch.tensor([[-2.0, -1.0, -1.0], [-1.5, 9.0, 9.0]]),
+        kl=torch.tensor([[1.0, -1.0, 0.0], [1.0, 9.0, 9.0]]),
         mask=MASK,
         kl_coefficient=0.1,
     )

@@ -7,14 +7,18 @@ import torch
 
 from reward import sampling
 from reward.backbone import Backbone
+from reward.logprobs import token_log_probs
+from reward.padding import answered_batch
 from reward.sampling import SamplingSettings, draw, sample
 
 PROMPTS = [[1, 20, 21, 22, 23], [1, 20, 40], [1, 20, 21, 22, 23], [1, 20, 50, 51]]
 SETTINGS = SamplingSettings(max_new_tokens=8, temperature=1.0)
 
 
-def _greedy(logits: torch.Tensor, settings: object, generator: object) -> torch.Tensor:
-    return logits.argmax(-1)
+def _greedy(
+    logits: torch.Tensor, settings: object, points: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return logits.argmax(-1), torch.zeros(len(logits))
 
 
 def test_a_batch_gives_what_each_prompt_gives_alone(
@@ -52,16 +56,54 @@ def test_an_answer_ends_at_the_end_token_and_only_there(backbone: Backbone) -> N
         assert one.ended or len(one.ids) == SETTINGS.max_new_tokens
 
 
+def test_what_is_drawn_depends_on_the_number_of_a_prompt_not_on_its_batch(
+    backbone: Backbone,
+) -> None:
+    whole = sample(backbone, None, PROMPTS, SETTINGS, seed=3, batch_size=4)
+    parts = [
+        sample(backbone, None, PROMPTS[start::2], SETTINGS, seed=3, batch_size=1, rows=rows)
+        for start, rows in ((0, [0, 2]), (1, [1, 3]))
+    ]
+    assert [one.ids for one in whole] == [parts[i % 2][i // 2].ids for i in range(4)]
+
+
+def test_log_probs_are_those_of_the_plain_forward(backbone: Backbone) -> None:
+    for prompt, one in zip(
+        PROMPTS,
+        sample(backbone, "policy", PROMPTS, SETTINGS, seed=5, batch_size=4),
+        strict=True,
+    ):
+        batch = answered_batch([prompt], [one.ids], backbone.device)
+        states = batch.predicting(backbone.top(backbone.trunk(batch.ids), "policy"))
+        expected, _ = token_log_probs(states, backbone.output_weight, torch.tensor(one.ids))
+        assert one.log_probs == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_a_point_at_the_edge_never_picks_what_has_no_probability() -> None:
+    logits = torch.tensor([[0.0, 1.0, -torch.inf, -torch.inf]]).repeat(2, 1)
+    edges = torch.tensor([0.0, 1.0 - 2.0**-24])
+    for top_p in (1.0, 0.99):
+        drawn, log_probs = draw(logits, replace(SETTINGS, top_p=top_p), edges)
+        assert drawn.max() <= 1
+        assert torch.isfinite(log_probs).all()
+
+
+def _points(count: int) -> torch.Tensor:
+    return torch.rand(count, generator=torch.Generator().manual_seed(0))
+
+
 def test_the_temperature_shapes_the_draw() -> None:
     logits = torch.tensor([[2.0, 0.0]]).repeat(20_000, 1)
-    drawn = draw(logits, replace(SETTINGS, temperature=2.0), torch.Generator().manual_seed(0))
+    drawn, log_probs = draw(logits, replace(SETTINGS, temperature=2.0), _points(20_000))
+    assert log_probs[drawn == 0][0].exp().item() == pytest.approx(0.7311, abs=1e-4)
     # σ(1) = 0.731
     assert (drawn == 0).float().mean().item() == pytest.approx(0.731, abs=0.012)
 
 
 def test_the_nucleus_leaves_the_tail_out() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(20_000, 1)
-    drawn = draw(logits, replace(SETTINGS, top_p=0.75), torch.Generator().manual_seed(0))
+    drawn, log_probs = draw(logits, replace(SETTINGS, top_p=0.75), _points(20_000))
+    assert log_probs[drawn == 0][0].exp().item() == pytest.approx(0.625, abs=1e-4)
     counts = torch.bincount(drawn, minlength=4) / len(drawn)
     assert counts[2:].sum() == 0
     assert counts[0].item() == pytest.approx(0.625, abs=0.012)

@@ -1,0 +1,35 @@
+"""An optimiser's moments as named tensors, so that they can be kept as safetensors."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """Return copies of the state of every parameter, named `prefix.index.moment`."""
+    found = {}
+    for index, parameter in enumerate(_parameters(optimizer)):
+        for moment, value in optimizer.state.get(parameter, {}).items():
+            found[f"{prefix}.{index}.{moment}"] = torch.as_tensor(value).detach().clone()
+    return found
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str
+) -> None:
+    """Set the state of every parameter to what `optimizer_tensors` returned under `prefix`."""
+    for index, parameter in enumerate(_parameters(optimizer)):
+        start = f"{prefix}.{index}."
+        found = {
+            name.removeprefix(start): value.clone().to(parameter.device if value.dim() else "cpu")
+            for name, value in tensors.items()
+            if name.startswith(start)
+        }
+        optimizer.state.pop(parameter, None)
+        if found:
+            optimizer.state[parameter] = found
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

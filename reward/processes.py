@@ -1,0 +1,76 @@
+"""The processes that train together: who does what, and sums over all of them.
+
+One process is the plain case and costs nothing. Several are started by `accelerate launch`; what
+they exchange is a few megabytes of gradients of the trained weights, since the frozen backbone is
+the same in each.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Item = TypeVar("Item")
+
+
+class Processes:
+    """A process among `count`; `rank` 0 is the one that writes and reports."""
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        """Stand alone; `current` finds the others."""
+        self.rank = rank
+        self.count = count
+
+    @classmethod
+    def current(cls) -> "Processes":
+        """Join the processes that this one was started with, if there are others."""
+        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+            return cls()
+        from accelerate import PartialState
+
+        state = PartialState()
+        return cls(state.process_index, state.num_processes)
+
+    @property
+    def is_first(self) -> bool:
+        """Say whether this process writes and reports."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        """Return this process's part of the items: every `count`-th."""
+        return list(items[self.rank :: self.count])
+
+    def sum(self, *numbers: float) -> list[float]:
+        """Return the numbers summed over all processes."""
+        if self.count == 1:
+            return [float(number) for number in numbers]
+        return self._reduced(torch.tensor(numbers, dtype=torch.float64)).tolist()
+
+    def gather(self, thing: Any) -> list[Any]:
+        """Return what every process gave, by rank; it must pickle."""
+        if self.count == 1:
+            return [thing]
+        found: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(found, thing)
+        return found
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its sum over all processes; an absent one counts as zero."""
+        if self.count == 1:
+            return
+        trained = list(parameters)
+        for one in trained:
+            if one.grad is None:
+                one.grad = torch.zeros_like(one)
+        flat = self._reduced(
+            torch.cat([one.grad.flatten() for one in trained if one.grad is not None])
+        )
+        parts = flat.split([one.numel() for one in trained])
+        for one, part in zip(trained, parts, strict=True):
+            one.grad = part.view_as(one)
+
+    def _reduced(self, tensor: Tensor) -> Tensor:
+        torch.distributed.all_reduce(tensor)
+        return tensor

@@ -1,0 +1,44 @@
+"""Texts for PPO-ptx: what the policy must not forget while it is moved."""
+
+import json
+from pathlib import Path
+
+from reward.runtime import Runtime
+from reward.steps.outcome import CannotTrain
+
+LONGEST = 256  # tokens of a text that one optimiser step reads
+
+
+def pretraining_ids(runtime: Runtime) -> list[list[int]]:
+    """Return the token ids of the texts in `training.ppo.ptx_file`; none where the mix is off.
+
+    The file is JSONL with a field `text`. Raises `CannotTrain` naming what does not fit.
+    """
+    settings = runtime.profile.ppo
+    if settings.ptx_coefficient <= 0:
+        return []
+    path = Path(settings.ptx_file)
+    if not path.is_file():
+        raise CannotTrain(
+            f"The file {settings.ptx_file or '(none)'} of training.ppo.ptx_file does not exist; "
+            "name a JSONL file with a field text, or set training.ppo.ptx_coefficient to 0."
+        )
+    found = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            ids = runtime.backbone.tokenizer(_text_of(line, f"{path}, line {number}"))["input_ids"]
+            found += [ids[start : start + LONGEST] for start in range(0, len(ids), LONGEST)]
+    usable = [ids for ids in found if len(ids) > 1]
+    if not usable:
+        raise CannotTrain(f"{path}: the file holds no text.")
+    return usable
+
+
+def _text_of(line: str, place: str) -> str:
+    try:
+        text = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotTrain(f"{place}, field text: it is missing, or the line is no JSON.") from error
+    if not isinstance(text, str):
+        raise CannotTrain(f"{place}, field text: it must be text.")
+    return text
