@@ -1,11 +1,11 @@
-"""One frozen language model that serves every role: policy, reference, value and reward.
+"""One language model that serves every role: policy, reference, live policy and reward.
 
-Each role is a LoRA adapter (Hu et al. 2021, §4) in the top layers; the reference is no adapter at
-all. The layers below, the trunk, are the same function for every role and epoch, so their
-activations are computed once for a batch and reused. Leaves out: full fine-tuning.
+Each role is the bare model but for weights of its own, of the kind that a tuning method trains
+(`reward/tuning/`); the reference is no role at all. Where a method leaves the lowest layers alone
+they, the trunk, are the same function for every role and epoch, so their activations are computed
+once for a batch and reused. Leaves out: roles of different methods on one backbone.
 """
 
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,31 +13,38 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
-from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from reward.model_shape import (
     checked_output_weight,
     decoder_of,
     end_tokens_of,
-    linear_names,
     run_layers,
     runs_by_layer,
     store_columns_first,
 )
 from reward.packing import Layout
+from reward.tuning.checkpoint import ADAPTER_FILE, read_checkpoint
+from reward.tuning.choice import tuning_method
+from reward.tuning.method import TuningMethod, shared_layers
+from reward.tuning.virtual_tokens import VirtualTokens
 from storage.errors import Unavailable
 
-ADAPTER_FILE = "adapter_model.safetensors"
+__all__ = ["ADAPTER_FILE", "Backbone", "load_backbone"]
+
+# What virtual tokens start as, as often as it takes: an instruction that changes little.
+START_TEXT = "You are a helpful assistant. "
 
 
 class Backbone:
-    """A frozen causal language model, its tokenizer, and named adapters in its top layers."""
+    """A frozen causal language model, its tokenizer, and named roles that differ in its top."""
 
     def __init__(
         self,
@@ -47,14 +54,18 @@ class Backbone:
         device: torch.device,
         top_layers: int,
         rank: int,
+        tuning: str = "lora",
+        virtual_tokens: int = 16,
     ) -> None:
         """Freeze `model`, and find out whether its layers can be run one by one.
 
-        Raises `Unavailable` where its logits are not its last states times the output embedding.
+        Raises `Unavailable` where its logits are not its last states times the output embedding,
+        or where it has nothing that the tuning method trains; `BadInput` for an unknown method.
         """
         self.tokenizer = tokenizer
         self.device = device
-        self.seed = 0  #: what new adapters are drawn from
+        self.tuning = tuning
+        self.seed = 0  #: what new roles are drawn from
         model.to(device)
         model.requires_grad_(False)
         model.eval()
@@ -62,64 +73,83 @@ class Backbone:
             store_columns_first(model)
         sizes = model.config.get_text_config()
         self.depth = int(sizes.num_hidden_layers)
-        self.top_layers = min(top_layers, self.depth) if top_layers > 0 else self.depth
-        self.runs_by_layer = runs_by_layer(model, self.depth - self.top_layers)
+        self.split = shared_layers(tuning, depth=self.depth, top_layers=top_layers)
+        self.runs_by_layer = runs_by_layer(model, self.split)
         if not self.runs_by_layer:
-            self.top_layers = self.depth
-        self.split = self.depth - self.top_layers
-        self.lora = LoraConfig(
-            r=rank,
-            lora_alpha=2 * rank,
-            lora_dropout=0.0,
-            target_modules=linear_names(model),
-            layers_to_transform=None if self.split == 0 else list(range(self.split, self.depth)),
-            layers_pattern=None if self.split == 0 else "layers",
-            task_type="CAUSAL_LM",
-        )
-        with warnings.catch_warnings():
-            # peft 0.21 asks transformers 5 by an attribute's old name, and tells how it adapts to
-            # GPT-2's layers.
-            warnings.simplefilter("ignore")
-            self.model: PeftModel = get_peft_model(model, self.lora, adapter_name="policy")
-        self.model.requires_grad_(False)
+            self.split = 0
+        self.top_layers = self.depth - self.split
         self.hidden_size = int(sizes.hidden_size)
         self.context_length = int(getattr(sizes, "max_position_embeddings", 2048))
         self.output_weight: Tensor = checked_output_weight(model)
         self.end_tokens = end_tokens_of(model, tokenizer)
         self._body: Any = decoder_of(model)
-        self._bind()
+        self._embed: Any = model.get_input_embeddings()
+        with self._drawn_from("policy"):
+            self._method: TuningMethod = tuning_method(
+                tuning,
+                model,
+                first_layer=self.split,
+                depth=self.depth,
+                rank=rank,
+                start_ids=_start_ids(tokenizer, virtual_tokens),
+                by_layer=self.runs_by_layer,
+            )
+            if "policy" not in self._method.roles():
+                self._method.add("policy", scalar=False)
+        self.model: Any = self._method.model
+        self._virtual = self._method if isinstance(self._method, VirtualTokens) else None
+        if self._virtual is not None:
+            self.context_length -= virtual_tokens
 
-    def _bind(self) -> None:
-        self._layers: list[Any] = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
+    @property
+    def caches_trunk(self) -> bool:
+        """Say whether some layers are alike for every role, so that `trunk` computes something."""
+        return self.split > 0
 
-    # -- adapters ------------------------------------------------------------------------------
+    @property
+    def packs(self) -> bool:
+        """Say whether `trunk` and `top` take the layout of a packed ranking."""
+        return self.runs_by_layer
 
-    def add_adapter(self, name: str, config: LoraConfig | None = None) -> None:
-        """Add an adapter that starts as the identity (its B matrices are zero), or reset it.
-
-        Its A matrices are drawn from `seed` and the name alone. Which other adapters are in
-        training does not change.
-        """
-        trainable = {key for key, p in self.model.named_parameters() if p.requires_grad}
-        with warnings.catch_warnings(), torch.random.fork_rng():
-            # peft warns that it switches away from a deleted adapter; `use` decides here.
-            warnings.simplefilter("ignore")
+    @contextmanager
+    def _drawn_from(self, name: str) -> Iterator[None]:
+        with torch.random.fork_rng():
             torch.manual_seed(self.seed ^ zlib.crc32(name.encode()))
-            if name in self.model.peft_config:
-                self.model.delete_adapter(name)
-            self.model.add_adapter(name, config or self.lora)
-        self.model.to(self.device)
-        for key, parameter in self.model.named_parameters():
-            parameter.requires_grad_(key in trainable and not _is_of(name, key))
-        self._bind()
+            yield
+
+    # -- roles ---------------------------------------------------------------------------------
+
+    def add_adapter(self, name: str, *, scalar: bool = False) -> None:
+        """Add a role at its starting point, or reset it.
+
+        It starts as the bare model; virtual tokens (prompt, prefix) start as words before the text.
+        What is drawn at random is drawn from `seed` and the name alone. Which other roles are in
+        training does not change.
+
+        Args:
+            name: what the role is called from now on.
+            scalar: its states are read by a head of its own (a reward model) and its logits never,
+                so that it needs no output embedding.
+        """
+        with self._drawn_from(name):
+            self._method.add(name, scalar=scalar)
+
+    def remove_adapter(self, name: str) -> None:
+        """Forget a role and free its weights."""
+        self._method.remove(name)
+
+    def copy_adapter(self, source: str, target: str) -> None:
+        """Make `target` a role of its own with the weights that `source` has now."""
+        if source != target:
+            self._method.copy(source, target)
 
     def parameters(self, name: str) -> list[nn.Parameter]:
-        """Return the weights of one adapter."""
-        return [p for key, p in self.model.named_parameters() if _is_of(name, key)]
+        """Return a role's own weights; empty where only a scalar head on it is trained."""
+        return self._method.parameters(name)
 
     @contextmanager
     def training(self, name: str) -> Iterator[list[nn.Parameter]]:
-        """Let gradients reach one adapter inside the block."""
+        """Let gradients reach one role inside the block."""
         parameters = self.parameters(name)
         for parameter in parameters:
             parameter.requires_grad_(True)
@@ -130,82 +160,59 @@ class Backbone:
                 parameter.requires_grad_(False)
 
     def use(self, name: str | None) -> None:
-        """Switch to an adapter, or to none for the reference.
+        """Switch to a role, or to none for the bare model; raise `KeyError` if there is none."""
+        if name is not None and name not in self._method.roles():
+            raise KeyError(name)
+        self._method.activate(name)
 
-        peft's `set_adapter` also flips `requires_grad` of every adapter, which this must not.
+    def output_weight_of(self, name: str | None) -> Tensor:
+        """Return the output embedding (V, H) that a role's logits are made with.
+
+        It is a parameter of the role's where its method trains it, else `output_weight`.
         """
-        for layer in self._layers:
-            layer._disable_adapters = name is None
-            layer._active_adapter = [name or "policy"]
-
-    def _state(self, name: str) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = get_peft_model_state_dict(
-            self.model, adapter_name=name, save_embedding_layers=False
-        )
-        return state
+        own = None if name is None else self._method.output_weight(name)
+        return self.output_weight if own is None else own
 
     def save_adapter(self, name: str, folder: Path) -> None:
-        """Write an adapter in peft's own layout, so that `PeftModel.from_pretrained` reads it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model.peft_config[name].save_pretrained(str(folder))
-        state = {key: value.detach().cpu().contiguous() for key, value in self._state(name).items()}
-        save_file(state, folder / ADAPTER_FILE)
+        """Write a role's weights; in peft's own layout where peft has the method."""
+        self._method.save(name, folder)
 
     def load_adapter(self, name: str, folder: Path) -> None:
-        """Read an adapter, of whatever rank; raise `Unavailable` naming what cannot be used."""
-        file = folder / ADAPTER_FILE
-        try:
-            config: Any = LoraConfig.from_pretrained(str(folder))
-            state = load_file(file)
-        except Exception as error:
-            raise Unavailable(f"The checkpoint file {file} cannot be read: {error}.") from error
-        lowest = min(config.layers_to_transform or [0])
-        if lowest < self.split:
+        """Read a role, of whatever size; raise `Unavailable` naming what cannot be used."""
+        checkpoint = read_checkpoint(folder)
+        if checkpoint.tuning != self.tuning:
             raise Unavailable(
-                f"The checkpoint {folder} has adapters from layer {lowest} on, below the "
-                f"{self.top_layers} that are trained here; set training.backbone.top_layers to "
-                f"{self.depth - lowest}."
+                f"The checkpoint {folder} was tuned by {checkpoint.tuning}, and {self.tuning} is "
+                f"set here; set training.backbone.tuning to {checkpoint.tuning}."
             )
-        config.inference_mode = False
-        try:
-            self.add_adapter(name, config)
-            outcome: Any = set_peft_model_state_dict(self.model, state, adapter_name=name)
-        except (RuntimeError, ValueError) as error:
-            raise _of_another_model(file) from error
-        missing = [key for key in outcome.missing_keys if _is_of(name, key)]
-        if outcome.unexpected_keys or missing:
-            raise _of_another_model(file)
+        if checkpoint.lowest_layer < self.split:
+            raise Unavailable(
+                f"The checkpoint {folder} has weights from layer {checkpoint.lowest_layer} on, "
+                f"below the {self.top_layers} that are trained here; set "
+                f"training.backbone.top_layers to {self.depth - checkpoint.lowest_layer}."
+            )
+        with self._drawn_from(name):
+            self._method.load(name, checkpoint)
 
     @contextmanager
     def merged(self, name: str | None) -> Iterator[None]:
-        """Fold an adapter into the weights inside the block: decoding is then as fast as without.
+        """Fold a role into the weights inside the block: decoding is then as fast as without.
 
-        The weights are put back from copies afterwards, since subtracting what was added drifts.
+        Afterwards the weights are the originals, bit for bit.
         """
         self.use(name)
-        if name is None:
+        with self._method.merged(name):
             yield
-            return
-        active = [layer for layer in self._layers if name in layer.lora_A]
-        originals = [layer.get_base_layer().weight.detach().clone() for layer in active]
-        try:
-            for layer in active:
-                layer.merge(adapter_names=[name])
-            yield
-        finally:
-            for layer, original in zip(active, originals, strict=True):
-                layer.merged_adapters = []
-                layer.get_base_layer().weight.data.copy_(original)
 
     # -- forward -------------------------------------------------------------------------------
 
     def trunk(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
-        """Run the frozen layers below every adapter.
+        """Run the layers that are frozen in every role.
 
         Args:
             ids: (B, T) token ids, padded on the right. Causal attention never looks right, so
                 padding needs no mask and its outputs are never read.
-            layout: positions and mask of a packed ranking (only where `runs_by_layer`).
+            layout: positions and mask of a packed ranking (only where `packs`).
 
         Returns:
             (B, T, H) activations, the same for every role; the ids themselves where the model
@@ -214,19 +221,34 @@ class Backbone:
         if self.split == 0:
             return ids
         with torch.no_grad():
-            return run_layers(self._body, self._body.embed_tokens(ids), 0, self.split, layout)
+            return run_layers(self._body, self._embed(ids), 0, self.split, layout)
 
     def top(self, trunk: Tensor, name: str | None, layout: Layout | None = None) -> Tensor:
-        """Run the layers that adapters live in, as one role: (B, T, H) after the final norm."""
+        """Run the layers in which roles differ, as one role: (B, T, H) after the final norm."""
         self.use(name)
+        if self._virtual is not None and name is not None:
+            return self._virtual.states(trunk, name, layout)
         if not self.runs_by_layer:
             out: Tensor = self._body(input_ids=trunk, use_cache=False).last_hidden_state
             return out
-        hidden = self._body.embed_tokens(trunk) if self.split == 0 else trunk
+        hidden = self._embed(trunk) if self.split == 0 else trunk
         return self._body.norm(run_layers(self._body, hidden, self.split, self.depth, layout))
 
+    def start_cache(self, name: str | None, batch: int) -> tuple[Any, int]:
+        """Return a key-value cache of `batch` rows for `step`, and how many tokens it has read.
+
+        Those are a role's virtual tokens: positions of the text begin after them, and its mask has
+        ones for them on the left.
+        """
+        if self._virtual is not None and name is not None:
+            return self._virtual.start_cache(name, batch), self._virtual.length(name)
+        return DynamicCache(config=self.model.config), 0
+
     def step(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
-        """Run a decoding step with a key-value cache: last hidden states (B, T, H)."""
+        """Run a decoding step with a cache of `start_cache`: last hidden states (B, T, H).
+
+        It computes as the role that `use` or `merged` made the active one.
+        """
         out: Tensor = self._body(
             input_ids=ids,
             attention_mask=mask,
@@ -238,9 +260,26 @@ class Backbone:
 
 
 def load_backbone(
-    source: str | Path, *, device: torch.device, dtype: torch.dtype, top_layers: int, rank: int
+    source: str | Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    top_layers: int,
+    rank: int,
+    tuning: str = "lora",
+    virtual_tokens: int = 16,
 ) -> Backbone:
     """Load a causal language model from a folder or a Hugging Face id, safetensors only.
+
+    Args:
+        source: folder or id.
+        device: where it computes.
+        dtype: of its frozen weights.
+        top_layers: how many of the top layers are trained (0 for all); `head`, `prompt` and
+            `prefix` have their own rule (`reward.tuning.method.shared_layers`).
+        rank: LoRA's r.
+        tuning: the method of every role, one of `reward.tuning.method.TUNINGS`.
+        virtual_tokens: how many `prompt` and `prefix` put before the text.
 
     Raises `Unavailable` in one sentence where it cannot be loaded.
     """
@@ -256,15 +295,17 @@ def load_backbone(
             f"The model {source} cannot be loaded ({first}); set `model` to a folder or a Hugging "
             "Face id of a causal language model in safetensors."
         ) from error
-    return Backbone(model, tokenizer, device=device, top_layers=top_layers, rank=rank)
-
-
-def _is_of(adapter: str, parameter: str) -> bool:
-    return any(f".{kind}.{adapter}." in parameter for kind in ("lora_A", "lora_B"))
-
-
-def _of_another_model(file: Path) -> Unavailable:
-    return Unavailable(
-        f"The checkpoint file {file} was made for another model; set RANKLOOP_MODEL to the one "
-        "that it was trained on."
+    return Backbone(
+        model,
+        tokenizer,
+        device=device,
+        top_layers=top_layers,
+        rank=rank,
+        tuning=tuning,
+        virtual_tokens=virtual_tokens,
     )
+
+
+def _start_ids(tokenizer: PreTrainedTokenizerBase, count: int) -> list[int]:
+    ids: list[int] = tokenizer(START_TEXT, add_special_tokens=False)["input_ids"]
+    return (ids * count)[:count]

@@ -1,0 +1,1 @@
+"""Tuning methods: how a role of the backbone may differ from the bare model."""
