@@ -11,11 +11,11 @@ from reward.policy_figures import (
     PolicyFigures,
     Scorer,
 )
-from reward.reward_scorer import load_reward_scorer
 from reward.runtime import LIVE as LIVE_ADAPTER
 from reward.steps.baselines import few_shot_answers, first_policy_answers
 from reward.steps.heldout import HeldoutPrompt, heldout_prompts
 from reward.steps.outcome import StepContext, StepOutcome
+from reward.steps.ppo import load_reference, load_reward
 from storage.blobs import local_path, verify
 from storage.engine import reading
 from storage.tables import Policy
@@ -33,14 +33,14 @@ def evaluate_candidate(context: StepContext) -> StepOutcome:
         _scorers(context),
         runtime.profile.sampling,
         runtime.profile.evaluation,
-        reference=_load_artefact(context, "reference", REFERENCE),
+        reference=load_reference(context),
         seed=one.seed,
         batch_size=runtime.profile.generation.batch,
     )
     with reading(runtime.engine) as session:
         base = session.get_one(Policy, one.base_policy_id)
     live = runtime.load_policy(base, LIVE_ADAPTER)
-    adapters = {CANDIDATE: _load_artefact(context, "policy", "policy"), LIVE: live}
+    adapters = {CANDIDATE: _load_candidate(context), LIVE: live}
     measured = _measure(context, evaluator, prompts, adapters)
     adapters |= {BASE: None, REFERENCE: evaluator.reference}
     adapters |= {FIRST: None} if FIRST in measured else {}
@@ -108,24 +108,19 @@ def _baselines(
 def _scorers(context: StepContext) -> dict[str, Scorer]:
     """Load the round's reward models; rounds of older versions have one."""
     judges = {REWARD_MODEL: "reward", SECOND_REWARD_MODEL: "second_reward"}
-    runtime, artefacts = context.runtime, context.round.artefacts
-    found: dict[str, Scorer] = {}
-    for judge, name in judges.items():
-        if name in artefacts:
-            verify(runtime.home, artefacts[name])
-            folder = local_path(runtime.home, artefacts[name])
-            found[judge] = load_reward_scorer(runtime.backbone, folder, name)
-    return found
+    return {
+        judge: load_reward(context, name)
+        for judge, name in judges.items()
+        if name in context.round.artefacts
+    }
 
 
-def _load_artefact(context: StepContext, name: str, adapter: str) -> str | None:
-    """Load an artefact of the round into an adapter and return its name; None without it."""
-    uri = context.round.artefacts.get(name)
-    if uri is None:
-        return None
-    verify(context.runtime.home, uri)
-    context.runtime.backbone.load_adapter(adapter, local_path(context.runtime.home, uri))
-    return adapter
+def _load_candidate(context: StepContext) -> str:
+    """Load the policy that the round trained into the adapter `policy`, and return its name."""
+    runtime, uri = context.runtime, context.round.artefacts["policy"]
+    verify(runtime.home, uri)
+    runtime.backbone.load_adapter("policy", local_path(runtime.home, uri))
+    return "policy"
 
 
 def comparison_metrics(report: EvaluationReport) -> dict[str, float]:
