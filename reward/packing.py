@@ -33,10 +33,17 @@ class PackedRanking:
     lengths: Tensor
 
     def mean_by_answer(self, values: Tensor) -> Tensor:
-        """Return the mean of (N,) values over each answer's tokens: (K,)."""
+        """Return the mean of (N, …) values over each answer's tokens: (K, …)."""
         answered = self.owner >= 0
-        sums = torch.zeros(len(self.lengths), dtype=values.dtype, device=values.device)
-        return sums.index_add(0, self.owner[answered], values[answered]) / self.lengths
+        shape = (len(self.lengths), *values.shape[1:])
+        sums = torch.zeros(shape, dtype=values.dtype, device=values.device)
+        sums = sums.index_add(0, self.owner[answered], values[answered])
+        return sums / self.lengths.reshape(-1, *[1] * (values.dim() - 1))
+
+    def last_by_answer(self, values: Tensor) -> Tensor:
+        """Return the values (N, …) at each answer's last token: (K, …)."""
+        prompt = len(self.owner) - int(self.lengths.sum())
+        return values[prompt + self.lengths.cumsum(0) - 1]
 
 
 def stack_rankings(

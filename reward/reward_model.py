@@ -1,247 +1,254 @@
-"""The reward model: a LoRA adapter and a scalar head on the backbone, trained on rankings.
+"""The reward model: an adapter and scalar heads on the backbone, and the scores that they give.
 
-A ranking of K completions is one example: K forward passes serve all K·(K−1)/2 pairs (Ouyang et al.
-2022, §3.5), in one packed sequence, and each ranking counts once however many pairs it has. Tied
-pairs teach nothing and are left out. The trunk's activations are computed once and reused by every
-pass and fold.
-Leaves out: margins, listwise losses, several heads. Called by `reward/steps/reward.py`.
+A ranking of K completions is one packed sequence: one pass serves all K·(K−1)/2 pairs (Ouyang et
+al. 2022, §3.5). Several heads on one adapter, each fitted to its own bootstrap of the prompts, say
+how sure the score is. Trained by `reward/reward_training.py`.
 """
 
-import itertools
-import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from labeling.rankings import pairs_of
 from reward.backbone import Backbone
-from reward.packing import PackedRanking, pack_ranking, stack_rankings
-from reward.padding import AnsweredBatch, answered_batch
+from reward.calibration import outcome
+from reward.out_of_memory import Halving
+from reward.packing import PackedRanking, stack_rankings
+from reward.padding import AnsweredBatch
+from reward.ranked_examples import CachedExample, RankedExample, cache_trunks
+from reward.reward_settings import RewardSettings
 from storage.errors import Unavailable
 
+__all__ = [
+    "HEAD_FILE",
+    "CachedExample",
+    "RankedExample",
+    "RewardModel",
+    "RewardSettings",
+    "cache_trunks",
+    "pair_margins",
+    "pair_outcomes",
+    "score_rankings",
+]
+
 HEAD_FILE = "head.safetensors"
-
-
-@dataclass(frozen=True)
-class RewardSettings:
-    """Say how the reward model is trained."""
-
-    learning_rate: float = 5e-4  #: AdamW's, after warm-up; falls linearly to a tenth
-    epochs: int = 4  #: passes over the rankings, at most
-    max_steps: int = 50  #: optimiser steps, at most: many rankings want fewer passes
-    newest_rankings: int = 400  #: rankings of each split that are used, the newest
-    rankings_per_step: int = 4  #: rankings whose gradients make one optimiser step
-    warmup_steps: int = 4  #: optimiser steps over which the learning rate rises
-    weight_decay: float = 0.01  #: AdamW's, on adapter and head
-    max_grad_norm: float = 1.0  #: the gradient is scaled down to this norm
-    folds: int = 2  #: parts for the cross-fitted accuracy while rankings are few
-    holdout_rankings: int = 60  #: with 5 times as many rankings, one held-out fifth replaces folds
-
-
-@dataclass(frozen=True)
-class RankedExample:
-    """One ranking: the prompt's ids, the K answers' ids, and their ranks (1 is best)."""
-
-    prompt: list[int]
-    answers: list[list[int]]
-    ranks: list[int]
-    group: int  #: the prompt's id: rankings of one prompt never stand on both sides of a fold
-
-
-@dataclass(frozen=True)
-class CachedExample:
-    """A ranked example with its trunk activations, packed where the backbone allows it."""
-
-    sequences: PackedRanking | AnsweredBatch
-    trunk: Tensor
-    pairs: Tensor  #: (P, 2) positions, the better one first
-    group: int
-
-    @property
-    def batch(self) -> AnsweredBatch:
-        """Return the sequences of a ranking that is not packed."""
-        assert isinstance(self.sequences, AnsweredBatch)
-        return self.sequences
+SMALLEST_SPREAD = 1e-6  # scores that differ by less are all alike, and are not scaled up
 
 
 class RewardModel:
-    """An adapter of a backbone and its scalar head; scores are (score − shift) / scale."""
+    """An adapter of a backbone and H scalar heads; a head's score is (raw − shift) / scale."""
 
-    def __init__(self, backbone: Backbone, adapter: str = "reward") -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapter: str = "reward",
+        *,
+        heads: int = 1,
+        pooling: str = "mean",
+        conservatism: float = 0.0,
+    ) -> None:
         """Start at zero: the adapter is the identity and every score is 0."""
         self.backbone = backbone
         self.adapter = adapter
-        backbone.add_adapter(adapter)
-        self.head = nn.Linear(backbone.hidden_size, 1, device=backbone.device)
+        self.pooling = pooling
+        self.conservatism = conservatism
+        backbone.add_adapter(adapter, scalar=True)
+        self.head = nn.Linear(backbone.hidden_size, heads, device=backbone.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.shift = 0.0
-        self.scale = 1.0
+        # No loss of comparisons feels what is added to every score: Adam would only blow up noise.
+        self.head.bias.requires_grad_(False)
+        self.shift = torch.zeros(heads, device=backbone.device)
+        self.scale = torch.ones(heads, device=backbone.device)
+
+    @classmethod
+    def fresh(
+        cls, backbone: Backbone, settings: RewardSettings, adapter: str = "reward"
+    ) -> "RewardModel":
+        """Return an untrained model as the settings want it."""
+        return cls(
+            backbone,
+            adapter,
+            heads=settings.heads,
+            pooling=settings.pooling,
+            conservatism=settings.conservatism,
+        )
+
+    @property
+    def heads(self) -> int:
+        """Return how many heads it has."""
+        return self.head.out_features
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return the weights of the heads that training moves."""
+        return [one for one in self.head.parameters() if one.requires_grad]
+
+    # -- raw scores, a row a head --------------------------------------------------------------
 
     def raw_scores(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
-        """Return the head's output (B,) for each sequence, mean-pooled over the answer's tokens."""
+        """Return the heads' outputs (H, B) for each sequence's answer."""
         hidden = self.backbone.top(trunk, self.adapter)
-        rows = torch.arange(len(batch.ids), device=hidden.device)[:, None].expand_as(batch.columns)
-        tokens = self.head(hidden[rows, batch.columns + 1].float())[:, :, 0]
-        return (tokens * batch.mask).sum(1) / batch.mask.sum(1)
+        rows = torch.arange(len(batch.ids), device=hidden.device)[:, None]
+        if self.pooling == "last":
+            last = batch.columns.gather(1, batch.mask.sum(1, keepdim=True) - 1) + 1
+            pooled = hidden[rows, last][:, 0].float()
+        else:
+            states = hidden[rows.expand_as(batch.columns), batch.columns + 1].float()
+            mask = batch.mask[..., None]
+            pooled = (states * mask).sum(1) / mask.sum(1)
+        scores: Tensor = self.head(pooled)
+        return scores.T
 
     def ranking_scores(self, examples: Sequence[CachedExample]) -> list[Tensor]:
-        """Return the head's output (K,) for the answers of each ranking, all in one pass."""
+        """Return the heads' outputs (H, K) for the answers of each ranking, all in one pass."""
         packed = [one.sequences for one in examples if isinstance(one.sequences, PackedRanking)]
         if len(packed) < len(examples):
             return [self.raw_scores(one.trunk, one.batch) for one in examples]
         layout, trunk = stack_rankings(packed, [one.trunk for one in examples])
-        values = self.head(self.backbone.top(trunk, self.adapter, layout).float())[..., 0]
-        return [
-            one.mean_by_answer(row[: len(one.owner)])
-            for one, row in zip(packed, values, strict=True)
-        ]
+        hidden = self.backbone.top(trunk, self.adapter, layout)
+        scores = []
+        for one, row in zip(packed, hidden, strict=True):
+            states = row[: len(one.owner)].float()
+            pool = one.last_by_answer if self.pooling == "last" else one.mean_by_answer
+            scores.append(self.head(pool(states)).T)
+        return scores
+
+    # -- scores --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def score(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
-        """Return the normalised scores (B,)."""
-        return (self.raw_scores(trunk, batch) - self.shift) / self.scale
+        """Return the normalised conservative scores (B,): the heads' mean − conservatism · std.
 
-    def normalise(self, scores: Tensor) -> None:
-        """Make the given raw scores (N,) have mean 0 and standard deviation 1."""
-        self.shift = float(scores.mean())
-        self.scale = max(float(scores.std()), 1e-6)
+        Coste et al. 2023, §3.3, take the variance there (uncertainty-weighted optimisation).
+        """
+        mean, deviation = self.score_with_uncertainty(trunk, batch)
+        return mean - self.conservatism * deviation
+
+    @torch.no_grad()
+    def score_with_uncertainty(self, trunk: Tensor, batch: AnsweredBatch) -> tuple[Tensor, Tensor]:
+        """Return the heads' mean normalised score (B,) and their standard deviation (B,)."""
+        return self._ensemble(self.raw_scores(trunk, batch))
+
+    def _ensemble(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        scores = (raw - self.shift[:, None]) / self.scale[:, None]
+        return scores.mean(0), scores.std(0, unbiased=False)
+
+    @torch.no_grad()
+    def normalise(self, raw: Tensor) -> None:
+        """Give the scores of the given raw outputs (H, N) mean 0 and standard deviation 1.
+
+        Each head is first brought to mean 0 and deviation 1 by itself: what a head adds to every
+        completion says nothing about how sure the heads are.
+        """
+        self.shift = raw.mean(1)
+        self.scale = _spread(raw)
+        mean, deviation = self._ensemble(raw)
+        scores = (mean - self.conservatism * deviation)[None]
+        self.shift = self.shift + scores.mean() * self.scale
+        self.scale = self.scale * _spread(scores)
+
+    @torch.no_grad()
+    def mean_head(self) -> tuple[Tensor, float]:
+        """Return weight (hidden,) and bias of the heads' mean normalised score, as one head."""
+        weight = (self.head.weight / self.scale[:, None]).mean(0)
+        bias = ((self.head.bias - self.shift) / self.scale).mean()
+        return weight, float(bias)
+
+    # -- checkpoints ---------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write the adapter in peft's layout and the head beside it, as safetensors."""
+        """Write the adapter in its own layout and the heads beside it, as safetensors."""
         self.backbone.save_adapter(self.adapter, folder)
+        tensors = {
+            "weight": self.head.weight,
+            "bias": self.head.bias,
+            "shift": self.shift,
+            "scale": self.scale,
+        }
         save_file(
-            {
-                "weight": self.head.weight.detach().cpu().contiguous(),
-                "bias": self.head.bias.detach().cpu().contiguous(),
-                "shift": torch.tensor(self.shift, dtype=torch.float64),
-                "scale": torch.tensor(self.scale, dtype=torch.float64),
-            },
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             folder / HEAD_FILE,
+            metadata={"pooling": self.pooling, "conservatism": repr(self.conservatism)},
         )
 
     @classmethod
     def load(cls, backbone: Backbone, folder: Path, adapter: str = "reward") -> "RewardModel":
         """Read what `save` wrote; raise `Unavailable` naming the file where it cannot be used."""
-        model = cls(backbone, adapter)
-        backbone.load_adapter(adapter, folder)
         file = folder / HEAD_FILE
         try:
-            state = load_file(file)
-            model.head.weight.data.copy_(state["weight"])
-            model.head.bias.data.copy_(state["bias"])
-            model.shift, model.scale = float(state["shift"]), float(state["scale"])
+            with safe_open(file, framework="pt") as opened:
+                said = opened.metadata() or {}
+                state = {name: opened.get_tensor(name) for name in ("weight", "bias")}
+                # One head of an older version has a number where there is a row now.
+                norm = {n: opened.get_tensor(n).float().reshape(-1) for n in ("shift", "scale")}
+            model = cls(
+                backbone,
+                adapter,
+                heads=len(state["bias"]),
+                pooling=said.get("pooling", "mean"),
+                conservatism=float(said.get("conservatism", 0.0)),
+            )
+            model._take(state, norm)
         except Exception as error:
             raise Unavailable(f"The checkpoint file {file} cannot be read: {error}.") from error
+        backbone.load_adapter(adapter, folder)
         return model
 
-
-def cache_trunks(
-    backbone: Backbone, examples: Sequence[RankedExample], on_example: Callable[[int], None]
-) -> list[CachedExample]:
-    """Run the frozen trunk once over every example; `on_example` hears how many are done."""
-    cached = []
-    for done, example in enumerate(examples, start=1):
-        pairs = torch.tensor(pairs_of(example.ranks), device=backbone.device).reshape(-1, 2)
-        sequences, trunk = _lay_out(backbone, example)
-        cached.append(CachedExample(sequences, trunk, pairs, example.group))
-        on_example(done)
-    return cached
+    def _take(self, state: dict[str, Any], norm: dict[str, Tensor]) -> None:
+        self.head.load_state_dict(state)
+        self.shift, self.scale = (norm[n].to(self.backbone.device) for n in ("shift", "scale"))
 
 
-def _lay_out(
-    backbone: Backbone, example: RankedExample
-) -> tuple[PackedRanking | AnsweredBatch, Tensor]:
-    if backbone.runs_by_layer:
-        packed = pack_ranking(example.prompt, example.answers, backbone.device)
-        return packed, backbone.trunk(packed.ids, packed.layout)
-    prompts = [example.prompt] * len(example.answers)
-    batch = answered_batch(prompts, example.answers, backbone.device)
-    return batch, backbone.trunk(batch.ids)
-
-
-def ranking_loss(scores: Tensor, pairs: Tensor) -> Tensor:
-    """Return the mean of −log σ(r_chosen − r_rejected) over a ranking's pairs: a scalar.
-
-    Ouyang et al. 2022, eq. 1. `scores` is (K,), `pairs` (P, 2) with the better position first.
-    """
-    return -F.logsigmoid(scores[pairs[:, 0]] - scores[pairs[:, 1]]).mean()
-
-
-def train_reward_model(
-    model: RewardModel,
-    examples: Sequence[CachedExample],
-    settings: RewardSettings,
-    *,
-    seed: int,
-    on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> None:
-    """Fit the adapter and the head; `on_step` hears (step, steps, mean loss of its rankings)."""
-    useful = [example for example in examples if len(example.pairs)]
-    steps = planned_steps(len(useful), settings)
-    with model.backbone.training(model.adapter) as weights:
-        parameters = [*weights, *model.head.parameters()]
-        optimizer = torch.optim.AdamW(
-            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        batches = itertools.islice(_batches(useful, settings, seed), steps)
-        for step, rankings in enumerate(batches, start=1):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * _schedule(step, steps, settings.warmup_steps)
-            scores = model.ranking_scores(rankings)
-            losses = [ranking_loss(s, r.pairs) for s, r in zip(scores, rankings, strict=True)]
-            loss = torch.stack(losses).mean()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            on_step(step, steps, loss.item())
-
-
-def planned_steps(rankings: int, settings: RewardSettings) -> int:
-    """Return how many optimiser steps a fit on so many rankings takes."""
-    return min(settings.max_steps, settings.epochs * -(-rankings // settings.rankings_per_step))
-
-
-def _schedule(step: int, steps: int, warmup: int) -> float:
-    rising = min(1.0, step / max(1, warmup))
-    return rising * max(0.1, 1.0 - (step - 1) / max(1, steps))
-
-
-def _batches(
-    examples: Sequence[CachedExample], settings: RewardSettings, seed: int
-) -> Iterator[list[CachedExample]]:
-    shuffler = random.Random(seed)
-    size = settings.rankings_per_step
-    for _ in range(settings.epochs):
-        order = list(range(len(examples)))
-        shuffler.shuffle(order)
-        for start in range(0, len(order), size):
-            yield [examples[index] for index in order[start : start + size]]
-
-
-@torch.no_grad()
-def pair_outcomes(model: RewardModel, examples: Sequence[CachedExample]) -> list[list[float]]:
-    """Return, for each ranking with pairs, 1.0 (right), 0.5 (scores tie) or 0.0 for every pair."""
-    outcomes = []
-    judged = [example for example in examples if len(example.pairs)]
-    for scores, example in zip(score_rankings(model, judged), judged, strict=True):
-        margin = scores[example.pairs[:, 0]] - scores[example.pairs[:, 1]]
-        outcomes.append((0.5 * (margin.sign() + 1.0)).tolist())
-    return outcomes
+def _spread(values: Tensor) -> Tensor:
+    """Return the standard deviation of each row (R, N): (R,), 1 where all values are alike."""
+    if values.shape[1] < 2:
+        return torch.ones(len(values), device=values.device)
+    spread = values.std(1)
+    return torch.where(spread > SMALLEST_SPREAD, spread, torch.ones_like(spread))
 
 
 @torch.no_grad()
 def score_rankings(
     model: RewardModel, examples: Sequence[CachedExample], size: int = 8
 ) -> list[Tensor]:
-    """Return the raw scores (K,) of each ranking, `size` rankings at a time."""
+    """Return the heads' mean raw scores (K,) of each ranking, `size` rankings at a time."""
+    return [scores.mean(0) for scores in head_scores(model, examples, size)]
+
+
+@torch.no_grad()
+def head_scores(
+    model: RewardModel, examples: Sequence[CachedExample], size: int = 8
+) -> list[Tensor]:
+    """Return every head's raw scores (H, K) of each ranking, `size` rankings at a time."""
+    halving = Halving(size, "one ranking")
     scores: list[Tensor] = []
-    for start in range(0, len(examples), size):
-        scores += model.ranking_scores(examples[start : start + size])
+    while len(scores) < len(examples):
+        left = examples[len(scores) :]
+        scores += halving.run(partial(_first_scores, model, left))
     return scores
+
+
+def _first_scores(
+    model: RewardModel, examples: Sequence[CachedExample], count: int
+) -> list[Tensor]:
+    return model.ranking_scores(examples[:count])
+
+
+def pair_margins(model: RewardModel, examples: Sequence[CachedExample]) -> list[list[float]]:
+    """Return, for each ranking with pairs, Δr of every pair: the better one's raw score less the
+    worse one's, in nats."""
+    judged = [example for example in examples if len(example.pairs)]
+    return [
+        (scores[example.pairs[:, 0]] - scores[example.pairs[:, 1]]).tolist()
+        for scores, example in zip(score_rankings(model, judged), judged, strict=True)
+    ]
+
+
+def pair_outcomes(model: RewardModel, examples: Sequence[CachedExample]) -> list[list[float]]:
+    """Return, for each ranking with pairs, 1.0 (right), 0.5 (scores tie) or 0.0 for every pair."""
+    return [[outcome(margin) for margin in margins] for margins in pair_margins(model, examples)]

@@ -1,0 +1,83 @@
+"""Rankings as a reward model reads them: token ids, and the trunk's activations of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from labeling.rankings import pairs_of
+from reward.backbone import Backbone
+from reward.packing import PackedRanking, pack_ranking
+from reward.padding import AnsweredBatch, answered_batch
+
+
+@dataclass(frozen=True)
+class RankedExample:
+    """One ranking: the prompt's ids, the K answers' ids, and their ranks (1 is best)."""
+
+    prompt: list[int]
+    answers: list[list[int]]
+    ranks: list[int]
+    group: int  #: the prompt's id: rankings of one prompt never stand on both sides of a fold
+    weight: float = 1.0  #: the annotator's reliability, above 0 to 1: how much the ranking counts
+    strength: float | None = None  #: with K = 2: by how much the better is preferred, 0 to 3
+    scores: list[float] | None = None  #: what the annotator scored the answers, on any scale
+    subset: str = ""  #: what it is counted under in the accuracy by subset, such as its source
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return every (better, worse) pair of positions, without ties."""
+        return pairs_of(self.ranks)
+
+
+@dataclass(frozen=True)
+class CachedExample:
+    """A ranked example with its trunk activations, packed where the backbone allows it."""
+
+    sequences: PackedRanking | AnsweredBatch
+    trunk: Tensor
+    pairs: Tensor  #: (P, 2) positions, the better one first
+    example: RankedExample
+
+    @property
+    def group(self) -> int:
+        """Return the prompt's id."""
+        return self.example.group
+
+    @property
+    def subset(self) -> str:
+        """Return what the ranking is counted under."""
+        return self.example.subset
+
+    @property
+    def batch(self) -> AnsweredBatch:
+        """Return the sequences of a ranking that is not packed."""
+        assert isinstance(self.sequences, AnsweredBatch)
+        return self.sequences
+
+
+def cache_trunks(
+    backbone: Backbone,
+    examples: Sequence[RankedExample],
+    on_example: Callable[[int], None] = lambda done: None,
+) -> list[CachedExample]:
+    """Run the frozen trunk once over every example; `on_example` hears how many are done."""
+    cached = []
+    for done, example in enumerate(examples, start=1):
+        pairs = torch.tensor(example.pairs, device=backbone.device, dtype=torch.long)
+        sequences, trunk = _lay_out(backbone, example)
+        cached.append(CachedExample(sequences, trunk, pairs.reshape(-1, 2), example))
+        on_example(done)
+    return cached
+
+
+def _lay_out(
+    backbone: Backbone, example: RankedExample
+) -> tuple[PackedRanking | AnsweredBatch, Tensor]:
+    if backbone.packs:
+        packed = pack_ranking(example.prompt, example.answers, backbone.device)
+        return packed, backbone.trunk(packed.ids, packed.layout)
+    prompts = [example.prompt] * len(example.answers)
+    batch = answered_batch(prompts, example.answers, backbone.device)
+    return batch, backbone.trunk(batch.ids)
