@@ -1,18 +1,22 @@
 """The processes that train together: who does what, and sums over all of them.
 
-One process is the plain case and costs nothing. Several are started by `accelerate launch`; what
-they exchange is a few megabytes of gradients of the trained weights, since the frozen backbone is
-the same in each.
+One process is the plain case and costs nothing. Several are started by `accelerate launch` on GPUs
+and by `torchrun` on CPU, where `accelerate launch --cpu` starts a single one unless there is MPI.
+What they exchange is a few megabytes of gradients of the trained weights, since the frozen backbone
+is the same in each.
 """
 
 import os
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Item = TypeVar("Item")
+
+LONGEST_WAIT = timedelta(minutes=15)
 
 
 class Processes:
@@ -30,7 +34,8 @@ class Processes:
             return cls()
         from accelerate import PartialState
 
-        state = PartialState()
+        # A process that is gone is noticed by its launcher; this bounds the wait for one that hangs.
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
         return cls(state.process_index, state.num_processes)
 
     @property
