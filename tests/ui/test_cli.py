@@ -23,7 +23,7 @@ from ui.cli.frame import run
 CONTRACT = {
     ("init",), ("up",), ("serve",), ("worker",), ("import", "prompts"),
     ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"),
-    ("doctor",),
+    ("doctor",), ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
 }  # fmt: skip
 
 
@@ -66,12 +66,13 @@ def test_every_help_has_an_example_that_parses(
     assert run(cli, [*path, "--help"]) == 0
     words = capsys.readouterr().out.split("Example:")[1].split()
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "prompts.jsonl").touch()
+    for name in ("prompts", "preferences", "demonstrations"):
+        (tmp_path / f"{name}.jsonl").touch()
     given = words[words.index(path[-1]) + 1 :]
     leaves(cli)[path].make_context("rankloop", given, parent=click.Context(cli))
 
 
-@pytest.mark.parametrize("group", [[], ["import"], ["export"], ["account"]])
+@pytest.mark.parametrize("group", [[], ["import"], ["export"], ["account"], ["train"]])
 def test_every_group_has_an_example(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, [*group, "--help"]) == 0
     assert "Example:\n  rankloop " in capsys.readouterr().out

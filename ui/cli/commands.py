@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ui.cli.frame import Group, Options, pass_options
+from ui.cli.train import evaluate, train
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -212,3 +213,7 @@ def doctor(options: Options, as_json: bool) -> int:
     from ui.cli.doctor import report
 
     return report(options.settings(), as_json=as_json)
+
+
+cli.add_command(train)
+cli.add_command(evaluate)

@@ -1,0 +1,1 @@
+"""Each stage of training alone, on files: no project, no database, one folder that comes out."""

@@ -1,0 +1,135 @@
+"""The evaluation alone: two policies answer the prompts of a file, side by side.
+
+Win rates are by a reward model, with a bootstrap interval over prompts; everything else that is
+measured is in `reward/evaluation.py`. Called by `rankloop evaluate`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reward.evaluation import AGAINST, CANDIDATE, EvaluationReport, evaluate_policies
+from reward.policy_figures import REWARD_MODEL
+from reward.stages.examples import prompts_with_room, read_stage_prompts
+from reward.stages.model import StageModel, StageRun
+from reward.stages.result import Meter, plain, read_settings
+from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
+from storage.errors import BadInput
+
+BASE = "base"  # the bare model, on the command line
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What `rankloop evaluate` was asked; a policy is a folder or `base`, the bare model."""
+
+    policy: str
+    against: str
+    prompts: Path
+    reward: Path | None = None
+
+
+def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
+    """Compare two policies; return the report as JSON.
+
+    Raises `BadInput` or `Unavailable` in one sentence.
+    """
+    folders = [_folder(request.policy), _folder(request.against)]
+    texts = read_stage_prompts(request.prompts)
+    reward = request.reward or _own(folders, "reward", run)
+    if reward is not None:
+        check_reward(reward)
+    run = replace(run, tuning=_tuning(folders))
+    model = run.load()
+    meter = Meter(model.device)
+    prompts = prompts_with_room(model, texts)
+    judge = load_judge(model, reward) if reward else None
+    policy, against = (
+        load_policy(model, folder, name) if folder else None
+        for folder, name in zip(folders, ("policy", "live"), strict=True)
+    )
+    report = evaluate_policies(
+        model.backbone,
+        policy,
+        against,
+        prompts,
+        scorer=judge,
+        sampling=model.profile.sampling,
+        settings=model.profile.evaluation,
+        seed=model.seed,
+        batch_size=model.profile.generation.batch,
+        reference=_reference(model, folders, run),
+        on_policy=lambda name: run.say(f"sampling {_named(request)[name]}"),
+    )
+    return plain(
+        {
+            **_win(report),
+            **report.as_dict(),
+            "policy": request.policy,
+            "against": request.against,
+            "reward": str(reward) if reward else None,
+            "seed": model.seed,
+            "seconds": meter.seconds,
+            "peak_memory_mb": meter.peak_memory_mb,
+            "samples": _samples(model, prompts, report),
+        }
+    )
+
+
+def _folder(given: str) -> Path | None:
+    if given == BASE:
+        return None
+    check_policy(Path(given))
+    return Path(given)
+
+
+def _tuning(folders: list[Path | None]) -> str:
+    found = {tuning_of(folder) for folder in folders if folder}
+    if len(found) > 1:
+        raise BadInput(
+            f"The policies were trained with different tuning methods ({', '.join(sorted(found))}),"
+            " which cannot share a backbone; compare each with base."
+        )
+    return found.pop() if found else ""
+
+
+def _own(folders: list[Path | None], name: str, run: StageRun) -> Path | None:
+    """Return the folder `name` that the first policy which names one was trained with."""
+    for folder in folders:
+        named = read_settings(folder).get(name) if folder else None
+        if named and Path(named).is_dir():
+            run.say(f"{name}: {named}, which {folder} was trained with")
+            return Path(named)
+    return None
+
+
+def _reference(model: StageModel, folders: list[Path | None], run: StageRun) -> str | None:
+    own = _own(folders[:1], "sft", run)
+    return load_policy(model, own, "reference") if own else None
+
+
+def _named(request: EvaluateRequest) -> Mapping[str, str]:
+    return {CANDIDATE: request.policy, AGAINST: request.against}
+
+
+def _win(report: EvaluationReport) -> dict[str, Any]:
+    won = report.win_rate(AGAINST, REWARD_MODEL)
+    if won is None:
+        return {"win_rate": None, "win_rate_ci": None}
+    return {"win_rate": won.value, "win_rate_ci": [won.low, won.high]}
+
+
+def _samples(
+    model: StageModel, prompts: list[list[int]], report: EvaluationReport
+) -> list[dict[str, str]]:
+    shown = min(model.profile.evaluation.shown_samples, report.candidate.as_dict()["prompts"])
+    tokenizer = model.backbone.tokenizer
+    return [
+        {
+            "prompt": str(tokenizer.decode(prompts[index], skip_special_tokens=True)),
+            "policy": report.candidate.texts[index][0],
+            "against": report.policies[AGAINST].texts[index][0],
+        }
+        for index in range(shown)
+    ]

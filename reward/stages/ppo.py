@@ -1,0 +1,164 @@
+"""PPO alone: a policy moved up a reward model on the prompts of a file.
+
+Policy, reward model and, with `sft`, the reference are roles of one backbone. With another
+optimizer TRL's trainer moves the policy (`reward/stages/optimizers.py`), on the same prompts and
+with the same figures. Called by `rankloop train ppo`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from labeling.ranking_files import RankedText, count_pairs, read_rankings
+from reward.ppo import PPOTrainer
+from reward.progress_checkpoint import load_progress, save_progress
+from reward.stages.examples import ranked_examples, read_stage_prompts, short_prompts
+from reward.stages.model import StageModel, StageRun
+from reward.stages.optimizers import Curve, PolicyTask, Stopwatch, iteration_line, trl_curve
+from reward.stages.result import PROGRESS, Meter, described_file, finish, free_folder, running
+from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
+from reward.trl_optimizers import preference_pairs
+from storage.errors import BadInput
+from storage.tables import Split
+
+
+@dataclass(frozen=True)
+class PPORequest:
+    """What `rankloop train ppo` was asked."""
+
+    prompts: Path
+    reward: Path
+    out: Path
+    sft: Path | None = None  #: the policy that training starts from, and the reference
+    optimizer: str = "ppo"
+    data: Path | None = None  #: the rankings that dpo trains on
+
+
+def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
+    """Train and save a policy; return its metrics.
+
+    Raises `BadInput`, `Conflict` or `Unavailable` in one sentence; nothing is left behind then.
+    """
+    folder = free_folder(request.out)
+    texts = read_stage_prompts(request.prompts)
+    rankings = dpo_rankings(request)
+    run = _checked(request, run)
+    model = run.load()
+    meter = Meter(model.device)
+    prompts = short_prompts(model, request.prompts, texts)
+    task = PolicyTask(
+        model=model,
+        judge=load_judge(model, request.reward),
+        prompts=prompts,
+        pairs=preference_pairs(ranked_examples(model, rankings)),
+        reference=_start(request, model),
+        folder=folder,
+        say=run.say,
+    )
+    made_with = _made_with(request, model)
+    with running(folder, made_with) as resumed:
+        curve = _ppo(task) if request.optimizer == "ppo" else trl_curve(task, request.optimizer)
+        metrics = {
+            **curve_metrics(curve),
+            "prompts": len(prompts),
+            "prompts_left_out": len(texts) - len(prompts),
+            "trainable_parameters": sum(p.numel() for p in model.backbone.parameters("policy")),
+            "resumed": resumed,
+            "seconds": meter.seconds,
+            "peak_memory_mb": meter.peak_memory_mb,
+            "curve": curve,
+        }
+        return finish(
+            folder,
+            made_with=made_with,
+            metrics=metrics,
+            save=lambda target: model.backbone.save_adapter("policy", target),
+        )
+
+
+def _checked(request: PPORequest, run: StageRun) -> StageRun:
+    """Return the run with its tuning method; raise `BadInput` before anything is loaded."""
+    check_reward(request.reward)
+    if run.profile.ppo.ptx_coefficient > 0:
+        raise BadInput(
+            "Setting training.ppo.ptx_coefficient needs pretraining texts, which only a round of a "
+            "project has; set it to 0."
+        )
+    if request.sft is None:
+        return run
+    check_policy(request.sft)
+    return replace(run, tuning=run.tuning or tuning_of(request.sft))
+
+
+def dpo_rankings(request: PPORequest) -> list[RankedText]:
+    """Return the rankings that dpo trains on; raise `BadInput` where dpo has none."""
+    if request.optimizer != "dpo":
+        return []
+    if request.data is None:
+        raise BadInput("The optimizer dpo trains on comparisons; give their file with --data.")
+    rankings = [one for one in read_rankings(request.data) if one.split is not Split.HELDOUT]
+    if not count_pairs(rankings):
+        raise BadInput(f"{request.data}: there is nothing to learn from, all rankings are ties.")
+    return rankings
+
+
+def _start(request: PPORequest, model: StageModel) -> str | None:
+    """Make the policy what it starts from; return the adapter that KL is taken to."""
+    if request.sft is None:
+        return None
+    load_policy(model, request.sft, "policy")
+    return load_policy(model, request.sft, "reference")
+
+
+def _made_with(request: PPORequest, model: StageModel) -> dict[str, Any]:
+    return model.made_with(
+        "ppo",
+        optimizer=request.optimizer,
+        prompts=described_file(request.prompts),
+        data=described_file(request.data) if request.data else None,
+        reward=str(request.reward.absolute()),
+        sft=str(request.sft.absolute()) if request.sft else None,
+    )
+
+
+def _ppo(task: PolicyTask) -> Curve:
+    profile, say = task.model.profile, task.say
+    trainer = PPOTrainer(
+        task.model.backbone,
+        task.judge.score,
+        profile.ppo,
+        profile.sampling,
+        seed=task.model.seed,
+        generation_batch=profile.generation.batch,
+        reference=task.reference,
+        value_head=task.judge.value_head,
+    )
+    kept = load_progress(task.folder, PROGRESS, "ppo")
+    if kept:
+        trainer.resume(kept)
+        say(f"going on after iteration {len(trainer.history)} of {profile.ppo.iterations}")
+    clock = Stopwatch()
+
+    def on_iteration(iteration: int, metrics: dict[str, float]) -> None:
+        metrics["time/iteration"] = clock.lap()
+        say(iteration_line(iteration, profile.ppo.iterations, metrics))
+
+    return trainer.train(
+        task.prompts,
+        on_iteration,
+        keep=lambda state: save_progress(task.folder, PROGRESS, "ppo", *state),
+    )
+
+
+def curve_metrics(curve: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Return what a run's iterations come to: reward at both ends, last KL, seconds each."""
+    first, last = curve[0], curve[-1]
+    return {
+        "reward_mean_first": first["objective/scores"],
+        "reward_mean_last": last["objective/scores"],
+        "kl": last["objective/kl"],
+        "seconds_per_iteration": sum(one["time/iteration"] for one in curve) / len(curve),
+        "iterations": len(curve),
+        "left_bounds": bool(last.get("val/left_bounds", 0.0)),
+    }

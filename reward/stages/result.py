@@ -1,0 +1,247 @@
+"""What a stage leaves: its folder, written whole, and what it took in time and memory.
+
+While a stage runs, the folder holds `progress/` alone, with what the run is made with beside what
+its trainer keeps there; the finished folder replaces it at once. A stage that is started again with
+the same settings goes on from there.
+"""
+
+import hashlib
+import json
+import math
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reward.stages.card import card_of
+from reward.steps.outcome import CannotTrain
+from storage.blobs import write_folder
+from storage.errors import BadInput, Conflict, Unavailable
+
+PROGRESS = "progress"
+SETTINGS_FILE = "settings.json"
+LOSSES_FILE = "losses.txt"
+METRICS_FILE = "metrics.json"
+CARD = "README.md"
+
+Json = Mapping[str, Any]
+
+
+class Meter:
+    """Measures wall seconds, and the peak memory of this process or of its GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Start the clock, and forget the GPU's earlier peak."""
+        self.device = device
+        self.started = time.monotonic()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Return the peak in MiB: what CUDA allocated, or else the process's resident memory.
+
+        Resident memory counts everything from the start of the process, libraries and all.
+        """
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        return peak_resident_bytes() / 2**20
+
+
+def peak_resident_bytes() -> int:
+    """Return the largest resident size that this process ever had.
+
+    Linux is asked by `VmHWM`: `getrusage` also counts what the parent had before the exec.
+    """
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) * 1024
+    peak_found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_found if sys.platform == "darwin" else peak_found * 1024
+
+
+def free_folder(out: Path) -> Path:
+    """Return the absolute path of a folder that a stage may make, or go on making.
+
+    Raises `Conflict` where it holds anything but an unfinished run, `Unavailable` where nothing can
+    be written.
+    """
+    folder = Path(os.path.realpath(out))
+    try:
+        if folder.is_dir() and (folder == Path.cwd() or os.path.ismount(folder)):
+            raise Conflict(f"{out} cannot be replaced by a new folder; name one inside it.")
+        held = {each.name for each in folder.iterdir()} if folder.exists() else set()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_be_written(out, error) from error
+    if held - {PROGRESS}:
+        raise Conflict(f"{out} is not an empty folder; name a new one, nothing was trained.")
+    if not os.access(folder.parent, os.W_OK | os.X_OK):
+        raise Unavailable(f"{out} cannot be written; name a folder that you can write to.")
+    return folder
+
+
+def begin(folder: Path, made_with: Json) -> bool:
+    """Note what the run is made with; say whether an unfinished one like it goes on.
+
+    Raises `Conflict` naming the first thing in which an unfinished run there differs.
+    """
+    file = folder / PROGRESS / SETTINGS_FILE
+    wanted = json.loads(json.dumps(made_with))
+    try:
+        if file.exists():
+            _compare(json.loads(file.read_text()), wanted, folder)
+            return True
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(_text(wanted))
+    except ValueError as error:
+        raise Conflict(f"{file} cannot be read; remove the folder {folder}.") from error
+    except OSError as error:
+        raise _cannot_be_written(folder, error) from error
+    return False
+
+
+class LossCurve:
+    """The losses of a run's steps, said as they fall, kept beside the trainer's progress."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        """Take up the losses of a run that was cut off."""
+        self.file = folder / PROGRESS / LOSSES_FILE
+        self.say = say
+        self._by_step: dict[int, float] = {}
+        if self.file.exists():
+            # A line that a kill cut short is that of a step which is done again.
+            for line in self.file.read_text().splitlines():
+                with suppress(ValueError):
+                    step, loss = line.split()
+                    self._by_step[int(step)] = float(loss)
+
+    @property
+    def losses(self) -> list[float]:
+        """Return the loss of every step, in order."""
+        return [self._by_step[step] for step in sorted(self._by_step)]
+
+    def add(self, step: int, steps: int, loss: float) -> None:
+        """Keep a step's loss; every tenth of the run, say the mean since the last."""
+        self._by_step[step] = loss
+        with self.file.open("a") as stream:
+            stream.write(f"{step} {loss!r}\n")
+        tenth = max(1, steps // 10)
+        if step % tenth == 0 or step == steps:
+            recent = self.losses[-tenth:]
+            self.say(f"step {step} of {steps}: loss {sum(recent) / len(recent):.3f}")
+
+
+def abandon(folder: Path) -> None:
+    """Remove the folder of a run that kept no progress."""
+    with suppress(OSError):
+        if {each.name for each in (folder / PROGRESS).iterdir()} <= {SETTINGS_FILE, LOSSES_FILE}:
+            shutil.rmtree(folder)
+
+
+def finish(
+    folder: Path, *, made_with: Json, metrics: Json, save: Callable[[Path], None]
+) -> dict[str, Any]:
+    """Make the finished folder: what `save` writes, settings, metrics and card, all at once.
+
+    Returns the metrics as they were written: what is not a finite number is null.
+    """
+    written: dict[str, Any] = plain(metrics)
+    try:
+        with write_folder(folder.parent, folder.name) as target:
+            save(target)
+            (target / SETTINGS_FILE).write_text(_text(made_with))
+            (target / METRICS_FILE).write_text(_text(written))
+            (target / CARD).write_text(card_of(made_with, written))
+    except OSError as error:
+        raise _cannot_be_written(folder, error) from error
+    return written
+
+
+@contextmanager
+def running(folder: Path, made_with: Json) -> Iterator[bool]:
+    """Begin a run (yield whether it goes on) and leave no folder where it fails before progress.
+
+    What trainers raise comes out as one sentence for a person.
+    """
+    goes_on = begin(folder, made_with)
+    try:
+        yield goes_on
+    except FloatingPointError as error:
+        raise BadInput(f"{error}; lower the learning rate with --set.") from error
+    except CannotTrain as error:
+        raise BadInput(str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise Unavailable(
+            "The device ran out of memory; lower the batch sizes with --set, or take fewer layers "
+            "with --set backbone.top_layers=N."
+        ) from error
+    finally:
+        abandon(folder)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return what a folder says it was made with; empty where it does not say."""
+    try:
+        found = json.loads((folder / SETTINGS_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def described_file(path: Path) -> dict[str, str]:
+    """Return a file's name and its SHA-256."""
+    with path.open("rb") as stream:
+        return {"file": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _compare(found: Json, wanted: Json, folder: Path) -> None:
+    old, new = _flat(found), _flat(wanted)
+    for name in sorted(old | new):
+        if old.get(name) != new.get(name):
+            raise Conflict(
+                f"{folder} holds an unfinished run with {name} {old.get(name)!r}, not "
+                f"{new.get(name)!r}; give the same again to go on, or another --out."
+            )
+
+
+def _flat(values: Json, before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[f"{before}{name}"] = value
+    return flat
+
+
+def plain(value: Any) -> Any:
+    """Return JSON that every reader takes: null for what is not a finite number."""
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(values: Json) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def _cannot_be_written(out: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"{out} cannot be written ({error.strerror}); name a folder that you can write to."
+    )

@@ -1,0 +1,231 @@
+"""The reward model alone: fitted to the rankings of a file, tested on those it never saw.
+
+What is measured is the share of held-out comparisons that it orders right, with a bootstrap
+interval over prompts (`reward/intervals.py`), by subset where the file names subsets. Leaves out
+the cross-fitting of a round (`reward/reward_fitting.py`): the file's held-out rankings are the
+test. Called by `rankloop train reward`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from labeling.ranking_files import RankedText, count_pairs, read_rankings, split_rankings
+from reward.profiles import TrainingProfile
+from reward.ranked_examples import CachedExample, RankedExample, cache_trunks
+from reward.reward_fitting import reference_samples
+from reward.reward_model import RewardModel, head_scores, pair_margins
+from reward.reward_report import JudgedRanking, RewardReport, reward_report
+from reward.reward_settings import RewardSettings
+from reward.reward_training import FitProgress, check_examples, train_reward_model
+from reward.stages.examples import ranked_examples
+from reward.stages.model import FEATURE, Say, StageModel, StageRun, described
+from reward.stages.result import (
+    PROGRESS,
+    LossCurve,
+    Meter,
+    described_file,
+    finish,
+    free_folder,
+    running,
+)
+from storage.errors import BadInput
+
+
+@dataclass(frozen=True)
+class RewardRequest:
+    """What `rankloop train reward` was asked."""
+
+    data: Path
+    out: Path
+    heldout_share: float
+    max_rankings: int = 0  #: of the training rankings, the first so many; 0: all
+
+
+@dataclass(frozen=True)
+class RewardData:
+    """The rankings of a file, on either side."""
+
+    train: list[RankedText]
+    heldout: list[RankedText]
+
+    def counts(self) -> dict[str, int]:
+        """Return how much there is to train on."""
+        return {"train_rankings": len(self.train), "train_pairs": count_pairs(self.train)}
+
+
+def train_reward_stage(request: RewardRequest, run: StageRun) -> dict[str, Any]:
+    """Fit, test and save a reward model; return its metrics.
+
+    Raises `BadInput`, `Conflict` or `Unavailable` in one sentence; nothing is left behind then.
+    """
+    folder = free_folder(request.out)
+    data = read_data(request, run.profile.reward.min_comparisons)
+    asked = {
+        "data": described_file(request.data),
+        "heldout_share": request.heldout_share,
+        "max_rankings": request.max_rankings,
+    }
+    if run.tuning == FEATURE:
+        return _features(data, folder, run, asked)
+    model = run.load()
+    model = replace(model, profile=with_a_whole_pass(run, len(data.train)))
+    meter = Meter(model.device)
+    train = ranked_examples(model, data.train)
+    heldout = ranked_examples(model, data.heldout)
+    check_examples(train, model.profile.reward)
+    made_with = model.made_with("reward", **asked)
+    with running(folder, made_with) as resumed:
+        fitted, losses = _fit(model, train, folder, run.say)
+        run.say(f"testing on {count_pairs(data.heldout)} held-out comparisons")
+        metrics = {
+            **report_metrics(_report(model, fitted, heldout)),
+            **data.counts(),
+            **losses,
+            "trainable_parameters": _size(model, fitted),
+            "resumed": resumed,
+            "seconds": meter.seconds,
+            "peak_memory_mb": meter.peak_memory_mb,
+        }
+        return finish(folder, made_with=made_with, metrics=metrics, save=fitted.save)
+
+
+def _features(
+    data: RewardData, folder: Path, run: StageRun, asked: dict[str, Any]
+) -> dict[str, Any]:
+    """Fit the linear model on features of the text, which needs no language model."""
+    from reward.stages.features import fit_features
+
+    run.say("fitting a linear model on features of the text")
+    meter = Meter(torch.device("cpu"))
+    made_with = described("reward", run.settings, run.profile, tuning=FEATURE, **asked)
+    with running(folder, made_with):
+        fitted = fit_features(data.train, data.heldout, run)
+        metrics = {
+            **report_metrics(fitted.report),
+            **data.counts(),
+            "trainable_parameters": fitted.model.heads.size,
+            "seconds": meter.seconds,
+            "peak_memory_mb": meter.peak_memory_mb,
+        }
+        return finish(folder, made_with=made_with, metrics=metrics, save=fitted.model.save)
+
+
+def read_data(request: RewardRequest, min_comparisons: int) -> RewardData:
+    """Read the file and split it; raise `BadInput` where it holds too little to fit or to test."""
+    train, heldout = split_rankings(read_rankings(request.data), request.heldout_share)
+    if request.max_rankings:
+        train = train[: request.max_rankings]
+    pairs, tests = count_pairs(train), count_pairs(heldout)
+    if not pairs + tests:
+        raise BadInput(f"{request.data}: there is nothing to learn from, all rankings are ties.")
+    if pairs < min_comparisons or not tests:
+        raise BadInput(
+            f"{request.data}: it has {pairs} comparisons to train on and {tests} held out to test "
+            f"on, but at least {max(min_comparisons, 1)} and 1 are needed; add rankings or change "
+            "--heldout-share."
+        )
+    return RewardData(train, heldout)
+
+
+def with_a_whole_pass(run: StageRun, rankings: int) -> TrainingProfile:
+    """Return the profile with steps enough to read every ranking once.
+
+    A round caps its steps for its minutes; a file is used whole, unless a setting says otherwise.
+    """
+    settings = run.profile.reward
+    if any(
+        "max_steps" in given.get("reward", {}) for given in (run.settings.training, run.overrides)
+    ):
+        return run.profile
+    steps = max(settings.max_steps, -(-rankings // settings.rankings_per_step))
+    return replace(run.profile, reward=replace(settings, max_steps=steps))
+
+
+def _fit(
+    model: StageModel, train: Sequence[RankedExample], folder: Path, say: Say
+) -> tuple[RewardModel, dict[str, float]]:
+    settings = model.profile.reward
+    fitted = RewardModel.fresh(model.backbone, settings, "reward")
+    curve = LossCurve(folder, say)
+    last = train_reward_model(
+        fitted,
+        _cached(model, train, say),
+        settings,
+        seed=model.seed,
+        on_step=curve.add,
+        progress=FitProgress(folder, PROGRESS, "reward"),
+    )
+    say("normalising the scores on completions of the bare model")
+    fitted.normalise(torch.cat(head_scores(fitted, _reference(model, train, settings)), dim=1))
+    return fitted, {"loss_first": curve.losses[0], "loss_last": last, "steps": len(curve.losses)}
+
+
+def _reference(
+    model: StageModel, train: Sequence[RankedExample], settings: RewardSettings
+) -> list[CachedExample]:
+    """Return completions by the bare model of train prompts that leave room for them."""
+    sampling = model.profile.sampling
+    room = model.backbone.context_length - sampling.max_new_tokens
+    distinct = dict.fromkeys(tuple(one.prompt) for one in train if len(one.prompt) <= room)
+    prompts = [list(prompt) for prompt in distinct][: settings.normalise_prompts]
+    if not prompts:
+        return cache_trunks(model.backbone, train)
+    drawn = reference_samples(
+        model.backbone,
+        None,
+        prompts,
+        sampling,
+        seed=model.seed,
+        batch_size=model.profile.generation.batch,
+    )
+    return cache_trunks(model.backbone, drawn)
+
+
+def _cached(model: StageModel, examples: Sequence[RankedExample], say: Say) -> list[CachedExample]:
+    every = max(1, len(examples) // 4)
+
+    def read(done: int) -> None:
+        if done % every == 0 or done == len(examples):
+            say(f"reading rankings: {done} of {len(examples)}")
+
+    return cache_trunks(model.backbone, examples, read)
+
+
+def _report(
+    model: StageModel, fitted: RewardModel, heldout: Sequence[RankedExample]
+) -> RewardReport:
+    judged = []
+    # One at a time: the activations of a whole file would be gigabytes, for one use.
+    for one in heldout:
+        if one.pairs:
+            (margins,) = pair_margins(fitted, cache_trunks(model.backbone, [one]))
+            judged.append(JudgedRanking(one.group, one.subset, margins))
+    return reward_report(judged, seed=model.seed)
+
+
+def report_metrics(report: RewardReport) -> dict[str, Any]:
+    """Return a report's figures by the stage's names."""
+    found: dict[str, Any] = {
+        "accuracy": report.accuracy.value,
+        "accuracy_ci": [report.accuracy.low, report.accuracy.high],
+        "pairs": report.accuracy.values,
+        "prompts": report.accuracy.clusters,
+        "loss_heldout": report.loss,
+        "calibration_error": report.calibration_error,
+    }
+    named = {subset: one for subset, one in report.by_subset.items() if subset}
+    if named:
+        found["by_subset"] = {
+            subset: {"accuracy": one.value, "accuracy_ci": [one.low, one.high], "pairs": one.values}
+            for subset, one in named.items()
+        }
+    return found
+
+
+def _size(model: StageModel, fitted: RewardModel) -> int:
+    weights = [*model.backbone.parameters(fitted.adapter), *fitted.head.parameters()]
+    return sum(weight.numel() for weight in weights)

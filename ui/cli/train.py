@@ -1,0 +1,146 @@
+"""The commands that run one stage of training on files: `train` and `evaluate`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ui.cli.frame import Command, Group, Options, pass_options
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+TUNINGS = ("lora", "full", "head", "prompt", "prefix", "adapter", "bitfit")
+OPTIMIZERS = ("ppo", "rloo", "grpo", "dpo")
+Overrides = dict[str, dict[str, Any]]
+Decorated = Callable[..., Any]
+
+
+def _overrides(
+    _ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
+) -> Overrides:
+    found: Overrides = {}
+    for each in given:
+        name, equals, text = each.partition("=")
+        section, dot, field = name.strip().partition(".")
+        if not (equals and dot and section and field):
+            raise click.BadParameter(f"{each!r} is not SECTION.FIELD=VALUE")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text.strip()
+        found.setdefault(section, {})[field] = value
+    return found
+
+
+def _common(command: Decorated) -> Decorated:
+    """Add the options that every stage has."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON instead of words."),
+        click.option("--set", "overrides", multiple=True, metavar="SECTION.FIELD=VALUE",
+                     callback=_overrides, help="Change one size of the device's profile; "
+                     "repeatable (docs/training.md)."),
+        click.option("--seed", type=click.IntRange(0), help="Seed (default: the setting)."),
+        click.option("--model", metavar="FOLDER|ID",
+                     help="Model to work on (default: the setting, RANKLOOP_MODEL)."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _tuning(*methods: str, default: str = "lora") -> Callable[[Decorated], Decorated]:
+    known = click.Choice(methods)
+    return click.option(
+        "--tuning", type=known, default=default if default in methods else None,
+        help=f"What of the model is trained (docs/tuning.md; default: {default}).",
+    )  # fmt: skip
+
+
+OUT = click.option("--out", type=FOLDER, required=True,
+                   help="Folder to make; new, empty, or of the same run cut off.")  # fmt: skip
+
+
+@click.group(cls=Group, example="rankloop train reward --data preferences.jsonl --out reward")
+def train() -> None:
+    """Run one stage of training on files, without a project.
+
+    Progress goes to stderr. The folder that comes out holds the weights, settings.json,
+    metrics.json and a card; a run that was cut off goes on when it is started again.
+    """
+
+
+@train.command(
+    "reward", example="rankloop train reward --data preferences.jsonl --tuning lora --out reward"
+)
+@click.option("--data", type=FILE, required=True,
+              help="Rankings or pairs: JSONL, CSV or Parquet.")  # fmt: skip
+@_tuning(*TUNINGS, "feature")
+@OUT
+@click.option("--heldout-share", type=click.FloatRange(0.0, 0.5), default=0.15, show_default=True,
+              help="Share of prompts to test on, where rows name no split.")  # fmt: skip
+@click.option("--max-rankings", type=click.IntRange(1), help="Train on the first so many only.")
+@_common
+@pass_options
+def train_reward(options: Options, /, **given: Any) -> None:
+    """Fit a reward model to rankings, and test it on comparisons that it never saw."""
+    from ui.cli.stages import run_reward
+
+    run_reward(options, **given)
+
+
+@train.command("sft", example="rankloop train sft --data demonstrations.jsonl --out sft")
+@click.option("--data", type=FILE, required=True,
+              help="Demonstrations: JSONL, CSV or Parquet with prompt and completion.")  # fmt: skip
+@_tuning(*TUNINGS)
+@OUT
+@_common
+@pass_options
+def train_sft(options: Options, /, **given: Any) -> None:
+    """Fine-tune the model on demonstrations (supervised)."""
+    from ui.cli.stages import run_sft
+
+    run_sft(options, **given)
+
+
+@train.command(
+    "ppo", example="rankloop train ppo --prompts prompts.jsonl --reward reward --out policy"
+)
+@click.option("--prompts", type=FILE, required=True,
+              help="Prompts to answer: JSONL, CSV or Parquet.")  # fmt: skip
+@click.option("--reward", type=FOLDER, required=True,
+              help="Reward model that `train reward` made.")  # fmt: skip
+@OUT
+@click.option("--sft", type=FOLDER, help="Policy to start from and to measure KL to.")
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="ppo", show_default=True,
+              help="How the policy is moved (docs/optimizers.md).")  # fmt: skip
+@click.option("--data", type=FILE, help="Rankings or pairs that dpo trains on.")
+@click.option("--iterations", type=click.IntRange(1), help="Rollouts (dpo: updates).")
+@_tuning(*TUNINGS, default="that of --sft, else lora")
+@_common
+@pass_options
+def train_ppo(options: Options, /, **given: Any) -> None:
+    """Move a policy up a reward model."""
+    from ui.cli.stages import run_ppo
+
+    run_ppo(options, **given)
+
+
+@click.command(
+    "evaluate",
+    cls=Command,
+    example="rankloop evaluate --policy policy --against base --prompts prompts.jsonl",
+)
+@click.option("--policy", required=True, metavar="FOLDER|base", help="Policy to measure.")
+@click.option("--against", required=True, metavar="FOLDER|base", help="Policy to compare it with.")
+@click.option("--prompts", type=FILE, required=True,
+              help="Prompts that both answer: JSONL, CSV or Parquet.")  # fmt: skip
+@click.option("--reward", type=FOLDER,
+              help="Reward model that judges (default: the policy's own).")  # fmt: skip
+@_common
+@pass_options
+def evaluate(options: Options, /, **given: Any) -> None:
+    """Compare two policies on the same prompts."""
+    from ui.cli.stages import run_evaluate
+
+    run_evaluate(options, **given)
