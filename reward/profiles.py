@@ -1,17 +1,23 @@
 """Sizes of everything that trains, chosen for the device and overridden by settings."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
-from reward.evaluation import EvaluationSettings
 from reward.gate import GateSettings
+from reward.optimizer_settings import OptimizerSettings
+from reward.policy_figures import EvaluationSettings
 from reward.ppo_settings import PPOSettings
-from reward.reward_model import RewardSettings
+from reward.reward_settings import RewardSettings
 from reward.sampling import SamplingSettings
+from reward.sft_settings import SFTSettings
+from reward.tuning.method import TUNINGS
 from storage.errors import BadInput
+
+DTYPES = ("float32", "bfloat16")
 
 # Candidates that differ visibly teach a reward model far more than K draws of one kind, so half of
 # a task's completions answer the prompt with one of these appended. What trains sees the plain one.
@@ -43,10 +49,13 @@ class TrainingProfile:
     dtype: torch.dtype
     top_layers: int  #: layers that carry adapters; the trunk below is frozen and cached
     rank: int  #: LoRA's r
+    tuning: str = "lora"  #: how roles differ from the backbone, one of reward.tuning's methods
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
+    sft: SFTSettings = field(default_factory=SFTSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     gate: GateSettings = field(default_factory=GateSettings)
 
@@ -93,35 +102,34 @@ def as_json(profile: TrainingProfile) -> dict[str, Any]:
 
 def _override(profile: TrainingProfile, section: str, values: Mapping[str, Any]) -> TrainingProfile:
     if section == "backbone":
-        unknown = set(values) - {"top_layers", "rank"}
-        if unknown:
-            raise BadInput(f"Setting training.backbone.{min(unknown)} does not exist.")
-        return replace(profile, **values)
-    sections = [f.name for f in fields(profile) if f.default_factory is not _missing()]
+        return _override_backbone(profile, values)
+    sections = [f.name for f in fields(profile) if is_dataclass(getattr(profile, f.name))]
     if section not in sections:
         known = ", ".join(["backbone", *sections])
         raise BadInput(f"Setting training.{section} does not exist; the sections are {known}.")
     current = getattr(profile, section)
-    known_fields = {f.name: f for f in fields(current)}
-    for name, value in values.items():
-        if name not in known_fields:
-            raise BadInput(
-                f"Setting training.{section}.{name} does not exist; the fields are "
-                f"{', '.join(known_fields)}."
-            )
-        current = replace(current, **{name: _fit(section, name, value, getattr(current, name))})
-    return replace(profile, **{section: current})
+    kinds = get_type_hints(type(current))
+    fitted = {name: _fit(section, name, value, kinds) for name, value in values.items()}
+    return replace(profile, **{section: replace(current, **fitted)})
 
 
-def _fit(section: str, name: str, value: Any, example: Any) -> Any:
-    kind = type(example)
-    try:
-        return tuple(value) if kind is tuple else kind(value)
-    except (TypeError, ValueError) as error:
+def _override_backbone(profile: TrainingProfile, values: Mapping[str, Any]) -> TrainingProfile:
+    kinds = {"top_layers": int, "rank": int, "tuning": Literal[TUNINGS], "dtype": Literal[DTYPES]}
+    fitted = {name: _fit("backbone", name, value, kinds) for name, value in values.items()}
+    if "dtype" in fitted:
+        fitted["dtype"] = getattr(torch, fitted["dtype"])
+    return replace(profile, **fitted)
+
+
+def _fit(section: str, name: str, value: Any, kinds: Mapping[str, Any]) -> Any:
+    """Return the value as the field's type; raise `BadInput` naming the setting."""
+    if name not in kinds:
         raise BadInput(
-            f"Setting training.{section}.{name} is {value!r} but must be a {kind.__name__}."
+            f"Setting training.{section}.{name} does not exist; the fields are {', '.join(kinds)}."
+        )
+    try:
+        return TypeAdapter(kinds[name]).validate_python(value)
+    except ValidationError as error:
+        raise BadInput(
+            f"Setting training.{section}.{name} is {value!r}: {error.errors()[0]['msg']}."
         ) from error
-
-
-def _missing() -> Any:
-    return fields(TrainingProfile)[0].default_factory

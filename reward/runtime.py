@@ -60,6 +60,7 @@ class Runtime:
                 dtype=self.profile.dtype,
                 top_layers=self.profile.top_layers,
                 rank=self.profile.rank,
+                tuning=self.profile.tuning,
             )
         return self._backbone
 

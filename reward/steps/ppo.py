@@ -4,6 +4,7 @@ It starts from the policy that this round's SFT made, else from the live one; KL
 newest SFT policy of its line, else to the bare model.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from reward.reward_scorer import RewardScorer, load_reward_scorer
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
 from reward.steps.pretraining import pretraining_ids
 from reward.steps.prompts import policy_prompts
+from reward.steps.snapshot import rankings_of_round
 from storage.blobs import local_path, verify, write_folder
 from storage.engine import reading
 from storage.tables import Policy, Split
@@ -69,6 +71,36 @@ def _ppo(
             "The device is out of memory even with one completion a pass; lower "
             "training.sampling.max_new_tokens or training.ppo.max_prompt_tokens."
         ) from error
+
+
+def _other(
+    context: StepContext, reward: RewardScorer, prompts: list[list[int]], reference: str | None
+) -> list[dict[str, float]]:
+    # TRL takes seconds to import, and PPO needs none of it.
+    from reward.trl_optimizers import preference_pairs, train_with
+
+    profile, history = context.runtime.profile, []
+
+    def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        history.append(dict(metrics))
+        context.report(step, steps, metrics)
+
+    try:
+        train_with(
+            profile.optimizer.optimizer,
+            context.runtime.backbone,
+            scorer=reward,
+            prompts=prompts,
+            pairs=preference_pairs(rankings_of_round(context, Split.TRAIN)),
+            reference=reference,
+            settings=profile.optimizer,
+            sampling=profile.sampling,
+            seed=context.round.seed,
+            on_step=on_step,
+        )
+    except FloatingPointError as error:
+        raise CannotTrain(f"{error}; lower training.optimizer.learning_rate.") from error
+    return history
 
 
 def _value_head(reward: RewardScorer) -> tuple[torch.Tensor, float] | None:

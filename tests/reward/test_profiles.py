@@ -32,12 +32,25 @@ def test_values_take_the_fields_type() -> None:
     assert found.generation.batch == 8
 
 
+def test_words_of_the_environment_become_what_they_mean() -> None:
+    found = training_profile(
+        DEVICE,
+        {"ppo": {"scale_rewards": "false"}, "backbone": {"tuning": "head", "dtype": "bfloat16"}},
+    )
+    assert (found.ppo.scale_rewards, found.tuning, found.dtype) == (False, "head", torch.bfloat16)
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [
         ({"pop": {}}, "training.pop does not exist"),
         ({"ppo": {"iterationz": 1}}, "training.ppo.iterationz does not exist"),
         ({"ppo": {"iterations": "many"}}, "training.ppo.iterations is 'many'"),
+        (
+            {"ppo": {"kl_estimator": "k9"}},
+            "training.ppo.kl_estimator is 'k9': .*'k1', 'k2' or 'k3'",
+        ),
+        ({"backbone": {"tuning": "magic"}}, "training.backbone.tuning is 'magic'"),
         ({"backbone": {"depth": 1}}, "training.backbone.depth does not exist"),
     ],
 )
