@@ -15,6 +15,7 @@ from storage.errors import BadInput
 class FeatureSettings:
     """Say how the feature-based reward model is fitted."""
 
+    plain: bool = True  #: use the plain numbers of a text, such as its length
     embeddings: tuple[str, ...] = ("completion",)  #: completion, product, difference, joint
     scales: tuple[float, ...] = (0.0, 1.0, 3.0)  #: weights of an embedding to choose from
     penalties: tuple[float, ...] = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0)  #: ridge, to choose from
@@ -66,7 +67,12 @@ def choose(
     scales = settings.scales if raw.shape[1] > 0 and settings.embeddings else (0.0,)
     for scale in scales:
         space = FeatureSpace.of(
-            raw, rankings, width=width, scale=scale, components=settings.components
+            raw,
+            rankings,
+            plain=settings.plain,
+            width=width,
+            scale=scale,
+            components=settings.components,
         )
         differences = comparisons.differences(space.transform(raw))
         losses = _losses_left_out(differences, comparisons, settings)

@@ -64,17 +64,20 @@ class FeatureSpace:
         raw: numpy.ndarray,
         rankings: numpy.ndarray,
         *,
+        plain: bool,
         width: int,
         scale: float,
         components: int,
     ) -> "FeatureSpace":
         """Choose the map from raw features (N, D) and the ranking's number (N,) of each row.
 
-        Within rankings each text feature then has variance 1, and each embedding of `width` numbers
-        `scale`² as a whole (0 leaves embeddings out). At most `components` directions are kept.
+        Within rankings each text feature then has variance 1 (`plain` false leaves them out), and
+        each embedding of `width` numbers `scale`² as a whole (0 leaves embeddings out). At most `components` directions are kept.
         """
         within = centred(raw, rankings)
         spread = _block_spreads(within, width, scale)
+        if not plain:
+            spread[: len(NAMES)] = numpy.inf
         scaled = within / spread
         values, vectors = numpy.linalg.eigh(scaled.T @ scaled)
         kept = min(components, int((values > SMALLEST_SPREAD).sum()))
