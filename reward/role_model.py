@@ -24,6 +24,8 @@ CHUNK = 128
 class RoleModel(nn.Module):
     """A role ("policy", "sft", …) or, with None, the bare model; its parameters are the role's."""
 
+    is_gradient_checkpointing = False  #: TRL asks; the frozen trunk keeps nothing to save
+
     def __init__(
         self, backbone: Backbone, name: str | None, *, temperature: float = 1.0, top1: bool = False
     ) -> None:
@@ -82,7 +84,7 @@ class RoleModel(nn.Module):
             label_mask=labels[:, 1:] != IGNORED,
         )
         if self.top1:
-            found.is_top1 = back(_is_top1(hidden.detach(), weight, wanted[mask]).float())
+            found.is_top1 = back(_is_top1(hidden.detach(), weight, wanted[mask]))
             found.mean_logits = back(hidden.detach().float() @ weight.float().mean(0))
         return found
 

@@ -81,8 +81,8 @@ def train_sft(
     seed: int,
     on_step: OnStep = lambda step, steps, metrics: None,
     folder: Path | None = None,
-) -> None:
-    """Fit the role `adapter`, from the weights that it has, to the demonstrations.
+) -> list[float]:
+    """Fit the role `adapter`, from the weights that it has; return the loss of every step.
 
     `on_step` hears (step, steps, metrics by TRL's names). With a `folder`, progress is kept in it
     every `settings.save_steps` steps, and a run that was cut off goes on from there with the same
@@ -94,7 +94,7 @@ def train_sft(
     weights = backbone.parameters(adapter)
     start = [weight.detach().clone() for weight in weights]
 
-    def fit(micro_batch: int) -> None:
+    def fit(micro_batch: int) -> list[float]:
         with torch.no_grad():
             for weight, first in zip(weights, start, strict=True):
                 weight.copy_(first)
@@ -104,8 +104,9 @@ def train_sft(
             trainer.begin(on_step)
             trainer.keep_progress(folder, _fingerprint(demonstrations, settings, seed))
             trainer.train_on()
+            return [logs["loss"] for logs in trainer.state.log_history if "loss" in logs]
 
-    Halving(min(settings.micro_batch, settings.batch), "a demonstration").run(fit)
+    return Halving(min(settings.micro_batch, settings.batch), "a demonstration").run(fit)
 
 
 def build_trainer(

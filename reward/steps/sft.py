@@ -1,24 +1,137 @@
-"""Step 2: supervised fine-tuning on demonstrations, where there are any.
+"""Step 2: supervised fine-tuning on demonstrations, where there are enough new ones.
 
-The pages of this version collect no demonstrations yet, so this step counts them, says that there
-are none, and goes on with the live policy.
+It begins at the bare model, with every demonstration there is, and what comes out is both where the
+policy starts and what its KL is taken to (Ouyang et al. 2022, §3.5). Without enough new ones the
+round keeps the reference that its base policy was trained against.
 """
 
-from sqlmodel import col, func, select
+import json
+from pathlib import Path
+from typing import Any
 
-from reward.steps.outcome import StepContext, StepOutcome
+import pandas
+
+from reward.steps.outcome import PROGRESS, CannotTrain, StepContext, StepOutcome, new_uri
+from reward.steps.snapshot import demonstrations_of_round, end_token
+from storage.blobs import local_path, verify, write_folder
 from storage.engine import reading
-from storage.tables import Demonstration, Prompt
+from storage.errors import BadInput, Unavailable
+from storage.tables import Policy, Round, Split
+
+ADAPTER = "sft"
+TRAINED_ON = "demonstrations.json"  # beside the weights: what they were fitted to
 
 
 def train_on_demonstrations(context: StepContext) -> StepOutcome:
-    """Report how many demonstrations stand by; training on them is not built yet."""
-    runtime = context.runtime
-    with reading(runtime.engine) as session:
-        count = session.exec(
-            select(func.count())
-            .select_from(Demonstration)
-            .join(Prompt, col(Prompt.id) == col(Demonstration.prompt_id))
-            .where(Prompt.project_id == runtime.project_id)
-        ).one()
-    return StepOutcome(metrics={"demonstrations": count, "sft": "skipped"})
+    """Fine-tune where the snapshot has enough demonstrations that this line never trained on.
+
+    Artefacts: `sft` and `reference`, the same folder, where it trained; else the inherited
+    `reference`, if there is one.
+    """
+    rows = demonstrations_of_round(context, Split.TRAIN)
+    inherited = _inherited_reference(context)
+    used = _trained_on(context, inherited)
+    fresh = len(set(rows["id"]) - used)
+    metrics: dict[str, Any] = {"demonstrations_train": len(rows), "demonstrations_new": fresh}
+    if fresh == 0 or fresh < context.runtime.profile.sft.min_new:
+        return StepOutcome(
+            artefacts={} if inherited is None else {"reference": inherited},
+            metrics={**metrics, "sft": "skipped"},
+        )
+    return _fine_tune(context, rows, metrics)
+
+
+def _fine_tune(
+    context: StepContext, rows: pandas.DataFrame, metrics: dict[str, Any]
+) -> StepOutcome:
+    # Imported here: a round without demonstrations never pays for TRL.
+    from reward.sft import short_enough, train_sft
+
+    runtime, one = context.runtime, context.round
+    settings, backbone = runtime.profile.sft, runtime.backbone
+    shown = short_enough(_as_ids(context, rows), settings, backbone.context_length)
+    if not shown:
+        raise CannotTrain(
+            f"No demonstration has at most {settings.max_tokens} tokens; write shorter ones, or "
+            "raise training.sft.max_tokens."
+        )
+    backbone.add_adapter(ADAPTER)
+    try:
+        losses = train_sft(
+            backbone,
+            ADAPTER,
+            shown,
+            settings,
+            seed=one.seed,
+            on_step=context.report,
+            folder=_progress_folder(context),
+        )
+    except FloatingPointError as error:
+        raise CannotTrain(f"{error}; lower training.sft.learning_rate.") from error
+    uri = new_uri(context, ADAPTER)
+    with write_folder(runtime.home, uri) as folder:
+        backbone.save_adapter(ADAPTER, folder)
+        ids = [int(key) for key in rows["id"]]
+        (folder / TRAINED_ON).write_text(json.dumps(ids), encoding="utf-8")
+    return StepOutcome(
+        artefacts={"sft": uri, "reference": uri},
+        metrics={
+            **metrics,
+            "sft": "trained",
+            "sft_demonstrations": len(shown),
+            "sft_left_out": len(rows) - len(shown),
+            "sft_loss_first": losses[0],
+            "sft_loss_last": losses[-1],
+        },
+    )
+
+
+def _as_ids(context: StepContext, rows: pandas.DataFrame) -> list[Any]:
+    from reward.sft import demonstrated_answer
+
+    runtime, found = context.runtime, []
+    end = end_token(runtime.backbone)
+    for row in rows.itertuples():
+        try:
+            one = demonstrated_answer(
+                runtime.backbone.tokenizer,
+                json.loads(row.messages),
+                row.text,
+                system_prompt=runtime.project.system_prompt,
+                end_token=end,
+            )
+        except BadInput:
+            continue
+        found.append(one)
+    return found
+
+
+def _progress_folder(context: StepContext) -> Path | None:
+    uri = context.round.artefacts.get(PROGRESS)
+    if uri is None or "://" in uri:
+        return None
+    return local_path(context.runtime.home, uri) / ADAPTER
+
+
+def _inherited_reference(context: StepContext) -> str | None:
+    """Return the reference of the round that made this round's base policy, if it had one."""
+    with reading(context.runtime.engine) as session:
+        base = session.get_one(Policy, context.round.base_policy_id)
+        if base.round_id is None:
+            return None
+        return session.get_one(Round, base.round_id).artefacts.get("reference")
+
+
+def _trained_on(context: StepContext, reference: str | None) -> set[int]:
+    """Return the demonstrations that a reference was fitted to."""
+    if reference is None:
+        return set()
+    home = context.runtime.home
+    verify(home, reference)
+    file = local_path(home, reference) / TRAINED_ON
+    try:
+        return set(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise Unavailable(
+            f"The checkpoint file {file} cannot be read ({error}); restore it from a backup."
+        ) from error

@@ -22,6 +22,7 @@ from reward.sft import (
     train_sft,
 )
 from reward.sft_settings import SFTSettings
+from reward.trl_trainer import OnStep
 from storage.errors import BadInput
 
 END = 2
@@ -140,7 +141,10 @@ def test_a_run_that_was_cut_off_ends_with_the_same_bits(backbone: Backbone, tmp_
     steps: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         _from(backbone, start, shown, tmp_path / "progress", stop)
-    _from(backbone, start, shown, tmp_path / "progress", lambda step, *_: steps.append(step))
+    losses = _from(
+        backbone, start, shown, tmp_path / "progress", lambda step, *_: steps.append(step)
+    )
+    assert len(losses) == 9, "the losses of the first run are kept"
     assert steps == [5, 6, 7, 8, 9], "the last progress was kept after step 4"
     assert same(whole, weights_of(backbone, "policy"))
 
@@ -167,11 +171,17 @@ def test_nothing_in_the_progress_is_a_pickle(backbone: Backbone, tmp_path: Path)
     assert {path.suffix for path in kept} == {".safetensors", ".json"}
 
 
-def _from(backbone: Backbone, start: list[Tensor], shown: list, folder: Path, on_step) -> None:  # type: ignore[no-untyped-def]
+def _from(
+    backbone: Backbone,
+    start: list[Tensor],
+    shown: list[DemonstratedAnswer],
+    folder: Path,
+    on_step: OnStep,
+) -> list[float]:
     for weight, first in zip(backbone.parameters("policy"), start, strict=True):
         weight.data.copy_(first)
     torch.manual_seed(77)
-    train_sft(backbone, "policy", shown, SETTINGS, seed=3, folder=folder, on_step=on_step)
+    return train_sft(backbone, "policy", shown, SETTINGS, seed=3, folder=folder, on_step=on_step)
 
 
 def test_what_is_too_long_is_left_out(backbone: Backbone) -> None:
