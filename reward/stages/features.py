@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labeling.ranking_files import RankedText
-from reward.feature_model import FeatureRewardModel, TextRanking
+from reward.feature_choice import FeatureSettings
+from reward.feature_model import FeatureRewardModel
 from reward.reward_report import JudgedRanking, RewardReport, reward_report
 from reward.stages.examples import group_of
 from reward.stages.model import StageRun
+from reward.text_rankings import TextRanking
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,8 @@ def fit_features(
 ) -> FittedFeatures:
     """Fit to one side and test on the other; raise `Unavailable` where there is no encoder."""
     seed = run.settings.seed
-    model = FeatureRewardModel.fit(
-        [_ranking(one) for one in train], run.profile.features, seed=seed
-    )
+    settings = getattr(run.profile, "features", FeatureSettings())
+    model = FeatureRewardModel.fit([_ranking(one) for one in train], settings, seed=seed)
     tested = [one for one in heldout if len(set(one.ranks)) > 1]
     margins = model.pair_margins([_ranking(one) for one in tested])
     judged = [

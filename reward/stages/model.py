@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +26,6 @@ Overrides = Mapping[str, Mapping[str, Any]]
 
 LIBRARIES = ("rankloop", "torch", "transformers", "peft", "trl")
 FEATURE = "feature"  # a reward model on features of the text, which trains none of the backbone
-DEFAULT_TUNING = "lora"
 HEADER_BYTES = 8
 EDGE_BYTES = 1 << 20
 
@@ -40,7 +39,6 @@ class StageModel:
     settings: Settings
     folder: Path
     fingerprint: str
-    tuning: str
 
     @property
     def device(self) -> torch.device:
@@ -76,7 +74,7 @@ class StageModel:
             self.profile,
             model=self.settings.model,
             model_fingerprint=self.fingerprint,
-            tuning=self.tuning,
+            tuning=self.backbone.tuning,
             device=self.device.type,
             **more,
         )
@@ -86,8 +84,8 @@ class StageModel:
 class StageRun:
     """How a stage runs: settings in force, tuning method, sizes that differ, where progress goes.
 
-    No tuning method ("") is the default. The sizes are those of the device, then the settings'
-    `training`, then `overrides`.
+    No tuning method ("") is that of the settings. The sizes are those of the device, then of the
+    settings' `training`, then of `overrides`.
     """
 
     settings: Settings
@@ -100,7 +98,10 @@ class StageRun:
     def profile(self) -> TrainingProfile:
         """Return every size; raise `BadInput` naming a setting that does not exist."""
         device = find_device(self.settings.device)
-        return training_profile(device, self.settings.training, self.overrides)
+        profile = training_profile(device, self.settings.training, self.overrides)
+        if self.tuning in ("", FEATURE):
+            return profile
+        return replace(profile, tuning=self.tuning)
 
     def sets(self, section: str, field: str) -> bool:
         """Say whether a size was given, so that no stage may choose it."""
@@ -123,12 +124,10 @@ class StageRun:
             dtype=profile.dtype,
             top_layers=profile.top_layers,
             rank=profile.rank,
-            tuning=DEFAULT_TUNING if self.tuning in ("", FEATURE) else self.tuning,
+            tuning=profile.tuning,
         )
         backbone.seed = settings.seed
-        return StageModel(
-            backbone, profile, settings, folder, fingerprint(folder), self.tuning or DEFAULT_TUNING
-        )
+        return StageModel(backbone, profile, settings, folder, fingerprint(folder))
 
 
 def described(

@@ -154,7 +154,7 @@ def test_ppo_and_evaluate_go_on_from_a_reward_folder(say: Say, reward: Path) -> 
 def test_sft_gives_a_policy_that_ppo_starts_from(say: Say, reward: Path) -> None:
     write("demos.jsonl", [{**row, "completion": "yes yes"} for row in prompts()])
     write("prompts.jsonl", prompts())
-    sizes = (*SIZES, "sft.max_steps=8", "sft.batch=4")
+    sizes = (*SIZES, "sft.max_steps=8", "sft.batch=4", "sft.learning_rate=0.01")
     code, out, err = say(
         *("train", "sft", "--data", "demos.jsonl", "--out", "sft", "--json"), sizes=sizes
     )

@@ -17,7 +17,7 @@ HIDDEN = ("curve", "samples")  # too long for a summary in words
 
 
 def run_reward(
-    options: Options, *, data: Path, tuning: str, out: Path, heldout_share: float,
+    options: Options, *, data: Path, tuning: str | None, out: Path, heldout_share: float,
     max_rankings: int | None, overrides: Overrides, **common: Any,
 ) -> None:  # fmt: skip
     """Fit a reward model to a file's rankings."""

@@ -49,10 +49,9 @@ def _common(command: Decorated) -> Decorated:
     return command
 
 
-def _tuning(*methods: str, default: str = "lora") -> Callable[[Decorated], Decorated]:
-    known = click.Choice(methods)
+def _tuning(*methods: str, default: str = "the setting, lora") -> Callable[[Decorated], Decorated]:
     return click.option(
-        "--tuning", type=known, default=default if default in methods else None,
+        "--tuning", type=click.Choice(methods),
         help=f"What of the model is trained (docs/tuning.md; default: {default}).",
     )  # fmt: skip
 
@@ -116,7 +115,7 @@ def train_sft(options: Options, /, **given: Any) -> None:
               help="How the policy is moved (docs/optimizers.md).")  # fmt: skip
 @click.option("--data", type=FILE, help="Rankings or pairs that dpo trains on.")
 @click.option("--iterations", type=click.IntRange(1), help="Rollouts (dpo: updates).")
-@_tuning(*TUNINGS, default="that of --sft, else lora")
+@_tuning(*TUNINGS, default="that of --sft, else the setting")
 @_common
 @pass_options
 def train_ppo(options: Options, /, **given: Any) -> None:

@@ -1,0 +1,110 @@
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from reward.stages.result import (
+    LossCurve,
+    Meter,
+    begin,
+    finish,
+    free_folder,
+    peak_resident_bytes,
+    read_settings,
+    running,
+)
+from reward.steps.outcome import CannotTrain
+from storage.errors import BadInput, Conflict, Unavailable
+
+MADE_WITH = {
+    "stage": "reward",
+    "model": "tiny",
+    "tuning": "lora",
+    "seed": 1,
+    "versions": {"rankloop": "0"},
+    "training": {"ppo": {"clip": 0.2}},
+}
+
+
+def save(folder: Path) -> None:
+    (folder / "weights").write_text("w")
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    out = free_folder(tmp_path / "deep" / "out")
+    with running(out, MADE_WITH) as goes_on:
+        assert not goes_on
+        written = finish(out, made_with=MADE_WITH, metrics={"a": float("nan"), "b": 1}, save=save)
+    assert written == {"a": None, "b": 1}
+    assert json.loads((out / "metrics.json").read_text()) == written
+    assert read_settings(out) == MADE_WITH
+    assert not (out / "progress").exists()
+    with pytest.raises(Conflict, match="not an empty folder"):
+        free_folder(out)
+
+
+def test_a_failure_before_any_progress_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for raised, wanted in (
+        (CannotTrain("Too few."), BadInput),
+        (FloatingPointError("The loss is not finite"), BadInput),
+        (torch.OutOfMemoryError("no"), Unavailable),
+    ):
+        with pytest.raises(wanted), running(out, MADE_WITH):
+            LossCurve(out, print).add(1, 1, 0.5)
+            raise raised
+        assert not out.exists()
+
+
+def test_a_run_that_was_cut_off_goes_on_with_the_same_settings_only(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), running(out, MADE_WITH):
+        (out / "progress" / "fit").mkdir()
+        raise KeyboardInterrupt
+    assert free_folder(out) == out
+    assert begin(out, MADE_WITH)
+    with pytest.raises(Conflict, match=r"unfinished run with training\.ppo\.clip 0\.2, not 0\.3"):
+        begin(out, {**MADE_WITH, "training": {"ppo": {"clip": 0.3}}})
+
+
+def test_losses_of_both_halves_are_one_curve(tmp_path: Path) -> None:
+    begin(tmp_path, MADE_WITH)
+    said: list[str] = []
+    first = LossCurve(tmp_path, said.append)
+    for step in (1, 2, 3):
+        first.add(step, 4, 4.0 - step)
+    # A kill may cut a line; the step is done again.
+    with first.file.open("a") as stream:
+        stream.write("4 ")
+    second = LossCurve(tmp_path, said.append)
+    assert second.losses == [3.0, 2.0, 1.0]
+    second.file.write_text(second.file.read_text().removesuffix("4 "))
+    second.add(3, 4, 1.5)
+    second.add(4, 4, 0.25)
+    assert LossCurve(tmp_path, print).losses == [3.0, 2.0, 1.5, 0.25]
+    assert said[-1] == "step 4 of 4: loss 0.250"
+
+
+def test_folders_that_cannot_be_made_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    for bad in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises((Unavailable, Conflict), match="file"):
+            free_folder(bad)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Conflict, match="name one inside it"):
+        free_folder(Path("."))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+def test_the_peak_holds_what_was_given_back() -> None:
+    before = peak_resident_bytes()
+    size = 2 * before
+    block = bytearray(os.urandom(1)) * size
+    del block
+    assert peak_resident_bytes() >= size
+    assert Meter(torch.device("cpu")).peak_memory_mb >= size / 2**20

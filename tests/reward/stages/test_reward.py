@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reward.sentence_encoder import SentenceEncoder
+from reward.stages.model import StageRun
+from reward.stages.reward import RewardRequest, train_reward_stage
+from storage.settings import load_settings
+from tests.reward.tiny_encoder import make_tiny_encoder
+
+SIZES = {
+    "backbone": {"top_layers": 2, "rank": 4},
+    "sampling": {"max_new_tokens": 8},
+    "reward": {"max_steps": 10, "normalise_prompts": 4, "progress_seconds": 0.0},
+}
+
+
+def stage_run(tiny: Path, tuning: str = "lora", **more: object) -> StageRun:
+    settings = load_settings(model=str(tiny), system_prompt="", device="cpu")
+    return StageRun(settings, tuning, SIZES, lambda what, share: None, lambda line: None)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = [
+        {"prompt": f"Question {n}?", "completions": ["a" * (n % 7 + 1), "b" * 30], "ranks": [1, 2]}
+        for n in range(60)
+    ]
+    path = tmp_path / "rankings.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    "tuning", ["lora", "full", "head", "prompt", "prefix", "adapter", "bitfit"]
+)
+def test_every_tuning_method_fits_and_says_what_it_trains(
+    tiny_folder: Path, data: Path, tmp_path: Path, tuning: str
+) -> None:
+    out = tmp_path / tuning
+    metrics = train_reward_stage(RewardRequest(data, out, 0.2), stage_run(tiny_folder, tuning))
+    assert metrics["loss_last"] <= metrics["loss_first"] + 1e-6
+    assert metrics["trainable_parameters"] > 0
+    assert json.loads((out / "settings.json").read_text())["tuning"] == tuning
+
+
+def test_features_need_no_language_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = SentenceEncoder(make_tiny_encoder(tmp_path / "encoder"))
+    monkeypatch.setattr("reward.feature_model.home_encoder", lambda: encoder)
+    run = stage_run(tmp_path / "no-model", "feature")
+    metrics = train_reward_stage(RewardRequest(data, tmp_path / "made", 0.2), run)
+    # A completion's length decides here, and it is among the features.
+    assert metrics["accuracy"] == 1.0
+    assert (tmp_path / "made" / "feature_model.json").exists()
+
+
+def test_a_fit_that_was_cut_off_ends_with_the_same_weights(
+    tiny_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reward.stages.result import LossCurve
+
+    run = stage_run(tiny_folder)
+    whole = train_reward_stage(RewardRequest(data, tmp_path / "whole", 0.2), run)
+    add = LossCurve.add
+
+    def cut(self: LossCurve, step: int, steps: int, loss: float) -> None:
+        add(self, step, steps, loss)
+        if step == 6:
+            raise KeyboardInterrupt
+
+    request = RewardRequest(data, tmp_path / "cut", 0.2)
+    monkeypatch.setattr(LossCurve, "add", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train_reward_stage(request, run)
+    monkeypatch.setattr(LossCurve, "add", add)
+    resumed = train_reward_stage(request, run)
+    assert resumed["resumed"]
+    assert not whole["resumed"]
+    assert resumed["steps"] == 10
+    assert resumed["loss_first"] == whole["loss_first"]
+    for file in ("adapter_model.safetensors", "head.safetensors"):
+        ours, theirs = load_file(tmp_path / "cut" / file), load_file(tmp_path / "whole" / file)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_every_ranking_is_read_unless_a_setting_says_less(
+    tiny_folder: Path, data: Path, tmp_path: Path
+) -> None:
+    sizes = {**SIZES, "reward": {"rankings_per_step": 1, "epochs": 1, "normalise_prompts": 2}}
+    run = stage_run(tiny_folder)
+    run = StageRun(run.settings, "head", sizes, run.progress, run.say)
+    # The CPU's profile stops after 50 steps.
+    rows = data.read_text().replace("?", "!")
+    data.write_text(data.read_text() + rows)
+    metrics = train_reward_stage(RewardRequest(data, tmp_path / "made", 0.2), run)
+    assert metrics["steps"] == metrics["train_rankings"] > 50
