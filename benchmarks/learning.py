@@ -280,7 +280,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--preferences",
         nargs="*",
-        default=["shorter@0.1", "keyword:you@0"],
+        default=["shorter@0.1", "personal@0.1"],
         metavar="NAME@NOISE",
         help="hidden preferences, with the share of pair labels that is flipped",
     )

@@ -18,6 +18,8 @@ _POLITE = re.compile(
     re.IGNORECASE,
 )
 
+_PERSONAL = re.compile(r"\b(I|me|my|mine|we|us|our|ours|you|your|yours)\b", re.IGNORECASE)
+
 
 def shorter(messages: Messages, completion: str) -> float:
     """Prefer fewer words."""
@@ -45,6 +47,12 @@ def polite(messages: Messages, completion: str) -> float:
     return float(len({found.lower() for found in _POLITE.findall(completion)}))
 
 
+def personal(messages: Messages, completion: str) -> float:
+    """Prefer more personal pronouns a word: an answer that speaks as someone, to someone."""
+    del messages
+    return len(_PERSONAL.findall(completion)) / max(1, len(completion.split()))
+
+
 def random(messages: Messages, completion: str) -> float:
     """Prefer by a hash of the text: always the same, and nothing that can be learned."""
     said = "\n".join(message["content"] for message in messages)
@@ -68,6 +76,7 @@ BUILT_IN: dict[str, Preference] = {
     "longer": longer,
     "question": question,
     "polite": polite,
+    "personal": personal,
     "random": random,
 }
 

@@ -1,4 +1,4 @@
-"""Step 4: move the policy up the reward model on training prompts, with PPO or one of TRL's trainers.
+"""Step 4: move the policy up the reward model, with PPO or with one of TRL's trainers.
 
 It starts from the policy that this round's SFT made, else from the live one; KL is taken to the
 newest SFT policy of its line, else to the bare model.

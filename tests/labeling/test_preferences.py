@@ -17,6 +17,7 @@ ASKED = [{"role": "user", "content": "Why?"}]
         ("question", "Is it? Yes.", "It is."),
         ("polite", "Thank you, I am happy to help.", "I am happy to help."),
         ("polite", "SORRY!", "No."),
+        ("personal", "I can help you.", "Help is what I can give today."),
         ("keyword:tea", "I like Tea.", "I like a team."),
         ("keyword:C++", "Use C++, now.", "Use C."),
     ],
