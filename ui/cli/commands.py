@@ -145,8 +145,8 @@ def export_preferences(options: Options, format_: str, out: Path) -> None:
               help="Probability that a pair's label is flipped.")  # fmt: skip
 @click.option("--preference", default="shorter", show_default=True, metavar="NAME",
               callback=_known_preference,
-              help="shorter, longer, question, polite, personal, random, keyword:WORD or FILE.py:FUNCTION "
-              "(its code is run).")  # fmt: skip
+              help="shorter, longer, question, polite, personal, random, keyword:WORD or "
+              "FILE.py:FUNCTION (its code is run).")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=None, help="Seed (default: the setting).")
 @pass_options
 def simulate(
