@@ -11,13 +11,12 @@ from reward.ranked_examples import RankedExample
 from reward.reward_fitting import FittedReward, ProgressPlace, fit_reward, reference_samples
 from reward.reward_scorer import RewardScorer
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext, StepOutcome, new_uri
+from reward.steps.ppo import load_reference
 from reward.steps.prompts import policy_prompts
 from reward.steps.snapshot import rankings_of_round
-from storage.blobs import local_path, verify, write_folder
+from storage.blobs import write_folder
 from storage.errors import RankloopError
 from storage.tables import Split
-
-REFERENCE = "reference"  # the adapter of the policy that training starts from
 
 
 def train_reward(context: StepContext) -> StepOutcome:
@@ -71,23 +70,12 @@ def _reference_samples(context: StepContext) -> list[RankedExample]:
     context.working(f"sampling the reference policy on {len(prompts)} prompts")
     return reference_samples(
         runtime.backbone,
-        _reference(context),
+        load_reference(context),
         prompts,
         profile.sampling,
         seed=seed,
         batch_size=profile.generation.batch,
     )
-
-
-def _reference(context: StepContext) -> str | None:
-    """Load the fine-tuned policy that is the reference, if there is one; else the bare model."""
-    artefacts, runtime = context.round.artefacts, context.runtime
-    uri = artefacts.get("reference") or artefacts.get("sft")
-    if not uri:
-        return None
-    verify(runtime.home, uri)
-    runtime.backbone.load_adapter(REFERENCE, local_path(runtime.home, uri))
-    return REFERENCE
 
 
 def _progress(context: StepContext) -> ProgressPlace | None:

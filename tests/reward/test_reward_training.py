@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reward.backbone import Backbone
+from reward.backbone import Backbone, load_backbone
 from reward.processes import Processes
 from reward.ranked_examples import CachedExample, RankedExample, cache_trunks
 from reward.reward_model import RewardModel, head_scores, pair_outcomes
@@ -19,6 +19,7 @@ from reward.reward_training import (
     ranking_weights,
     train_reward_model,
 )
+from reward.tuning.method import TUNINGS
 from storage.errors import BadInput, Unavailable
 from tests.reward.ranked_tokens import ranked_tokens
 
@@ -116,6 +117,29 @@ def test_bootstraps_depend_on_seed_and_prompt_and_draw_each_once_on_average() ->
     drawn = [count for group in range(500) for count in bootstrap_counts(0, group, 4)]
     assert sum(drawn) / len(drawn) == pytest.approx(1.0, abs=0.1)
     assert drawn.count(0) / len(drawn) == pytest.approx(math.exp(-1), abs=0.05)
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+def test_every_tuning_method_is_fitted_and_comes_back_from_disk(
+    tiny_folder: Path, tmp_path: Path, tuning: str
+) -> None:
+    backbone = load_backbone(
+        tiny_folder,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        top_layers=2,
+        rank=4,
+        tuning=tuning,
+        virtual_tokens=4,
+    )
+    examples = cache_trunks(backbone, ranked_tokens(8, 1))
+    fresh = head_scores(RewardModel.fresh(backbone, QUICK, "fresh"), examples)
+    model = _fit(backbone, examples, replace(QUICK, epochs=2))
+    scores = torch.cat(head_scores(model, examples), dim=1)
+    assert torch.isfinite(scores).all() and scores.std() > torch.cat(fresh, dim=1).std()
+    model.save(tmp_path)
+    again = RewardModel.load(backbone, tmp_path, adapter="again")
+    assert torch.equal(torch.cat(head_scores(again, examples), dim=1), scores)
 
 
 class Killed(Exception):
