@@ -32,7 +32,7 @@ class RewardSettings:
     min_comparisons: int = 10  #: comparisons that are not ties, without which nothing is fitted
     folds: int = 2  #: parts for the cross-fitted accuracy while rankings are few
     holdout_rankings: int = 60  #: with 5 times as many rankings, one held-out fifth replaces folds
-    normalise_prompts: int = 32  #: train prompts whose reference completions score 0 ± 1
+    normalise_prompts: int = 24  #: train prompts whose reference completions score 0 ± 1
     progress_seconds: float = 10.0  #: between two progress checkpoints of a fit, at least
 
     def __post_init__(self) -> None:
