@@ -35,9 +35,15 @@ def read_demonstrations(path: Path) -> list[DemonstrationText]:
     return read_rows(path, DEMONSTRATIONS, _demonstration)
 
 
+def completion_of(row: Row, place: Place) -> str | None:
+    """Return the field `completion`: text, or a list of one assistant message; None if absent."""
+    value = row.get("completion")
+    return None if value is None else _answer(value, "completion", place)
+
+
 def _demonstration(row: Row, place: Place) -> DemonstrationText:
-    if row.get("completion") is not None:
-        text = _answer(row["completion"], "completion", place)
+    text = completion_of(row, place)
+    if text is not None:
         return DemonstrationText(prompt_of(row, place), text, place.words)
     messages = row.get("messages")
     if not isinstance(messages, list) or len(messages) < 2:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from reward.evaluation import AGAINST, CANDIDATE, EvaluationReport, evaluate_policies
+from reward.harness import run_tasks
 from reward.policy_figures import REWARD_MODEL
-from reward.stages.examples import prompts_with_room, read_stage_prompts
+from reward.stages.examples import prompts_with_room, read_demonstrated_prompts
 from reward.stages.model import StageModel, StageRun
 from reward.stages.result import Meter, plain, read_settings
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
@@ -28,6 +29,9 @@ class EvaluateRequest:
     against: str
     prompts: Path
     reward: Path | None = None
+    tasks: tuple[str, ...] = ()  #: of lm-eval, to run on both
+    task_folder: Path | None = None  #: YAML tasks of one's own
+    task_limit: int | None = None  #: documents of each task, at most
 
 
 def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
@@ -36,7 +40,7 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
     Raises `BadInput` or `Unavailable` in one sentence.
     """
     folders = [_folder(request.policy), _folder(request.against)]
-    texts = read_stage_prompts(request.prompts)
+    texts, demonstrations = read_demonstrated_prompts(request.prompts)
     reward = request.reward or _own(folders, "reward", run)
     if reward is not None:
         check_reward(reward)
@@ -60,12 +64,14 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
         seed=model.seed,
         batch_size=model.profile.generation.batch,
         reference=_reference(model, folders, run),
+        demonstrations=demonstrations,
         on_policy=lambda name: run.say(f"sampling {_named(request)[name]}"),
     )
     return plain(
         {
             **_win(report),
             **report.as_dict(),
+            **_tasks(request, model, {"policy": policy, "against": against}, run),
             "policy": request.policy,
             "against": request.against,
             "reward": str(reward) if reward else None,
@@ -107,6 +113,28 @@ def _own(folders: list[Path | None], name: str, run: StageRun) -> Path | None:
 def _reference(model: StageModel, folders: list[Path | None], run: StageRun) -> str | None:
     own = _own(folders[:1], "sft", run)
     return load_policy(model, own, "reference") if own else None
+
+
+def _tasks(
+    request: EvaluateRequest, model: StageModel, adapters: Mapping[str, str | None], run: StageRun
+) -> dict[str, Any]:
+    """Run lm-eval's tasks on both policies: task → policy → metrics."""
+    if not request.tasks:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, adapter in adapters.items():
+        run.say(f"running {', '.join(request.tasks)} on {getattr(request, name)}")
+        results = run_tasks(
+            model.backbone,
+            adapter,
+            request.tasks,
+            folder=request.task_folder,
+            limit=request.task_limit,
+            seed=model.seed,
+        )
+        for task, metrics in results.items():
+            found.setdefault(task, {})[name] = metrics
+    return {"tasks": found}
 
 
 def _named(request: EvaluateRequest) -> Mapping[str, str]:

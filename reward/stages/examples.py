@@ -1,11 +1,13 @@
 """Rankings and prompts of files as token ids, checked against the model's context."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from labeling.demonstration_files import completion_of
 from labeling.prompt_files import PROMPTS, NewPrompt, read_prompts
 from labeling.ranking_files import RankedText
-from labeling.row_files import RowShape
+from labeling.row_files import Place, Row, RowShape, prompt_of, read_rows
 from reward.conversations import answer_ids
 from reward.ranked_examples import RankedExample
 from reward.stages.model import StageModel
@@ -16,8 +18,9 @@ STAGE_PROMPTS = RowShape(
     things=PROMPTS.things,
     columns=PROMPTS.columns,
     needs=PROMPTS.needs,
-    ending=" Nothing was trained.",
+    ending="",
 )
+DEMONSTRATED_PROMPTS = replace(STAGE_PROMPTS, columns=(*PROMPTS.columns, "completion"))
 GROUP_DIGITS = 15  # of the prompt's hash: below 2^60
 
 
@@ -63,6 +66,21 @@ def _example(one: RankedText, prompt: list[int], answers: list[list[int]]) -> Ra
 def read_stage_prompts(file: Path) -> list[NewPrompt]:
     """Return the prompts of a file; raise `BadInput` naming file, line and field."""
     return read_prompts(file, STAGE_PROMPTS)
+
+
+def read_demonstrated_prompts(file: Path) -> tuple[list[NewPrompt], list[list[str]]]:
+    """Return the prompts of a file, and for each the `completion` that its row has, if any.
+
+    Raises `BadInput` naming file, line and field.
+    """
+
+    def make(row: Row, place: Place) -> tuple[NewPrompt, list[str]]:
+        text = completion_of(row, place)
+        prompt = NewPrompt(prompt_of(row, place), "", "", where=place.words)
+        return prompt, [] if text is None else [text]
+
+    found = read_rows(file, DEMONSTRATED_PROMPTS, make)
+    return [prompt for prompt, _ in found], [texts for _, texts in found]
 
 
 def short_prompts(model: StageModel, file: Path, prompts: Sequence[NewPrompt]) -> list[list[int]]:

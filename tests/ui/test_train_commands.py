@@ -144,11 +144,15 @@ def test_ppo_and_evaluate_go_on_from_a_reward_folder(say: Say, reward: Path) -> 
     assert report["win_rate_ci"][0] <= report["win_rate"] <= report["win_rate_ci"][1]
     assert [row["policy"] for row in report["policies"]] == ["candidate", "against"]
     assert report["policies"][0]["kl"]["value"] != report["policies"][1]["kl"]["value"] == 0
+    assert "rouge1" not in report["policies"][0]
+    write("prompts.jsonl", [{**row, "completion": "yes"} for row in prompts()])
     code, out, _ = say(
         *("evaluate", "--policy", "policy", "--against", "policy", "--prompts", "prompts.jsonl"),
         "--json",
     )
-    assert json.loads(out)["win_rate"] == pytest.approx(0.5)
+    report = json.loads(out)
+    assert report["win_rate"] == pytest.approx(0.5)
+    assert report["policies"][0]["rouge1"]["value"] >= 0
 
 
 def test_sft_gives_a_policy_that_ppo_starts_from(say: Say, reward: Path) -> None:

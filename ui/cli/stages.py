@@ -64,14 +64,15 @@ def run_ppo(
 
 def run_evaluate(
     options: Options, *, policy: str, against: str, prompts: Path, reward: Path | None,
-    **common: Any,
+    tasks: tuple[str, ...], task_folder: Path | None, task_limit: int | None, **common: Any,
 ) -> None:  # fmt: skip
     """Compare two policies on a file's prompts."""
 
     def stage(run: Any) -> dict[str, Any]:
         from reward.stages.evaluate import EvaluateRequest, evaluate_stage
 
-        return evaluate_stage(EvaluateRequest(policy, against, prompts, reward), run)
+        request = EvaluateRequest(policy, against, prompts, reward, tasks, task_folder, task_limit)
+        return evaluate_stage(request, run)
 
     _run(options, stage, **common)
 

@@ -133,9 +133,14 @@ def train_ppo(options: Options, /, **given: Any) -> None:
 @click.option("--policy", required=True, metavar="FOLDER|base", help="Policy to measure.")
 @click.option("--against", required=True, metavar="FOLDER|base", help="Policy to compare it with.")
 @click.option("--prompts", type=FILE, required=True,
-              help="Prompts that both answer: JSONL, CSV or Parquet.")  # fmt: skip
+              help="Prompts that both answer, with or without a completion to hold them "
+              "against: JSONL, CSV or Parquet.")  # fmt: skip
 @click.option("--reward", type=FOLDER,
               help="Reward model that judges (default: the policy's own).")  # fmt: skip
+@click.option("--task", "tasks", multiple=True, metavar="NAME",
+              help="Task of lm-eval to run on both; repeatable.")  # fmt: skip
+@click.option("--task-folder", type=FOLDER, help="Folder of tasks of one's own (YAML).")
+@click.option("--task-limit", type=click.IntRange(1), help="Documents of each task, at most.")
 @_common
 @pass_options
 def evaluate(options: Options, /, **given: Any) -> None:
