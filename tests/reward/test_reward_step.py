@@ -110,6 +110,7 @@ class Killed(BaseException):
     """What no step can catch."""
 
 
+@pytest.mark.slow
 def test_a_killed_step_goes_on_and_ends_with_the_same_weights(
     judged: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
