@@ -37,7 +37,7 @@ class EvaluationSettings:
 
     prompts: int = 64  #: held-out prompts, at most
     samples: int = 2  #: completions of each policy for each prompt
-    baseline_prompts: int = 24  #: prompts that the first policy and the few-shot model answer too
+    baseline_prompts: int = 16  #: prompts that the first policy and the few-shot model answer too
     few_shot: int = 3  #: top-ranked completions that the few-shot model is shown; 0 leaves it out
     heldout_tokens: int = 1500  #: tokens of held-out text for perplexity; 0 leaves it out
     heldout_window: int = 256  #: tokens of it that are read together
@@ -141,8 +141,8 @@ class Evaluator:
     ) -> PolicyFigures:
         """Score and describe the completions `answers[p][s]` of the prompts.
 
-        `adapter` is the policy that they were drawn from; without `kl` they were drawn under
-        another prompt than the one given, and their KL is not defined.
+        `adapter` is the policy that they were drawn from. `kl` costs a pass of the reference; it is
+        not defined for answers that were drawn under another prompt than the one given.
         """
         each = len(answers[0])
         flat = [one for of_prompt in answers for one in of_prompt]
@@ -194,17 +194,29 @@ class Evaluator:
             for judge, scorer in self.scorers.items():
                 _put(scores[judge], rows, scorer.score(trunk, batch))
             if adapter != self.reference:
-                first, third = self._kl(adapter, trunk, batch)
+                sampled = [answers[i].log_probs for i in rows]
+                first, third = self._kl(adapter, trunk, batch, sampled)
                 _put(k1, rows, first)
                 _put(k3, rows, third)
         return scores, k1, k3
 
     def _kl(
-        self, adapter: str | None, trunk: Tensor, batch: AnsweredBatch
+        self,
+        adapter: str | None,
+        trunk: Tensor,
+        batch: AnsweredBatch,
+        sampled: Sequence[Sequence[float]],
     ) -> tuple[Tensor, Tensor]:
-        """Return k1 and k3 (B,), summed over each answer's tokens, at the sampling temperature."""
+        """Return k1 and k3 (B,), summed over each answer's tokens, at the sampling temperature.
+
+        The policy's own log-probabilities are those of sampling, unless they are missing or of a
+        nucleus: that saves its pass.
+        """
         temperature = self.sampling.temperature
-        ours = answer_log_probs(self.backbone, adapter, trunk, batch, temperature)
+        if self.sampling.top_p >= 1.0 and all(sampled):
+            ours = torch.tensor([one for row in sampled for one in row], device=trunk.device)
+        else:
+            ours = answer_log_probs(self.backbone, adapter, trunk, batch, temperature)
         theirs = answer_log_probs(self.backbone, self.reference, trunk, batch, temperature)
         k1, k3 = kl_estimate(ours, theirs, "k1"), kl_estimate(ours, theirs, "k3")
         return batch.spread(k1).sum(1), batch.spread(k3).sum(1)

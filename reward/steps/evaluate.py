@@ -75,6 +75,7 @@ def _measure(
             ids,
             evaluator.sample(adapter, ids, settings.samples),
             adapter=adapter,
+            kl=name == CANDIDATE,
             demonstrations=[one.demonstrations for one in prompts],
         )
         context.report(index, len(adapters) + 1, {})
@@ -97,7 +98,7 @@ def _baselines(
             [one.ids for one in prompts],
             found,
             adapter=None,
-            kl=name == FIRST,
+            kl=False,
             demonstrations=[one.demonstrations for one in prompts],
         )
         for name, found in answers.items()

@@ -24,13 +24,18 @@ TRAINING = {
     "sampling": {"max_new_tokens": 12},
     "reward": {"epochs": 1},
     "ppo": {"iterations": 2, "prompts_per_iteration": 8, "max_prompt_tokens": 600},
-    "evaluation": {"prompts": 8},
+    "evaluation": {"prompts": 8, "baseline_prompts": 2, "heldout_tokens": 200},
     "gate": {
         "min_accuracy": -1.0,
         "min_win_rate": -1.0,
         "min_length_ratio": 0.0,
         "max_length_ratio": 1e9,
         "max_identical": 1.0,
+        "min_second_win_rate": -1.0,
+        "min_distinct_ratio": 0.0,
+        "max_repetition_rise": 1.0,
+        "max_refusal_rise": 1.0,
+        "max_perplexity_ratio": 1e9,
     },
 }
 

@@ -74,6 +74,18 @@ def test_kl_is_summed_over_a_completion_at_the_sampling_temperature(backbone: Ba
     assert found.kl_k3.value == pytest.approx(float((torch.exp(-d) - 1 + d).sum()), abs=1e-4)
 
 
+def test_log_probabilities_of_sampling_give_the_same_kl(backbone: Backbone) -> None:
+    evaluator, adapter = _evaluator(backbone), _shaken(backbone)
+    drawn = evaluator.sample(adapter, PROMPTS, 2)
+    plain = [[Sample(one.ids, one.ended) for one in of_prompt] for of_prompt in drawn]
+    assert all(one.log_probs for of_prompt in drawn for one in of_prompt)
+    kept, again = (
+        evaluator.measure(PROMPTS, answers, adapter=adapter).kl for answers in (drawn, plain)
+    )
+    assert kept is not None and again is not None
+    assert kept.value == pytest.approx(again.value, abs=1e-3)
+
+
 def test_answers_to_another_prompt_have_no_kl(backbone: Backbone) -> None:
     found = _evaluator(backbone).measure(PROMPTS, ANSWERS, adapter=None, kl=False)
     assert found.kl is None and found.kl_k3 is None
