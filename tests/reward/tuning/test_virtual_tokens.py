@@ -12,9 +12,10 @@ IDS = torch.tensor([[5, 9, 30, 41, 7, 12], [44, 3, 8, 2, 60, 61]])
 
 @pytest.mark.parametrize("tuning", ["prompt", "prefix"])
 def test_a_role_starts_as_words_before_the_text(tuned: LoadTuned, tuning: str) -> None:
-    backbone = tuned(tuning)
-    words = torch.tensor([backbone.tokenizer(START_TEXT)["input_ids"][:5]]).expand(2, -1)
-    expected = backbone.top(torch.cat([words, IDS], dim=1), None)[:, 5:]
+    backbone = tuned(tuning, virtual_tokens=12)
+    message = f"<|im_start|>system\n{START_TEXT}"
+    words = torch.tensor([backbone.tokenizer(message)["input_ids"][:12]]).expand(2, -1)
+    expected = backbone.top(torch.cat([words, IDS], dim=1), None)[:, 12:]
     torch.testing.assert_close(backbone.top(IDS, "policy"), expected, atol=1e-5, rtol=1e-5)
 
 
@@ -32,7 +33,7 @@ def test_a_model_that_is_not_run_by_layer_has_them_too(backbone: Backbone, tunin
         tuning=tuning,
         virtual_tokens=3,
     )
-    words = torch.tensor([backbone.tokenizer(START_TEXT)["input_ids"][:3]]).expand(2, -1)
+    words = torch.tensor([backbone.tokenizer("<|im_start|>sy")["input_ids"]]).expand(2, -1)
     expected = whole.top(torch.cat([words, IDS], dim=1), None)[:, 3:]
     torch.testing.assert_close(whole.top(IDS, "policy"), expected, atol=1e-5, rtol=1e-5)
     assert not whole.packs
