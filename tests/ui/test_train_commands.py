@@ -12,6 +12,7 @@ import torch
 from tests.tiny_model import make_tiny_model
 from ui.cli import cli
 from ui.cli.frame import run
+from ui.cli.train import evaluate, train
 
 SIZES = (
     *("backbone.top_layers=2", "backbone.rank=4", "sampling.max_new_tokens=8"),
@@ -192,6 +193,14 @@ def test_other_optimizers_give_the_same_figures(say: Say, reward: Path, optimize
     wanted = {"reward_mean_first", "reward_mean_last", "kl", "seconds_per_iteration"}
     assert all(isinstance(found[name], float) for name in wanted)
     assert found["iterations"] == 2
+
+
+def test_every_stage_and_every_option_of_it_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    for name, command in {**train.commands, "evaluate": evaluate}.items():
+        assert f"rankloop {'' if command is evaluate else 'train '}{name}" in text
+        for option in command.params:
+            assert option.opts[0] in text, (name, option.opts)
 
 
 def test_without_json_comes_a_summary_in_words(say: Say) -> None:
