@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reward.backbone import Backbone
+from reward.backbone import Backbone, load_backbone
 from reward.conversations import prompt_ids
 from reward.role_model import IGNORED
 from reward.sft import (
@@ -273,3 +273,22 @@ def test_kill_nine_ends_with_the_same_bits(tiny_folder: Path, tmp_path: Path) ->
     assert (tmp_path / "cut.safetensors").read_bytes() == (
         tmp_path / "whole.safetensors"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("tuning", ["full", "head", "prompt", "prefix", "adapter", "bitfit"])
+def test_every_tuning_method_can_be_fitted(tiny_folder: Path, tuning: str) -> None:
+    backbone = load_backbone(
+        tiny_folder,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        top_layers=2,
+        rank=4,
+        tuning=tuning,
+    )
+    backbone.add_adapter("sft")
+    before, others = weights_of(backbone, "sft"), weights_of(backbone, "policy")
+    settings = SFTSettings(epochs=2, batch=10, micro_batch=10, learning_rate=5e-2)
+    losses = train_sft(backbone, "sft", demonstrations(backbone), settings, seed=0)
+    assert losses[-1] < losses[0]
+    assert not same(before, weights_of(backbone, "sft"))
+    assert same(others, weights_of(backbone, "policy"))
