@@ -114,7 +114,7 @@ def _wins(report: EvaluationReport, settings: GateSettings) -> list[GateCheck]:
             second.value if second else None,
             "above",
             settings.min_second_win_rate,
-            "win rate over the live policy, by a second reward model that PPO never saw",
+            "win rate over the live policy, by a second reward model",
         ),
     ]
 
@@ -134,7 +134,7 @@ def _drift(report: EvaluationReport, settings: GateSettings) -> list[GateCheck]:
             report.perplexity_ratio,
             "at most",
             settings.max_perplexity_ratio,
-            "perplexity on held-out text over the model's before any tuning (alignment tax)",
+            "perplexity on held-out text over the untuned model's (alignment tax)",
         ),
     ]
 
@@ -184,14 +184,14 @@ def _texts(
             candidate.repetition.value - live.repetition.value,
             "at most",
             settings.max_repetition_rise,
-            "rise of the share of completions that repeat themselves, over the live policy's",
+            "rise in the share of completions that repeat themselves",
         ),
         check(
             "refusal_rise",
             candidate.refusals.value - live.refusals.value,
             "at most",
             settings.max_refusal_rise,
-            "rise of the share of completions that refuse to answer, over the live policy's",
+            "rise in the share of completions that refuse to answer",
         ),
     ]
 

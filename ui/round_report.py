@@ -99,9 +99,9 @@ def wins_of(one: dict[str, Any]) -> pandas.DataFrame:
     rows: dict[str, dict[str, str]] = {}
     for found in one["metrics"].get("comparisons", []):
         against = _name(POLICIES, found["against"])
-        shown = f"{found['win_rate']:.0%} [{found['low']:.0%}, {found['high']:.0%}]"
         rows.setdefault(against, {"Prompts": str(found["prompts"])})
-        rows[against][_name(JUDGES, found["judge"])] = plain(shown)
+        win = {"value": found["win_rate"], "low": found["low"], "high": found["high"]}
+        rows[against][_name(JUDGES, found["judge"])] = _figure(win, ".0%")
     table = pandas.DataFrame.from_dict(rows, orient="index").fillna("–")
     table.index.name = "Wins over"
     return table
@@ -172,7 +172,7 @@ def _figure(found: Any, form: str) -> str:
     if not isinstance(found, dict):
         return plain(format(found, form))
     value, low, high = (format(found[part], form) for part in ("value", "low", "high"))
-    return plain(f"{value} [{low}, {high}]")
+    return plain(f"{value} [{low.removesuffix('%')}, {high.removesuffix('%')}]")
 
 
 def _sample(sample: dict[str, Any]) -> None:

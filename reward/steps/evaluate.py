@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from reward.conversations import Messages
 from reward.evaluation import BASE, CANDIDATE, REFERENCE, EvaluationReport, report_of
 from reward.gate import LIVE, check_policy, refusal
 from reward.policy_figures import (
@@ -162,12 +163,11 @@ def _samples(
     """Return completions side by side: the best and the worst by reward difference, and others."""
     settings = context.runtime.profile.evaluation
     candidate, live = report.candidate, report.policies[LIVE]
-    tokenizer = context.runtime.backbone.tokenizer
     ours, theirs = candidate.scores[REWARD_MODEL], live.scores[REWARD_MODEL]
 
     def row(index: int) -> dict[str, Any]:
         return {
-            "prompt": tokenizer.decode(prompts[index].ids, skip_special_tokens=True),
+            "prompt": _in_words(prompts[index].messages),
             "candidate": candidate.texts[index][0],
             "live": live.texts[index][0],
             "candidate_reward": ours[index][0],
@@ -183,3 +183,10 @@ def _samples(
         "best_samples": [row(index) for index in best],
         "worst_samples": [row(index) for index in worst],
     }
+
+
+def _in_words(messages: Messages) -> str:
+    """Return a conversation as people read it: one turn alone, or each with its role."""
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in messages)

@@ -34,7 +34,7 @@ def test_what_was_not_measured_is_said_and_stands_last() -> None:
 
 
 def test_win_rates_have_a_row_a_policy_and_a_column_a_judge() -> None:
-    win = {"win_rate": 0.66, "low": 0.58, "high": 0.745, "prompts": 48}
+    win = {"win_rate": 0.66, "low": 0.58, "high": 0.742, "prompts": 48}
     found = [
         {"against": "live", "judge": "reward_model", **win},
         {"against": "live", "judge": "second_reward_model", **win},
@@ -43,7 +43,7 @@ def test_win_rates_have_a_row_a_policy_and_a_column_a_judge() -> None:
     table = wins_of(_round(comparisons=found))
     assert list(table.index) == ["The one before", "The first"]
     assert list(table["Prompts"]) == ["48", "24"]
-    assert table["Reward model"].iloc[0] == plain("66% [58%, 74%]")
+    assert table["Reward model"].iloc[0] == plain("66% [58, 74]")
     assert list(table["Second reward model"])[1] == "–"
 
 

@@ -93,6 +93,8 @@ def test_samples_are_the_best_the_worst_and_others(context: StepContext) -> None
         for name in ("best_samples", "samples", "worst_samples")
     }
     assert [len(found) for found in gains.values()] == [2, 4, 2]
+    prompts = {one.messages[0]["content"] for one in heldout_prompts(context)}
+    assert {one["prompt"] for one in metrics["samples"]} <= prompts
     assert min(gains["best_samples"]) >= max(gains["samples"])
     assert min(gains["samples"]) >= max(gains["worst_samples"])
 
