@@ -69,7 +69,7 @@ def generate(work: Path, model: str, threads: int = 0) -> Path:
         torch.set_num_threads(threads)
     runtime, prompts = _set_up(work / "home", model, threads)
     file = work / FILE
-    for start in range(_whole_chunks(file), len(prompts), CHUNK):
+    for start in range(_answered(file, len(prompts)), len(prompts), CHUNK):
         chunk = prompts[start : start + CHUNK]
         answered = answer_prompts(runtime, None, chunk, seed=start // CHUNK)
         rows = [asdict(_row(p, found)) for p, found in zip(chunk, answered, strict=True)]
@@ -125,12 +125,14 @@ def _set_up(home: Path, model: str, threads: int) -> tuple[Runtime, list[Prompt]
     return Runtime(engine, settings), prompts
 
 
-def _whole_chunks(file: Path) -> int:
+def _answered(file: Path, prompts: int) -> int:
     """Return how many prompts the file has, after cutting what an interruption left over."""
     if not file.exists():
         return 0
     lines = file.read_text().splitlines(keepends=True)
     whole = [line for line in lines if line.endswith("\n")]
+    if len(whole) == prompts:
+        return prompts
     kept = whole[: len(whole) // CHUNK * CHUNK]
     file.write_text("".join(kept))
     return len(kept)

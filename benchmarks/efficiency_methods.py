@@ -1,0 +1,247 @@
+"""Ways to fit a reward model, each a function from rankings to score differences on others.
+
+`feature`: sentence embeddings and plain numbers of the text, a linear model. `head`: the backbone
+frozen, a linear head on its states (what `tuning = head` trains, at its optimum). Every other name
+is a tuning method of the backbone, fitted by `reward/reward_training.py` with the settings of the
+CPU profile.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy
+import torch
+
+from benchmarks.efficiency_data import Ranked
+from reward.backbone import Backbone, load_backbone
+from reward.conversations import answer_ids, prompt_ids
+from reward.embedding_cache import EmbeddingCache
+from reward.feature_choice import FeatureSettings, choose, fit_heads
+from reward.feature_model import FeatureRewardModel
+from reward.feature_space import centred
+from reward.models import model_folder
+from reward.packing import pack_ranking
+from reward.profiles import training_profile
+from reward.ranked_examples import RankedExample, cache_trunks
+from reward.reward_model import RewardModel, pair_margins
+from reward.reward_training import train_reward_model
+from reward.sentence_encoder import SentenceEncoder, prepare_encoder
+from reward.text_features import NAMES
+from reward.text_rankings import TextRanking, comparisons_of
+from storage.settings import load_settings
+
+Margins = list[list[float]]
+Method = Callable[[Sequence[Ranked], Sequence[Ranked], int], tuple[Margins, float]]
+
+STATES = "states.safetensors"
+LAYERS = {"last": 0, "middle": 1}
+POOLINGS = {"mean": 0, "last": 1}
+FEATURES = {
+    "feature": FeatureSettings(),
+    "feature, numbers alone": FeatureSettings(embeddings=()),
+    "feature, embeddings alone": FeatureSettings(plain=False, scales=(3.0,)),
+    "feature, with products": FeatureSettings(embeddings=("completion", "product")),
+    "feature, joint": FeatureSettings(embeddings=("completion", "joint")),
+}
+HEADS = tuple(f"head, {pooling} {layer}" for layer in LAYERS for pooling in POOLINGS)
+# Fields of RewardSettings laid over the profile's.
+TRAINED: dict[str, dict[str, object]] = {
+    "lora, one head": {"heads": 1},
+    "lora": {},
+    "lora, last token": {"pooling": "last"},
+    "lora, Plackett-Luce": {"loss": "plackett_luce"},
+    "lora, margin": {"loss": "margin"},
+    "lora, smoothed": {"label_smoothing": 0.2},
+    "full": {},
+    "prompt": {},
+    "prefix": {},
+    "adapter": {},
+    "bitfit": {},
+}
+CHEAP = (*FEATURES, *HEADS)
+
+
+@dataclass
+class Workshop:
+    """Models that are loaded when a method first asks for them, and what they computed."""
+
+    work: Path
+    model: str
+
+    @cached_property
+    def encoder(self) -> SentenceEncoder:
+        folder = prepare_encoder(self.work / "home", lambda what, share: None)
+        return SentenceEncoder(folder, cache_file=self.work / "embeddings.safetensors")
+
+    def backbone(self, tuning: str, layers: int) -> Backbone:
+        settings = load_settings(home=self.work / "home", model=self.model)
+        rank = training_profile(torch.device("cpu")).rank
+        return load_backbone(
+            model_folder(settings, lambda what, share: None),
+            device=torch.device("cpu"),
+            dtype=torch.float32,
+            top_layers=layers,
+            rank=rank,
+            tuning=tuning,
+        )
+
+    @cached_property
+    def halved(self) -> Backbone:
+        """The backbone cut in the middle, so that its trunk gives the middle layer's states."""
+        return self.backbone("lora", 15)
+
+    @cached_property
+    def states(self) -> EmbeddingCache:
+        cache = EmbeddingCache(limit=100_000)
+        cache.load(self.work / STATES)
+        return cache
+
+    def method(self, name: str) -> Method:
+        """Return the method called `name`."""
+        if name in FEATURES:
+            return lambda train, test, seed: self._feature(FEATURES[name], train, test, seed)
+        if name in HEADS:
+            return lambda train, test, seed: self._head(name, train, test, seed)
+        if name in TRAINED:
+            return lambda train, test, seed: self._trained(name, train, test, seed)
+        raise SystemExit(f"There is no method {name}; use {', '.join([*CHEAP, *TRAINED])}.")
+
+    # -- features ------------------------------------------------------------------------------
+
+    def _feature(
+        self,
+        settings: FeatureSettings,
+        train: Sequence[Ranked],
+        test: Sequence[Ranked],
+        seed: int,
+    ) -> tuple[Margins, float]:
+        if settings.embeddings:
+            # Before the clock starts: a text is encoded once, however often it is fitted.
+            self._encode([*train, *test])
+        began = time.perf_counter()
+        encoder = self.encoder if settings.embeddings else None
+        model = FeatureRewardModel.fit(_texts(train), settings, seed=seed, encoder=encoder)
+        seconds = time.perf_counter() - began
+        return model.pair_margins(_texts(test)), seconds
+
+    def _encode(self, rankings: Sequence[Ranked]) -> None:
+        missing = self.encoder.cache.missing([t for one in rankings for t in one.completions])
+        began = time.perf_counter()
+        for start in range(0, len(missing), 512):
+            self.encoder.encode(missing[start : start + 512])
+            self.encoder.keep()
+        if missing:
+            print(
+                f"{len(missing)} texts encoded in {time.perf_counter() - began:.0f} s", flush=True
+            )
+
+    # -- a head on frozen states ---------------------------------------------------------------
+
+    def _head(
+        self, name: str, train: Sequence[Ranked], test: Sequence[Ranked], seed: int
+    ) -> tuple[Margins, float]:
+        pooling, layer = name.removeprefix("head, ").split()
+        place = 2 * LAYERS[layer] + POOLINGS[pooling]
+        seen, unseen = self._states_of(train, place), self._states_of(test, place)
+        began = time.perf_counter()
+        settings = FeatureSettings(plain=False, scales=(1.0, 3.0, 10.0), heads=1)
+        number = numpy.repeat(range(len(train)), [len(one.completions) for one in train])
+        comparisons = comparisons_of(_texts(train))
+        # A few coordinates of a language model's states are far larger than all others.
+        spread = centred(seen, number).std(axis=0) + 1e-9
+        seen, unseen = seen / spread, unseen / spread
+        choice, space = choose(
+            seen, number, comparisons, settings, width=seen.shape[1] - len(NAMES)
+        )
+        differences = comparisons.differences(space.transform(seen))
+        (head,) = fit_heads(differences, comparisons, choice.penalty, heads=1, seed=seed)
+        seconds = time.perf_counter() - began
+        return _margins(space.transform(unseen) @ head, _texts(test)), seconds
+
+    def _states_of(self, rankings: Sequence[Ranked], place: int) -> numpy.ndarray:
+        """Return pooled states (N, H) with empty columns where plain numbers would stand."""
+        self.read_states(rankings)
+        rows = []
+        for one in rankings:
+            for text in one.completions:
+                found = self.states.get(_key(one, text))
+                assert found is not None
+                rows.append(found.reshape(4, -1)[place])
+        states = numpy.stack(rows).astype(float)
+        return numpy.concatenate([numpy.zeros((len(rows), len(NAMES))), states], axis=1)
+
+    def read_states(self, rankings: Sequence[Ranked]) -> None:
+        """Run the frozen backbone over what it has not read yet, and keep mean and last states."""
+        fresh = [
+            one
+            for one in rankings
+            if self.states.missing([_key(one, text) for text in one.completions])
+        ]
+        for done, one in enumerate(fresh, start=1):
+            keys = [_key(one, text) for text in one.completions]
+            self.states.put(keys, self._pooled(one))
+            if done % 50 == 0 or done == len(fresh):
+                self.states.save(self.work / STATES)
+                print(f"states of {done} of {len(fresh)} rankings read", flush=True)
+
+    @torch.no_grad()
+    def _pooled(self, one: Ranked) -> numpy.ndarray:
+        backbone = self.halved
+        example = self._example(backbone, one)
+        packed = pack_ranking(example.prompt, example.answers, backbone.device)
+        middle = backbone.trunk(packed.ids, packed.layout)
+        last = backbone.top(middle, None, packed.layout)
+        parts = []
+        for states in (last[0], middle[0]):
+            parts += [packed.mean_by_answer(states), packed.last_by_answer(states)]
+        pooled: numpy.ndarray = torch.stack(parts, dim=1).flatten(1).numpy()
+        return pooled
+
+    # -- trained by gradient -------------------------------------------------------------------
+
+    def _trained(
+        self, name: str, train: Sequence[Ranked], test: Sequence[Ranked], seed: int
+    ) -> tuple[Margins, float]:
+        profile = training_profile(torch.device("cpu"))
+        backbone = self.backbone(name.partition(",")[0], profile.top_layers)
+        backbone.seed = seed
+        settings = replace(profile.reward, **TRAINED[name])  # type: ignore[arg-type]
+        began = time.perf_counter()
+        model = RewardModel.fresh(backbone, settings)
+        seen = cache_trunks(backbone, [self._example(backbone, one) for one in train])
+        train_reward_model(model, seen, settings, seed=seed)
+        seconds = time.perf_counter() - began
+        unseen = cache_trunks(backbone, [self._example(backbone, one) for one in test])
+        return pair_margins(model, unseen), seconds
+
+    @staticmethod
+    def _example(backbone: Backbone, one: Ranked) -> RankedExample:
+        tokenizer = backbone.tokenizer
+        system = load_settings(home=Path()).system_prompt
+        prompt = prompt_ids(tokenizer, one.messages, system)
+        end = backbone.end_tokens[0]
+        answers = [
+            answer_ids(tokenizer, text, ended=ended, end_token=end)
+            for text, ended in zip(one.completions, one.ended, strict=True)
+        ]
+        return RankedExample(prompt, answers, one.ranks, one.group)
+
+
+def _texts(rankings: Sequence[Ranked]) -> list[TextRanking]:
+    return [TextRanking(one.messages, one.completions, one.ranks, one.group) for one in rankings]
+
+
+def _margins(scores: numpy.ndarray, rankings: Sequence[TextRanking]) -> Margins:
+    found, first = [], 0
+    for one in rankings:
+        found.append([float(scores[first + b] - scores[first + w]) for b, w in one.pairs])
+        first += len(one.completions)
+    return found
+
+
+def _key(one: Ranked, text: str) -> str:
+    said = "\n".join(f"{message['role']}: {message['content']}" for message in one.messages)
+    return f"{said}\n\n{text}"
