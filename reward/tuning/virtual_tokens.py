@@ -8,10 +8,12 @@ not as the identity: there is none, since whatever stands before a text is atten
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from peft import (
     PrefixEncoder,
     PrefixTuningConfig,
@@ -20,14 +22,29 @@ from peft import (
     prompt_embeddings_from_past_key_values,
 )
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from reward.model_shape import decoder_of, run_layers
 from reward.packing import Layout
 from reward.tuning.checkpoint import Checkpoint, write_peft
 from reward.tuning.method import TuningMethod
 
+# What virtual tokens start as, said by the system. On SmolLM2-135M the model behind 16 of them is
+# 0.035 nats a token away from the bare one; without the chat format it is 0.058.
+START_TEXT = "You are a helpful assistant."
 KEY = "prompt_embeddings"  # what peft calls the weights on disk
+
+
+def start_ids(tokenizer: PreTrainedTokenizerBase, count: int) -> list[int]:
+    """Return the ids of a short system message, cut or repeated to `count`."""
+    message = [{"role": "system", "content": START_TEXT}]
+    text = START_TEXT
+    if tokenizer.chat_template:
+        # A template may take no system message, or none alone.
+        with suppress(TemplateError):
+            text = str(tokenizer.apply_chat_template(message, tokenize=False)) or START_TEXT
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return (ids * count)[:count]
 
 
 class VirtualTokens(TuningMethod):

@@ -7,7 +7,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from reward.backbone import ADAPTER_FILE, Backbone, load_backbone
+from reward.backbone import Backbone, load_backbone
+from reward.tuning.checkpoint import ADAPTER_FILE
 from storage.errors import Unavailable
 from tests.tiny_model import make_tiny_model
 

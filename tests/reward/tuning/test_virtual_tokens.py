@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from reward.backbone import START_TEXT, Backbone
+from reward.backbone import Backbone
+from reward.tuning.virtual_tokens import START_TEXT
 from tests.reward.tuning.conftest import LoadTuned
 
 IDS = torch.tensor([[5, 9, 30, 41, 7, 12], [44, 3, 8, 2, 60, 61]])
