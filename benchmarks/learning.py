@@ -105,7 +105,8 @@ def _rounds(settings: Settings) -> list[dict[str, Any]]:
     kept = ("number", "state", "reason", "judgments", "policy_version", "seconds", "metrics")
     rounds = [{name: one[name] for name in kept} for one in found]
     for one in rounds:
-        one["metrics"].pop("samples", None)
+        for texts in ("samples", "best_samples", "worst_samples"):
+            one["metrics"].pop(texts, None)
     return sorted(rounds, key=lambda one: one["number"])
 
 

@@ -72,7 +72,8 @@ class FeatureSpace:
         """Choose the map from raw features (N, D) and the ranking's number (N,) of each row.
 
         Within rankings each text feature then has variance 1 (`plain` false leaves them out), and
-        each embedding of `width` numbers `scale`² as a whole (0 leaves embeddings out). At most `components` directions are kept.
+        each embedding of `width` numbers `scale`² as a whole (0 leaves embeddings out). At most
+        `components` directions are kept.
         """
         within = centred(raw, rankings)
         spread = _block_spreads(within, width, scale)

@@ -31,6 +31,7 @@ from reward.steps.publish import check_candidate, publish
 from reward.steps.reward import train_reward
 from reward.steps.sft import train_on_demonstrations
 from reward.steps.snapshot import take_snapshot
+from reward.tracking import Tracker
 from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Round, RoundState
@@ -65,6 +66,7 @@ class Loop:
         self.runtime = runtime
         self.lease = lease
         self.pool = pool
+        self._tracker: Tracker | None = None
 
     def run_round_if_due(self) -> Round | None:
         """Finish the open round, or make one that is due; return it ended, None without one.
@@ -81,8 +83,13 @@ class Loop:
                 round_hours=settings.round_hours,
                 seed=settings.seed,
             )
-        while one is not None and not one.state.ended:
-            one = self._run_step(one)
+        if one is None:
+            return None
+        settings = self.runtime.settings
+        with Tracker(settings.home, one.number, settings.report_to, one.settings) as tracker:
+            self._tracker = tracker
+            while not one.state.ended:
+                one = self._run_step(one)
         return one
 
     def working(self, words: str) -> None:
@@ -126,6 +133,8 @@ class Loop:
                     metrics=metrics,
                 )
                 report_progress(session, lease=self.lease, doing=f"{label} {step_index}/{steps}")
+            if self._tracker is not None:
+                self._tracker.log(one.state.value, step_index, metrics)
             self._keep_annotators_busy()
 
         def working(words: str) -> None:

@@ -34,7 +34,7 @@ class Processes:
             return cls()
         from accelerate import PartialState
 
-        # A process that is gone is noticed by its launcher; this bounds the wait for one that hangs.
+        # Its launcher notices a process that is gone; this bounds the wait for one that hangs.
         state = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
         return cls(state.process_index, state.num_processes)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_type_hints
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from reward.feature_choice import FeatureSettings
 from reward.gate import GateSettings
 from reward.optimizer_settings import OptimizerSettings
 from reward.policy_figures import EvaluationSettings
@@ -54,6 +55,7 @@ class TrainingProfile:
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
@@ -77,7 +79,7 @@ GPU = TrainingProfile(
     generation=GenerationSettings(batch=128, chunk_tasks=32, max_prompt_tokens=1024),
     reward=RewardSettings(max_steps=400, newest_rankings=4000),
     ppo=PPOSettings(iterations=20, prompts_per_iteration=128, max_prompt_tokens=512),
-    evaluation=EvaluationSettings(prompts=128, samples=2),
+    evaluation=EvaluationSettings(prompts=128, samples=2, baseline_prompts=64),
 )
 
 

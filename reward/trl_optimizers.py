@@ -36,9 +36,17 @@ class Scorer(Protocol):
 class Ranked(Protocol):
     """A ranking as token ids, such as `RankedExample`."""
 
-    prompt: list[int]
-    answers: list[list[int]]
-    ranks: list[int]
+    @property
+    def prompt(self) -> list[int]:
+        """The prompt's ids."""
+
+    @property
+    def answers(self) -> list[list[int]]:
+        """The ids of each answer."""
+
+    @property
+    def ranks(self) -> list[int]:
+        """The rank of each answer; 1 is best."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,10 @@ class Settings(BaseSettings):
         default="auto", description="Where training and generation run."
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of the trainer; 0: all cores.")
+    report_to: Literal["none", "tensorboard", "trackio", "wandb", "mlflow"] = Field(
+        default="tensorboard",
+        description="Tool that also gets the curves of training, under `home`/logs; or none.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed from which every other seed is derived.")
     training: dict[str, dict[str, Any]] = Field(
         default_factory=dict,

@@ -52,7 +52,7 @@ def _ppo(
         seed=context.round.seed,
         generation_batch=profile.generation.batch,
         reference=reference,
-        value_head=_value_head(reward),
+        value_head=reward.mean_head() if isinstance(reward, RewardModel) else None,
         pretraining=pretraining_ids(context.runtime),
     )
     kept = context.kept(KEPT)
@@ -101,15 +101,6 @@ def _other(
     except FloatingPointError as error:
         raise CannotTrain(f"{error}; lower training.optimizer.learning_rate.") from error
     return history
-
-
-def _value_head(reward: RewardScorer) -> tuple[torch.Tensor, float] | None:
-    """Return the mean of a reward model's normalised heads: a weight (H,) and a bias."""
-    if not isinstance(reward, RewardModel):
-        return None
-    weight = (reward.head.weight / reward.scale[:, None]).mean(0)
-    bias = ((reward.head.bias - reward.shift) / reward.scale).mean()
-    return weight.detach(), float(bias)
 
 
 def _figures(history: list[dict[str, float]]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def train_reward(context: StepContext) -> StepOutcome:
             report=context.report,
             working=context.working,
             progress=_progress(context),
+            features=profile.features,
         )
     except RankloopError as error:
         raise CannotTrain(str(error)) from error

@@ -87,7 +87,15 @@ def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExam
         ]
         if len(prompt) + max(len(answer) for answer in answers) <= limit:
             ranks = [int(rank) for rank in row.ranks]
-            examples.append(RankedExample(prompt, answers, ranks, int(row.prompt_id)))
+            examples.append(
+                RankedExample(
+                    prompt,
+                    answers,
+                    ranks,
+                    int(row.prompt_id),
+                    subset=f"policy {row.policy_version}",
+                )
+            )
     return examples
 
 

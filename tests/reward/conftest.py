@@ -64,6 +64,7 @@ def tiny_settings(home: Path, model: Path, **overrides: object) -> Settings:
         judgments_per_round=30,
         device="cpu",
         threads=1,
+        report_to="none",
         training=TRAINING,
         **overrides,
     )
