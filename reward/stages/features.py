@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labeling.ranking_files import RankedText
-from reward.feature_choice import FeatureSettings
 from reward.feature_model import FeatureRewardModel
 from reward.reward_report import JudgedRanking, RewardReport, reward_report
 from reward.stages.examples import group_of
@@ -25,8 +24,9 @@ def fit_features(
 ) -> FittedFeatures:
     """Fit to one side and test on the other; raise `Unavailable` where there is no encoder."""
     seed = run.settings.seed
-    settings = getattr(run.profile, "features", FeatureSettings())
-    model = FeatureRewardModel.fit([_ranking(one) for one in train], settings, seed=seed)
+    model = FeatureRewardModel.fit(
+        [_ranking(one) for one in train], run.profile.features, seed=seed
+    )
     tested = [one for one in heldout if len(set(one.ranks)) > 1]
     margins = model.pair_margins([_ranking(one) for one in tested])
     judged = [
