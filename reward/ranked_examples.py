@@ -11,6 +11,10 @@ from reward.backbone import Backbone
 from reward.packing import PackedRanking, pack_ranking
 from reward.padding import AnsweredBatch, answered_batch
 
+# A packed ranking attends over all of its answers at once, which costs the square of its length;
+# past this the prompt that is read K times is the smaller waste.
+LONGEST_PACKED = 1024
+
 
 @dataclass(frozen=True)
 class RankedExample:
@@ -51,6 +55,11 @@ class CachedExample:
         return self.example.subset
 
     @property
+    def tokens(self) -> int:
+        """Return how many positions a pass over the ranking has, padding counted in."""
+        return self.trunk.shape[0] * self.trunk.shape[1]
+
+    @property
     def batch(self) -> AnsweredBatch:
         """Return the sequences of a ranking that is not packed."""
         assert isinstance(self.sequences, AnsweredBatch)
@@ -72,10 +81,28 @@ def cache_trunks(
     return cached
 
 
+def parts_at_once(examples: Sequence[CachedExample], rankings: int, tokens: int) -> list[list[int]]:
+    """Cut examples, by their places, into parts of at most so many rankings and padded tokens.
+
+    A ranking that is longer than `tokens` is a part by itself.
+    """
+    parts: list[list[int]] = []
+    widest = 0
+    for place, example in enumerate(examples):
+        widest = max(widest, example.tokens)
+        full = parts and (len(parts[-1]) == rankings or (len(parts[-1]) + 1) * widest > tokens)
+        if not parts or full:
+            parts.append([])
+            widest = example.tokens
+        parts[-1].append(place)
+    return parts
+
+
 def _lay_out(
     backbone: Backbone, example: RankedExample
 ) -> tuple[PackedRanking | AnsweredBatch, Tensor]:
-    if backbone.packs:
+    tokens = len(example.prompt) + sum(map(len, example.answers))
+    if backbone.packs and tokens <= LONGEST_PACKED:
         packed = pack_ranking(example.prompt, example.answers, backbone.device)
         return packed, backbone.trunk(packed.ids, packed.layout)
     prompts = [example.prompt] * len(example.answers)

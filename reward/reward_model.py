@@ -20,7 +20,12 @@ from reward.calibration import outcome
 from reward.out_of_memory import Halving
 from reward.packing import PackedRanking, stack_rankings
 from reward.padding import AnsweredBatch
-from reward.ranked_examples import CachedExample, RankedExample, cache_trunks
+from reward.ranked_examples import (
+    CachedExample,
+    RankedExample,
+    cache_trunks,
+    parts_at_once,
+)
 from reward.reward_settings import RewardSettings
 from storage.errors import Unavailable
 
@@ -108,7 +113,7 @@ class RewardModel:
         """Return the heads' outputs (H, K) for the answers of each ranking, all in one pass."""
         packed = [one.sequences for one in examples if isinstance(one.sequences, PackedRanking)]
         if len(packed) < len(examples):
-            return [self.raw_scores(one.trunk, one.batch) for one in examples]
+            return [self._scores_alone(one) for one in examples]
         layout, trunk = stack_rankings(packed, [one.trunk for one in examples])
         hidden = self.backbone.top(trunk, self.adapter, layout)
         scores = []
@@ -117,6 +122,11 @@ class RewardModel:
             pool = one.last_by_answer if self.pooling == "last" else one.mean_by_answer
             scores.append(self.head(pool(states)).T)
         return scores
+
+    def _scores_alone(self, one: CachedExample) -> Tensor:
+        if isinstance(one.sequences, PackedRanking):
+            return self.ranking_scores([one])[0]
+        return self.raw_scores(one.trunk, one.sequences)
 
     # -- scores --------------------------------------------------------------------------------
 
@@ -236,7 +246,8 @@ def head_scores(
 def _first_scores(
     model: RewardModel, examples: Sequence[CachedExample], count: int
 ) -> list[Tensor]:
-    return model.ranking_scores(examples[:count])
+    first = parts_at_once(examples[:count], count, RewardSettings.tokens_at_once)[0]
+    return model.ranking_scores([examples[place] for place in first])
 
 
 def pair_margins(model: RewardModel, examples: Sequence[CachedExample]) -> list[list[float]]:

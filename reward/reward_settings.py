@@ -26,6 +26,7 @@ class RewardSettings:
     max_steps: int = 50  #: optimiser steps, at most: many rankings want fewer passes
     newest_rankings: int = 400  #: rankings of each split that are used, the newest
     rankings_per_step: int = 4  #: rankings whose gradients make one optimiser step
+    tokens_at_once: int = 4096  #: positions in one pass at most, unless one ranking has more
     warmup_steps: int = 4  #: optimiser steps over which the learning rate rises
     weight_decay: float = 0.01  #: AdamW's, on adapter and head
     max_grad_norm: float = 1.0  #: the gradient is scaled down to this norm
@@ -49,7 +50,7 @@ class RewardSettings:
                     f"Setting training.reward.{name} is {getattr(self, name)!r} but must be one of "
                     f"{wanted}."
                 )
-        for name in ("heads", "rankings_per_step", "folds"):
+        for name in ("heads", "rankings_per_step", "tokens_at_once", "folds"):
             if getattr(self, name) < 1:
                 raise BadInput(f"Setting training.reward.{name} must be at least 1.")
         if not 0.0 <= self.label_smoothing < 0.5:

@@ -26,7 +26,7 @@ from reward.optimizer_state import optimizer_tensors, restore_optimizer
 from reward.out_of_memory import Halving
 from reward.processes import Processes
 from reward.progress_checkpoint import load_progress, save_progress
-from reward.ranked_examples import CachedExample, RankedExample
+from reward.ranked_examples import CachedExample, RankedExample, parts_at_once
 from reward.ranking_losses import Comparisons, comparisons_of, ranking_loss
 from reward.reward_model import RewardModel
 from reward.reward_settings import RewardSettings
@@ -181,16 +181,17 @@ class _Fit:
         return loss
 
     def _gradients(self, chosen: Sequence[int], size: int, whole: int) -> float:
-        """Add up the gradients of the chosen rankings, `size` at a time; return their loss.
+        """Add up the gradients of the chosen rankings, at most `size` at a time; return their loss.
 
         `whole` is how many rankings the step has, so parts and processes add up to its mean.
         """
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
-        for start in range(0, len(chosen), size):
-            part = chosen[start : start + size]
-            scores = self.model.ranking_scores([self.examples[index] for index in part])
-            settings = self.settings
+        settings = self.settings
+        found = [self.examples[index] for index in chosen]
+        for places in parts_at_once(found, size, settings.tokens_at_once):
+            part = [chosen[place] for place in places]
+            scores = self.model.ranking_scores([found[place] for place in places])
             losses = torch.stack(
                 [
                     ranking_loss(s, self.said[index], settings.loss, settings.margin)
