@@ -15,7 +15,7 @@ class SFTSettings:
     batch: int = 8  #: demonstrations whose gradients make one optimiser step
     micro_batch: int = 4  #: demonstrations in memory at once; halved when memory runs out
     max_tokens: int = 512  #: longer demonstrations (prompt and answer) are left out
-    learning_rate: float = 5e-4  #: AdamW's, after warm-up; falls linearly to 0
+    learning_rate: float = 1e-3  #: AdamW's, after warm-up; falls linearly to 0
     warmup_share: float = 0.1  #: share of the steps over which the learning rate rises
     weight_decay: float = 0.0  #: AdamW's
     max_grad_norm: float = 1.0  #: the gradient is scaled down to this norm

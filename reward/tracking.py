@@ -112,8 +112,9 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _begin(report_to: str, folder: Path, name: str, stage: str) -> Any:
     # Imported here: the worker of a project that reports to nothing needs none of it.
-    from accelerate import tracking
+    from accelerate import PartialState, tracking
 
+    PartialState()  # without it accelerate's own logger refuses to work
     run = f"{name}-{stage}"
     # Both would write outside of home; whoever has set another place keeps it.
     os.environ.setdefault("TRACKIO_DIR", str(folder.parent / "trackio"))

@@ -1,10 +1,14 @@
 """A round's curves in TensorBoard's files, and trackers that fail without failing the round."""
 
 import logging
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from accelerate.state import AcceleratorState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reward.tracking import REPORT_TO, Tracker, check_report_to, flat
@@ -81,6 +85,43 @@ def test_a_tracker_that_fails_is_dropped_and_the_round_goes_on(
     assert [record.getMessage() for record in caplog.records] == [
         "The curves of round-1 are not reported: no space left"
     ]
+
+
+class Trackio(ModuleType):
+    """Stand in for trackio, which is not installed here, below accelerate's own tracker of it."""
+
+    def __init__(self) -> None:
+        super().__init__("trackio")
+        self.__spec__ = ModuleSpec("trackio", None)
+        self.config: dict[str, Any] = {}
+        self.logged: list[tuple[int, dict[str, float]]] = []
+
+    def init(self, project: str, name: str) -> "Trackio":
+        self.run = (project, name)
+        return self
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.logged.append((step, values))
+
+    def finish(self) -> None:
+        self.logged.append((-1, {}))
+
+
+def test_other_tools_are_reached_through_accelerate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in a process where nothing has used accelerate yet.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setenv("TRACKIO_DIR", "elsewhere")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "elsewhere")
+    library = Trackio()
+    monkeypatch.setitem(sys.modules, "trackio", library)
+    with Tracker(tmp_path, 2, "trackio", SETTINGS) as tracker:
+        tracker.log("ppo", 4, {"objective/kl": 1.5})
+    assert tracker.report_to == "trackio"
+    assert library.run == ("rankloop", "round-2-ppo")
+    assert library.config["ppo/learning_rate"] == 1e-3
+    assert library.logged == [(4, {"objective/kl": 1.5}), (-1, {})]
 
 
 def test_settings_are_flat() -> None:
