@@ -3,7 +3,7 @@
 `feature`: sentence embeddings and plain numbers of the text, a linear model. `head`: the backbone
 frozen, a linear head on its states (what `tuning = head` trains, at its optimum). Every other name
 is a tuning method of the backbone, fitted by `reward/reward_training.py` with the settings of the
-CPU profile.
+CPU profile. Seconds are the processor's, so that other work on the machine does not count.
 """
 
 import time
@@ -121,21 +121,21 @@ class Workshop:
         if settings.embeddings:
             # Before the clock starts: a text is encoded once, however often it is fitted.
             self._encode([*train, *test])
-        began = time.perf_counter()
+        began = time.process_time()
         encoder = self.encoder if settings.embeddings else None
         model = FeatureRewardModel.fit(_texts(train), settings, seed=seed, encoder=encoder)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         return model.pair_margins(_texts(test)), seconds
 
     def _encode(self, rankings: Sequence[Ranked]) -> None:
         missing = self.encoder.cache.missing([t for one in rankings for t in one.completions])
-        began = time.perf_counter()
+        began = time.process_time()
         for start in range(0, len(missing), 512):
             self.encoder.encode(missing[start : start + 512])
             self.encoder.keep()
         if missing:
             print(
-                f"{len(missing)} texts encoded in {time.perf_counter() - began:.0f} s", flush=True
+                f"{len(missing)} texts encoded in {time.process_time() - began:.0f} s", flush=True
             )
 
     # -- a head on frozen states ---------------------------------------------------------------
@@ -146,7 +146,7 @@ class Workshop:
         pooling, layer = name.removeprefix("head, ").split()
         place = 2 * LAYERS[layer] + POOLINGS[pooling]
         seen, unseen = self._states_of(train, place), self._states_of(test, place)
-        began = time.perf_counter()
+        began = time.process_time()
         settings = FeatureSettings(plain=False, scales=(1.0, 3.0, 10.0), heads=1)
         number = numpy.repeat(range(len(train)), [len(one.completions) for one in train])
         comparisons = comparisons_of(_texts(train))
@@ -158,7 +158,7 @@ class Workshop:
         )
         differences = comparisons.differences(space.transform(seen))
         (head,) = fit_heads(differences, comparisons, choice.penalty, heads=1, seed=seed)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         return _margins(space.transform(unseen) @ head, _texts(test)), seconds
 
     def _states_of(self, rankings: Sequence[Ranked], place: int) -> numpy.ndarray:
@@ -209,11 +209,11 @@ class Workshop:
         backbone = self.backbone(name.partition(",")[0], profile.top_layers)
         backbone.seed = seed
         settings = replace(profile.reward, **TRAINED[name])  # type: ignore[arg-type]
-        began = time.perf_counter()
+        began = time.process_time()
         model = RewardModel.fresh(backbone, settings)
         seen = cache_trunks(backbone, [self._example(backbone, one) for one in train])
         train_reward_model(model, seen, settings, seed=seed)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         unseen = cache_trunks(backbone, [self._example(backbone, one) for one in test])
         return pair_margins(model, unseen), seconds
 

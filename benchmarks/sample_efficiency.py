@@ -77,7 +77,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return mean accuracy over seeds, and half the range of the seeds, for each size."""
     sizes = sorted({row["size"] for row in rows})
     lines = [
-        f"| learned from | method | {' | '.join(map(str, sizes))} | seconds of the largest fit |",
+        f"| learned from | method | {' | '.join(map(str, sizes))} | processor seconds of the largest fit |",
         "|" + " --- |" * (len(sizes) + 3),
     ]
     for (dataset, method), found in _grouped(rows):

