@@ -51,6 +51,7 @@ class TrainingProfile:
     top_layers: int  #: layers that carry adapters; the trunk below is frozen and cached
     rank: int  #: LoRA's r
     tuning: str = "lora"  #: how roles differ from the backbone, one of reward.tuning's methods
+    virtual_tokens: int = 16  #: what `prompt` and `prefix` put before the text
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
@@ -116,7 +117,13 @@ def _override(profile: TrainingProfile, section: str, values: Mapping[str, Any])
 
 
 def _override_backbone(profile: TrainingProfile, values: Mapping[str, Any]) -> TrainingProfile:
-    kinds = {"top_layers": int, "rank": int, "tuning": Literal[TUNINGS], "dtype": Literal[DTYPES]}
+    kinds = {
+        "top_layers": int,
+        "rank": int,
+        "tuning": Literal[TUNINGS],
+        "virtual_tokens": int,
+        "dtype": Literal[DTYPES],
+    }
     fitted = {name: _fit("backbone", name, value, kinds) for name, value in values.items()}
     if "dtype" in fitted:
         fitted["dtype"] = getattr(torch, fitted["dtype"])

@@ -6,11 +6,11 @@ that it shares nor on how many processes sample.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from reward.backbone import Backbone
 
@@ -61,7 +61,8 @@ def sample(
     with backbone.merged(adapter):
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
-            batch = _sample_batch(backbone, [prompts[i] for i in part], settings, points[part])
+            chosen = [prompts[i] for i in part]
+            batch = _sample_batch(backbone, adapter, chosen, settings, points[part])
             found.update(zip(part, batch, strict=True))
     return [found[index] for index in range(len(prompts))]
 
@@ -74,6 +75,7 @@ def _points(seed: int, rows: Sequence[int], count: int) -> Tensor:
 
 def _sample_batch(
     backbone: Backbone,
+    adapter: str | None,
     prompts: Sequence[Sequence[int]],
     settings: SamplingSettings,
     points: Tensor,
@@ -82,11 +84,11 @@ def _sample_batch(
     # (the system message): their caches are copied.
     distinct = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
     copies = torch.tensor([distinct.index(tuple(prompt)) for prompt in prompts])
-    cache = DynamicCache(config=backbone.model.config)
-    shared = _read_prefix(backbone, distinct, cache)
+    cache, virtual, shared = _read_prefix(backbone, adapter, distinct)
+    weight = backbone.output_weight_of(adapter)
     ids, mask = _pad_left([prompt[shared:] for prompt in distinct], backbone.device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0) + shared
-    mask = torch.cat([mask.new_ones(len(distinct), shared), mask], dim=1)
+    positions = (mask.cumsum(1) - 1).clamp(min=0) + virtual + shared
+    mask = torch.cat([mask.new_ones(len(distinct), virtual + shared), mask], dim=1)
     live = list(range(len(prompts)))
     answers: list[list[int]] = [[] for _ in prompts]
     log_probs: list[list[float]] = [[] for _ in prompts]
@@ -97,7 +99,7 @@ def _sample_batch(
             copies = copies.to(backbone.device)
             cache.batch_select_indices(copies)
             hidden, positions, mask = hidden[copies], positions[copies], mask[copies]
-        logits = (hidden @ backbone.output_weight.T).float()
+        logits = (hidden @ weight.T).float()
         tokens, drawn_log_probs = draw(logits, settings, points[live, position])
         keep = []
         drawn = zip(live, tokens.tolist(), drawn_log_probs.tolist(), strict=True)
@@ -120,19 +122,26 @@ def _sample_batch(
     return [Sample(a, e, tuple(p)) for a, e, p in zip(answers, ended, log_probs, strict=True)]
 
 
-def _read_prefix(backbone: Backbone, prompts: Sequence[Sequence[int]], cache: DynamicCache) -> int:
-    """Put what all prompts begin with into the cache, a row for each; return its length."""
+def _read_prefix(
+    backbone: Backbone, adapter: str | None, prompts: Sequence[Sequence[int]]
+) -> tuple[Any, int, int]:
+    """Read the role's virtual tokens and what all prompts begin with, once.
+
+    Returns a cache with a row for each prompt, and how many of both there are.
+    """
+    cache, virtual = backbone.start_cache(adapter, 1)
     shortest = min(prompts, key=len)
-    longest_shared = len(shortest) - 1
+    longest_shared = len(shortest) - 1 if len(prompts) > 1 else 0
     shared = 0
     while shared < longest_shared and len({prompt[shared] for prompt in prompts}) == 1:
         shared += 1
-    if shared == 0 or len(prompts) == 1:
-        return 0
-    ids = torch.tensor([list(shortest[:shared])], device=backbone.device)
-    backbone.step(ids, torch.ones_like(ids), torch.arange(shared, device=ids.device)[None], cache)
+    if shared:
+        ids = torch.tensor([list(shortest[:shared])], device=backbone.device)
+        positions = torch.arange(virtual, virtual + shared, device=ids.device)[None]
+        mask = ids.new_ones(1, virtual + shared)
+        backbone.step(ids, mask, positions, cache)
     cache.batch_repeat_interleave(len(prompts))
-    return shared
+    return cache, virtual, shared
 
 
 def draw(logits: Tensor, settings: SamplingSettings, points: Tensor) -> tuple[Tensor, Tensor]:
