@@ -1,6 +1,7 @@
 """What a policy's completions of held-out prompts look like, in figures with intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -9,15 +10,17 @@ from torch import Tensor
 
 from reward.backbone import Backbone
 from reward.conversations import answer_text
+from reward.generator import BackboneGenerator, Generator
 from reward.intervals import Interval, bootstrap_mean
 from reward.kl import kl_estimate
 from reward.padding import AnsweredBatch, answered_batch
 from reward.perplexity import answer_log_probs
 from reward.reference_metrics import Overlap, overlap
-from reward.sampling import Sample, SamplingSettings, sample
+from reward.sampling import Sample, SamplingSettings
 from reward.text_metrics import distinct, identical_share, loops, refuses
 
 Item = TypeVar("Item")
+GeneratorOf = Callable[[str | None], AbstractContextManager[Generator]]
 
 # Who judges completions; their win rates and mean scores stand side by side.
 REWARD_MODEL = "reward_model"
@@ -106,8 +109,12 @@ class Evaluator:
         reference: str | None,
         seed: int,
         batch_size: int,
+        generator: GeneratorOf | None = None,
     ) -> None:
-        """Keep what all policies are measured with; `reference` is the adapter KL is taken to."""
+        """Keep what all policies are measured with; `reference` is the adapter KL is taken to.
+
+        `generator` opens what samples an adapter; the backbone does, unless it is given.
+        """
         self.backbone = backbone
         self.scorers = scorers
         self.sampling = sampling
@@ -115,20 +122,19 @@ class Evaluator:
         self.reference = reference
         self.seed = seed
         self.batch_size = batch_size
+        self.generator = generator or self._own_generator
 
     def sample(
         self, adapter: str | None, prompts: Sequence[list[int]], samples: int
     ) -> list[list[Sample]]:
         """Draw `samples` completions a prompt from a policy."""
-        drawn = sample(
-            self.backbone,
-            adapter,
-            [prompt for prompt in prompts for _ in range(samples)],
-            self.sampling,
-            seed=self.seed,
-            batch_size=self.batch_size,
-        )
+        repeated = [prompt for prompt in prompts for _ in range(samples)]
+        with self.generator(adapter) as generator:
+            drawn = generator.generate(repeated, self.sampling, seed=self.seed)
         return _by_prompt(drawn, samples)
+
+    def _own_generator(self, adapter: str | None) -> AbstractContextManager[Generator]:
+        return nullcontext(BackboneGenerator(self.backbone, adapter, self.batch_size))
 
     def measure(
         self,

@@ -4,7 +4,7 @@ import difflib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 
 from sqlalchemy import Engine
@@ -23,7 +23,7 @@ from labeling.tasks import (
 )
 from reward.conversations import answer_text, prompt_ids
 from reward.runtime import Runtime
-from reward.sampling import Sample, sample
+from reward.sampling import Sample
 from storage.engine import reading, writing
 from storage.errors import BadInput
 from storage.settings import Settings
@@ -246,9 +246,8 @@ def _draw(
     seed: int,
 ) -> list[Sample]:
     ids = [_ids(runtime, prompt, hint) for prompt, hint in zip(prompts, hints, strict=True)]
-    settings = replace(runtime.profile.sampling)
-    batch = runtime.profile.generation.batch
-    return sample(runtime.backbone, adapter, ids, settings, seed=seed, batch_size=batch)
+    with runtime.generator(adapter) as generator:
+        return generator.generate(ids, runtime.profile.sampling, seed=seed)
 
 
 def _completion(runtime: Runtime, one: Sample, hint: str, seed: int, attempt: int) -> NewCompletion:

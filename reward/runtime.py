@@ -1,6 +1,8 @@
 """What the training process holds: project, settings, profile, backbone and policies."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -12,16 +14,19 @@ from labeling.policies import live_policy
 from labeling.projects import get_project
 from reward.backbone import Backbone, load_backbone
 from reward.devices import describe_device, find_device
+from reward.generator import BackboneGenerator, Generator
 from reward.models import check_model_folder, is_embedded, model_folder
 from reward.profiles import training_profile
+from reward.server_generator import CompletionServer, served_policy
 from storage.blobs import MANIFEST, local_path, verify
 from storage.engine import reading, writing
-from storage.errors import Unavailable
+from storage.errors import BadInput, Unavailable
 from storage.settings import Settings
 from storage.tables import Policy, PolicyStatus, Project
 
 log = logging.getLogger(__name__)
 
+TRANSFORMERS = "transformers"  # the setting `generator`: sample with the backbone of this process
 LIVE = "live"  # the adapter that completions are sampled with
 
 
@@ -39,6 +44,7 @@ class Runtime:
         self.profile = training_profile(self.device, self.project.training, settings.training)
         self._backbone: Backbone | None = None
         self._loaded_policy: int | None = None
+        self._folders: dict[str, Path] = {}  # what each adapter was loaded from
 
     @property
     def home(self) -> Path:
@@ -55,12 +61,13 @@ class Runtime:
         """Return the frozen model of policy version 1, loaded once."""
         if self._backbone is None:
             self._backbone = load_backbone(
-                self._model_folder(),
+                self.model_folder(),
                 device=self.device,
                 dtype=self.profile.dtype,
                 top_layers=self.profile.top_layers,
                 rank=self.profile.rank,
                 tuning=self.profile.tuning,
+                virtual_tokens=self.profile.virtual_tokens,
             )
         return self._backbone
 
@@ -71,9 +78,35 @@ class Runtime:
         """
         if policy.parent_id is None:
             return None
-        verify(self.home, policy.checkpoint_uri)
-        self.backbone.load_adapter(adapter, local_path(self.home, policy.checkpoint_uri))
+        return self.load_checkpoint(policy.checkpoint_uri, adapter)
+
+    def load_checkpoint(self, uri: str, adapter: str) -> str:
+        """Load a checkpoint into an adapter; return its name. Raises as `load_policy` does."""
+        verify(self.home, uri)
+        folder = local_path(self.home, uri)
+        self.backbone.load_adapter(adapter, folder)
+        self._folders[adapter] = folder
         return adapter
+
+    @contextmanager
+    def generator(self, adapter: str | None) -> Iterator[Generator]:
+        """Yield what samples an adapter as it was loaded, or the bare model (None).
+
+        Raises `BadInput` where the setting `generator` is none that can, and `Unavailable` where
+        the server that it names cannot be asked.
+        """
+        if self.settings.generator == TRANSFORMERS:
+            yield BackboneGenerator(self.backbone, adapter, self.profile.generation.batch)
+            return
+        if adapter is not None and self.backbone.tuning != "lora":
+            raise BadInput(
+                f"Policies of tuning {self.backbone.tuning} cannot be served; set generator to "
+                f"{TRANSFORMERS}, or training.backbone.tuning to lora."
+            )
+        server = CompletionServer(self.settings.generator)
+        folder = self._folders[adapter] if adapter is not None else None
+        with served_policy(server, self.backbone, folder) as generator:
+            yield generator
 
     def live_policy(self) -> tuple[Policy, str | None]:
         """Return the policy to sample from and its adapter.
@@ -125,7 +158,8 @@ class Runtime:
                 reason=str(error),
             )
 
-    def _model_folder(self) -> Path:
+    def model_folder(self) -> Path:
+        """Return the folder of policy version 1; raise `Unavailable` where it cannot be used."""
         with reading(self.engine) as session:
             first = session.exec(
                 select(Policy).where(Policy.project_id == self.project_id, Policy.version == 1)

@@ -81,6 +81,19 @@ class Settings(BaseSettings):
         default="auto", description="Where training and generation run."
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of the trainer; 0: all cores.")
+    processes: int = Field(
+        default=1, ge=1, description="Processes that train a reward model or a policy together."
+    )
+    launch_config: str = Field(
+        default="",
+        description="Config of `accelerate launch` for them: a file, or one of reward/launch; "
+        "unset: ddp on GPUs, torchrun on CPU.",
+    )
+    generator: str = Field(
+        default="transformers",
+        description="What samples tasks and evaluations: transformers, or the URL of an "
+        "OpenAI-compatible server such as vLLM's.",
+    )
     report_to: Literal["none", "tensorboard", "trackio", "wandb", "mlflow"] = Field(
         default="tensorboard",
         description="Tool that also gets the curves of training, under `home`/logs; or none.",

@@ -17,7 +17,6 @@ from reward.steps.baselines import few_shot_answers, first_policy_answers
 from reward.steps.heldout import HeldoutPrompt, heldout_prompts
 from reward.steps.outcome import StepContext, StepOutcome
 from reward.steps.ppo import load_reference, load_reward
-from storage.blobs import local_path, verify
 from storage.engine import reading
 from storage.tables import Policy
 
@@ -37,6 +36,7 @@ def evaluate_candidate(context: StepContext) -> StepOutcome:
         reference=load_reference(context),
         seed=one.seed,
         batch_size=runtime.profile.generation.batch,
+        generator=runtime.generator,
     )
     with reading(runtime.engine) as session:
         base = session.get_one(Policy, one.base_policy_id)
@@ -119,10 +119,7 @@ def _scorers(context: StepContext) -> dict[str, Scorer]:
 
 def _load_candidate(context: StepContext) -> str:
     """Load the policy that the round trained into the adapter `policy`, and return its name."""
-    runtime, uri = context.runtime, context.round.artefacts["policy"]
-    verify(runtime.home, uri)
-    runtime.backbone.load_adapter("policy", local_path(runtime.home, uri))
-    return "policy"
+    return context.runtime.load_checkpoint(context.round.artefacts["policy"], "policy")
 
 
 def comparison_metrics(report: EvaluationReport) -> dict[str, float]:

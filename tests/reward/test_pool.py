@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import Session, func, select
 
 from labeling.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, add_task, ready_task_count
-from reward import pool
+from reward import generator, pool
 from reward.lease import LeaseLost
 from reward.pool import PoolFiller, fill_pool, near_identical
 from reward.runtime import Runtime
@@ -108,7 +108,7 @@ def _same_always(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         calls.append((len(prompts), seed))
         return [Sample(list(same), True) for _ in prompts]
 
-    monkeypatch.setattr(pool, "sample", always_the_same)
+    monkeypatch.setattr(generator, "sample", always_the_same)
     return calls
 
 
