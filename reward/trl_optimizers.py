@@ -15,15 +15,17 @@ from datasets import Dataset
 from torch import Tensor
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-from labeling.rankings import pairs_of
 from reward.backbone import Backbone
 from reward.optimizer_settings import OptimizerSettings
 from reward.out_of_memory import Halving
 from reward.padding import AnsweredBatch, answered_batch
+from reward.preference_pairs import PreferencePair, preference_pairs
 from reward.role_model import RoleModel
 from reward.sampling import SamplingSettings, sample
 from reward.trl_trainer import InPlaceTrainer, OnStep, common_arguments, on_one_device, quiet
 from storage.errors import BadInput
+
+__all__ = ["PreferencePair", "Scorer", "preference_pairs", "train_with"]
 
 
 class Scorer(Protocol):
@@ -31,40 +33,6 @@ class Scorer(Protocol):
 
     def score(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
         """Return the scores (B,) of a batch whose trunk is given."""
-
-
-class Ranked(Protocol):
-    """A ranking as token ids, such as `RankedExample`."""
-
-    @property
-    def prompt(self) -> list[int]:
-        """The prompt's ids."""
-
-    @property
-    def answers(self) -> list[list[int]]:
-        """The ids of each answer."""
-
-    @property
-    def ranks(self) -> list[int]:
-        """The rank of each answer; 1 is best."""
-
-
-@dataclass(frozen=True)
-class PreferencePair:
-    """A prompt's ids and those of two answers to it, the preferred one first."""
-
-    prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
-
-
-def preference_pairs(rankings: Sequence[Ranked]) -> list[PreferencePair]:
-    """Return every pair of every ranking that is no tie, in order."""
-    return [
-        PreferencePair(one.prompt, one.answers[better], one.answers[worse])
-        for one in rankings
-        for better, worse in pairs_of(one.ranks)
-    ]
 
 
 def train_with(
