@@ -7,15 +7,16 @@ import pandas
 
 # What is drawn of each step, in this order where it was measured: metric → its name for people.
 CURVES: dict[str, dict[str, str]] = {
+    "sft": {"loss/sft": "Demonstrations: loss"},
     "reward": {
         "loss/reward": "Reward model: loss",
         "loss/reward_fold": "Reward model: loss while it is cross-fitted",
     },
     "ppo": {
-        "objective/scores": "PPO: mean reward",
-        "objective/kl": "PPO: KL to the reference, nats a completion",
-        "val/mean_tokens": "PPO: tokens a completion",
-        "loss/value": "PPO: value loss",
+        "objective/scores": "Policy: mean reward",
+        "objective/kl": "Policy: KL to the reference, nats a completion",
+        "val/mean_tokens": "Policy: tokens a completion",
+        "policy/entropy_avg": "Policy: entropy, nats a token",
     },
 }
 HEIGHT = 200
