@@ -109,12 +109,12 @@ class _Rollouts(InPlaceTrainer):
 
     task: _Task
     names: ClassVar = {
-        "loss": "loss/policy",
+        "loss": "loss/policy_avg",
         "grad_norm": "policy/grad_norm",
         "reward": "objective/scores",
         "entropy": "objective/entropy",
         "completions/mean_length": "val/mean_tokens",
-        "clip_ratio/region_mean": "policy/clipfrac",
+        "clip_ratio/region_mean": "policy/clipfrac_avg",
     }
 
     def take(self, task: _Task, settings: OptimizerSettings) -> None:
@@ -174,7 +174,7 @@ class _GRPO(_Rollouts, GRPOTrainer):
 
 class _DPO(InPlaceTrainer, DPOTrainer):
     names: ClassVar = {
-        "loss": "loss/policy",
+        "loss": "loss/policy_avg",
         "grad_norm": "policy/grad_norm",
         "entropy": "objective/entropy",
     }

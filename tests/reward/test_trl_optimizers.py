@@ -64,7 +64,7 @@ def test_the_policy_moves_and_nothing_else(backbone: Backbone, optimizer: str) -
         assert key not in others or torch.equal(value, others[key]), key
     assert not any(p.requires_grad for p in backbone.model.parameters())
     assert len(metrics) == 2
-    assert {"loss/policy", "policy/grad_norm", "objective/entropy"} <= set(metrics[0])
+    assert {"loss/policy_avg", "policy/grad_norm", "objective/entropy"} <= set(metrics[0])
 
 
 @pytest.mark.parametrize("optimizer", ["rloo", "grpo"])
@@ -98,14 +98,14 @@ def test_a_further_update_on_a_rollout_has_no_figures_of_one(backbone: Backbone)
     rollout, update = train(backbone, "rloo", settings=settings)
     assert "val/ended" in rollout
     assert "val/ended" not in update
-    assert "loss/policy" in update
+    assert "loss/policy_avg" in update
 
 
 def test_dpo_learns_what_was_preferred(backbone: Backbone) -> None:
     metrics = train(backbone, "dpo", settings=replace(SETTINGS, steps=8, dpo_learning_rate=1e-2))
     # At the start policy and reference agree: −log σ(0) = log 2 (Rafailov et al. 2023, eq. 7).
-    assert metrics[0]["loss/policy"] == pytest.approx(math.log(2), abs=1e-4)
-    assert metrics[-1]["loss/policy"] < 0.6
+    assert metrics[0]["loss/policy_avg"] == pytest.approx(math.log(2), abs=1e-4)
+    assert metrics[-1]["loss/policy_avg"] < 0.6
     assert metrics[-1]["rewards/accuracies"] == 1.0
 
 
@@ -123,7 +123,7 @@ def test_the_reference_is_the_role_that_is_named(backbone: Backbone) -> None:
         assert abs(bare["objective/kl"]) > 1e-2
         backbone.copy_adapter("reference", "policy")
     dpo = replace(SETTINGS, steps=1)
-    loss = train(backbone, "dpo", reference="reference", settings=dpo)[0]["loss/policy"]
+    loss = train(backbone, "dpo", reference="reference", settings=dpo)[0]["loss/policy_avg"]
     assert loss == pytest.approx(math.log(2), abs=1e-4)
 
 

@@ -124,7 +124,9 @@ def test_a_running_round_is_shown_with_its_curves(lead: Account, home: Home) -> 
     assert shown["Live policy"] == "version 1"
     assert shown["Worker"] == "running"
     captions = [each.value for each in page.caption]
-    assert {"PPO: mean reward", "PPO: KL to the reference, nats a completion"} <= set(captions)
+    assert {"Policy: mean reward", "Policy: KL to the reference, nats a completion"} <= set(
+        captions
+    )
     assert r"\!\[x\]\(http\://a\)" in captions, "what a worker does is text, not Markdown"
     table = page.dataframe[0].value
     assert list(table["State"]) == ["ppo"]
