@@ -117,6 +117,14 @@ def worker(settings: Settings) -> str:
     return f"{alive}: {lease.owner}, heard of {age:.0f} s ago; {lease.doing or 'idle'}"
 
 
+def curves(settings: Settings) -> str:
+    """Return which tool gets the curves of training beside the pages."""
+    from reward.tracking import check_report_to
+
+    check_report_to(settings.report_to)
+    return f"report_to is {settings.report_to}"
+
+
 def port(settings: Settings) -> str:
     """Say whether the port is free; a server that answers there is no fault."""
     with socket.socket() as probe:
@@ -153,5 +161,6 @@ ALL: dict[str, Callable[[Settings], str]] = {
     "model": model,
     "policy": policy,
     "worker": worker,
+    "curves": curves,
     "port": port,
 }
