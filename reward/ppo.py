@@ -135,7 +135,9 @@ class PPOTrainer:
                 return self._learn(own, samples, rows, seed)
             except Exception as error:
                 largest = self.micro_batch or -(-len(prompts) // self.settings.minibatches)
-                if not should_reduce_batch_size(error) or largest == 1:
+                # Among several processes the others wait where this one would begin again.
+                alone = self.processes.count == 1
+                if not (alone and should_reduce_batch_size(error)) or largest == 1:
                     raise
                 self.resume(start)
                 self.micro_batch = largest // 2

@@ -7,7 +7,7 @@ is the same in each.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -51,7 +51,14 @@ class Processes:
         """Return the numbers summed over all processes."""
         if self.count == 1:
             return [float(number) for number in numbers]
-        return self._reduced(torch.tensor(numbers, dtype=torch.float64)).tolist()
+        # NCCL sums what lies on a GPU only.
+        device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+        return self._reduced(torch.tensor(numbers, dtype=torch.float64, device=device)).tolist()
+
+    def from_first(self, make: Callable[[], Item]) -> Item:
+        """Return what `make` gives in the first process, to all of them; it must pickle."""
+        found: Item = self.gather(make() if self.is_first else None)[0]
+        return found
 
     def gather(self, thing: Any) -> list[Any]:
         """Return what every process gave, by rank; it must pickle."""

@@ -32,7 +32,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
     environment |= {
         # Spinning OpenMP threads starve the web server on the same cores, up to 10 times slower.
         "OMP_WAIT_POLICY": "passive",
-        "OMP_NUM_THREADS": str(settings.threads or _cores()),
+        "OMP_NUM_THREADS": str(settings.threads or cores()),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
@@ -138,7 +138,8 @@ class TrainerProcess:
                 self._log.info("%s", text)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

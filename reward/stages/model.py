@@ -15,6 +15,7 @@ from reward.backbone import Backbone, load_backbone
 from reward.conversations import prompt_ids
 from reward.devices import find_device
 from reward.models import model_folder
+from reward.processes import Processes
 from reward.profiles import TrainingProfile, as_json, training_profile
 from reward.stages.result import read_settings
 from storage.errors import BadInput
@@ -114,8 +115,10 @@ class StageRun:
         Raises `BadInput` or `Unavailable` naming what is wrong.
         """
         settings, profile = self.settings, self.profile
+        # Joined first: that chooses each process its own GPU.
+        processes = Processes.current()
         if settings.threads:
-            torch.set_num_threads(settings.threads)
+            torch.set_num_threads(max(1, settings.threads // processes.count))
         folder = Path(model_folder(settings, self.progress))
         self.say(f"loading {settings.model}")
         backbone = load_backbone(
@@ -142,6 +145,12 @@ def described(
         "versions": {name: version(name) for name in LIBRARIES},
         "training": as_json(profile),
     }
+
+
+def check_alone(what: str) -> None:
+    """Raise `BadInput` where several processes were started for what runs in one."""
+    if Processes.current().count > 1:
+        raise BadInput(f"{what} runs in one process; start it without torchrun or accelerate.")
 
 
 def check_made_for(model: StageModel, folder: Path, what: str) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from labeling.ranking_files import RankedText, count_pairs, read_rankings
-from reward.ppo import PPOTrainer
+from reward.ppo import PPOTrainer, State
+from reward.processes import Processes
 from reward.progress_checkpoint import load_progress, save_progress
 from reward.stages.examples import ranked_examples, read_stage_prompts, short_prompts
-from reward.stages.model import StageModel, StageRun
+from reward.stages.model import StageModel, StageRun, check_alone
 from reward.stages.optimizers import Curve, PolicyTask, Stopwatch, iteration_line, trl_curve
 from reward.stages.result import PROGRESS, Meter, described_file, finish, free_folder, running
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
@@ -80,6 +81,8 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
 def _checked(request: PPORequest, run: StageRun) -> StageRun:
     """Return the run with its tuning method; raise `BadInput` before anything is loaded."""
     check_reward(request.reward)
+    if request.optimizer != "ppo":
+        check_alone(f"The optimizer {request.optimizer}")
     if run.profile.ppo.ptx_coefficient > 0:
         raise BadInput(
             "Setting training.ppo.ptx_coefficient needs pretraining texts, which only a round of a "
@@ -123,7 +126,7 @@ def _made_with(request: PPORequest, model: StageModel) -> dict[str, Any]:
 
 
 def _ppo(task: PolicyTask) -> Curve:
-    profile, say = task.model.profile, task.say
+    profile, say, processes = task.model.profile, task.say, Processes.current()
     trainer = PPOTrainer(
         task.model.backbone,
         task.judge.score,
@@ -133,6 +136,7 @@ def _ppo(task: PolicyTask) -> Curve:
         generation_batch=profile.generation.batch,
         reference=task.reference,
         value_head=task.judge.value_head,
+        processes=processes,
     )
     kept = load_progress(task.folder, PROGRESS, "ppo")
     if kept:
@@ -144,10 +148,14 @@ def _ppo(task: PolicyTask) -> Curve:
         metrics["time/iteration"] = clock.lap()
         say(iteration_line(iteration, profile.ppo.iterations, metrics))
 
+    def keep(state: State) -> None:
+        if processes.is_first:
+            save_progress(task.folder, PROGRESS, "ppo", *state)
+
     return trainer.train(
         task.prompts,
         on_iteration,
-        keep=lambda state: save_progress(task.folder, PROGRESS, "ppo", *state),
+        keep=keep,
     )
 
 

@@ -2,7 +2,7 @@
 
 While a stage runs, the folder holds `progress/` alone, with what the run is made with beside what
 its trainer keeps there; the finished folder replaces it at once. A stage that is started again with
-the same settings goes on from there.
+the same settings goes on from there. Of several processes the first alone writes.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from reward.processes import Processes
 from reward.stages.card import card_of
 from reward.steps.outcome import CannotTrain
 from storage.blobs import write_folder
@@ -121,6 +122,7 @@ class LossCurve:
         """Take up the losses of a run that was cut off."""
         self.file = folder / PROGRESS / LOSSES_FILE
         self.say = say
+        self.writes = Processes.current().is_first
         self._by_step: dict[int, float] = {}
         if self.file.exists():
             # A line that a kill cut short is that of a step which is done again.
@@ -137,6 +139,8 @@ class LossCurve:
     def add(self, step: int, steps: int, loss: float) -> None:
         """Keep a step's loss; every tenth of the run, say the mean since the last."""
         self._by_step[step] = loss
+        if not self.writes:
+            return
         with self.file.open("a") as stream:
             stream.write(f"{step} {loss!r}\n")
         tenth = max(1, steps // 10)
@@ -160,6 +164,8 @@ def finish(
     Returns the metrics as they were written: what is not a finite number is null.
     """
     written: dict[str, Any] = plain(metrics)
+    if not Processes.current().is_first:
+        return written
     try:
         with write_folder(folder.parent, folder.name) as target:
             save(target)
@@ -177,7 +183,8 @@ def running(folder: Path, made_with: Json) -> Iterator[bool]:
 
     What trainers raise comes out as one sentence for a person.
     """
-    goes_on = begin(folder, made_with)
+    processes = Processes.current()
+    goes_on = processes.from_first(lambda: begin(folder, made_with))
     try:
         yield goes_on
     except FloatingPointError as error:
@@ -190,7 +197,8 @@ def running(folder: Path, made_with: Json) -> Iterator[bool]:
             "with --set backbone.top_layers=N."
         ) from error
     finally:
-        abandon(folder)
+        if processes.is_first:
+            abandon(folder)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from labeling.ranking_files import RankedText, count_pairs, read_rankings, split_rankings
+from reward.processes import Processes
 from reward.profiles import TrainingProfile
 from reward.ranked_examples import CachedExample, RankedExample, cache_trunks
 from reward.reward_fitting import reference_samples
@@ -158,6 +159,7 @@ def _fit(
         seed=model.seed,
         on_step=curve.add,
         progress=FitProgress(folder, PROGRESS, "reward"),
+        processes=Processes.current(),
     )
     say("normalising the scores on completions of the bare model")
     fitted.normalise(torch.cat(head_scores(fitted, _reference(model, train, settings)), dim=1))

@@ -4,12 +4,15 @@ It starts from the policy that this round's SFT made, else from the live one; KL
 newest SFT policy of its line, else to the bare model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from reward.ppo import PPOTrainer
+from reward.backbone import Backbone
+from reward.ppo import PPOTrainer, State
+from reward.processes import Processes
+from reward.profiles import TrainingProfile
 from reward.reward_model import RewardModel
 from reward.reward_scorer import RewardScorer, load_reward_scorer
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
@@ -43,26 +46,63 @@ def train_policy(context: StepContext) -> StepOutcome:
 def _ppo(
     context: StepContext, reward: RewardScorer, prompts: list[list[int]], reference: str | None
 ) -> list[dict[str, float]]:
-    profile = context.runtime.profile
-    trainer = PPOTrainer(
+    # It starts this module in the processes, and so imports it.
+    from reward.steps.together import climb_together, trains_together
+
+    pretraining = pretraining_ids(context.runtime)
+    if trains_together(context):
+        return climb_together(context, prompts, pretraining)
+    return climb(
         context.runtime.backbone,
+        reward,
+        prompts,
+        context.runtime.profile,
+        seed=context.round.seed,
+        reference=reference,
+        pretraining=pretraining,
+        kept=context.kept(KEPT),
+        report=context.report,
+        keep=lambda state: context.keep(KEPT, *state),
+    )
+
+
+def climb(
+    backbone: Backbone,
+    reward: RewardScorer,
+    prompts: list[list[int]],
+    profile: TrainingProfile,
+    *,
+    seed: int,
+    reference: str | None,
+    pretraining: list[list[int]],
+    kept: State | None,
+    report: Callable[[int, int, Mapping[str, float]], None],
+    keep: Callable[[State], None],
+    processes: Processes | None = None,
+) -> list[dict[str, float]]:
+    """Move the adapter `policy` by PPO, from `kept` if there is any; return the metrics.
+
+    Raises `CannotTrain` where the loss is not finite or a single completion does not fit.
+    """
+    trainer = PPOTrainer(
+        backbone,
         reward.score,
         profile.ppo,
         profile.sampling,
-        seed=context.round.seed,
+        seed=seed,
         generation_batch=profile.generation.batch,
         reference=reference,
         value_head=reward.mean_head() if isinstance(reward, RewardModel) else None,
-        pretraining=pretraining_ids(context.runtime),
+        pretraining=pretraining,
+        processes=processes or Processes(),
     )
-    kept = context.kept(KEPT)
     if kept is not None:
         trainer.resume(kept)
     try:
         return trainer.train(
             prompts,
-            lambda iteration, metrics: context.report(iteration, profile.ppo.iterations, metrics),
-            lambda state: context.keep(KEPT, *state),
+            lambda iteration, metrics: report(iteration, profile.ppo.iterations, metrics),
+            keep,
         )
     except FloatingPointError as error:
         raise CannotTrain(f"{error}; lower training.ppo.learning_rate.") from error
@@ -99,7 +139,8 @@ def _other(
             on_step=on_step,
         )
     except FloatingPointError as error:
-        raise CannotTrain(f"{error}; lower training.optimizer.learning_rate.") from error
+        rate = "dpo_learning_rate" if profile.optimizer.optimizer == "dpo" else "learning_rate"
+        raise CannotTrain(f"{error}; lower training.optimizer.{rate}.") from error
     return history
 
 

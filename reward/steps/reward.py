@@ -10,10 +10,12 @@ from reward.gate import check_reward_model, refusal
 from reward.ranked_examples import RankedExample
 from reward.reward_fitting import FittedReward, ProgressPlace, fit_reward, reference_samples
 from reward.reward_scorer import RewardScorer
+from reward.reward_training import check_examples
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext, StepOutcome, new_uri
 from reward.steps.ppo import load_reference
 from reward.steps.prompts import policy_prompts
 from reward.steps.snapshot import rankings_of_round
+from reward.steps.together import fit_reward_together, trains_together
 from storage.blobs import write_folder
 from storage.errors import RankloopError
 from storage.tables import Split
@@ -22,20 +24,8 @@ from storage.tables import Split
 def train_reward(context: StepContext) -> StepOutcome:
     """Train, measure, normalise, gate and save the round's reward models."""
     profile = context.runtime.profile
-    newest = profile.reward.newest_rankings
     try:
-        fitted = fit_reward(
-            context.runtime.backbone,
-            rankings_of_round(context, Split.TRAIN)[-newest:],
-            rankings_of_round(context, Split.HELDOUT)[-newest:],
-            profile.reward,
-            seed=context.round.seed,
-            normalise_on=_reference_samples(context),
-            report=context.report,
-            working=context.working,
-            progress=_progress(context),
-            features=profile.features,
-        )
+        fitted = _fit(context)
     except RankloopError as error:
         raise CannotTrain(str(error)) from error
     checks = check_reward_model(fitted.report.accuracy, profile.gate)
@@ -47,6 +37,29 @@ def train_reward(context: StepContext) -> StepOutcome:
             "gate": [check.as_dict() for check in checks],
         },
         rejected=refusal(checks),
+    )
+
+
+def _fit(context: StepContext) -> FittedReward:
+    profile = context.runtime.profile
+    newest = profile.reward.newest_rankings
+    train = rankings_of_round(context, Split.TRAIN)[-newest:]
+    heldout = rankings_of_round(context, Split.HELDOUT)[-newest:]
+    normalise_on = _reference_samples(context)
+    if trains_together(context) and profile.reward.tuning != "feature":
+        check_examples(train, profile.reward)
+        return fit_reward_together(context, train, heldout, normalise_on)
+    return fit_reward(
+        context.runtime.backbone,
+        train,
+        heldout,
+        profile.reward,
+        seed=context.round.seed,
+        normalise_on=normalise_on,
+        report=context.report,
+        working=context.working,
+        progress=_progress(context),
+        features=profile.features,
     )
 
 

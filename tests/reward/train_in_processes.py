@@ -1,8 +1,9 @@
-"""Run PPO on the tiny model in however many processes this was started with; rank 0 saves it.
+"""Train a policy and a reward model in however many processes this was started with.
 
     torchrun --nproc_per_node 2 tests/reward/train_in_processes.py MODEL OUT [RANK]
 
-The process of rank RANK, if one is named, kills itself after its first iteration.
+Rank 0 saves both. The process of rank RANK, if one is named, kills itself after PPO's first
+iteration.
 """
 
 import os
@@ -18,6 +19,10 @@ from reward.padding import AnsweredBatch
 from reward.ppo import PPOTrainer
 from reward.ppo_settings import PPOSettings
 from reward.processes import Processes
+from reward.ranked_examples import RankedExample, cache_trunks
+from reward.reward_model import RewardModel
+from reward.reward_settings import RewardSettings
+from reward.reward_training import train_reward_model
 from reward.sampling import SamplingSettings
 
 PROMPTS = [[1, *range(index, index + 3 + index % 4)] for index in range(10, 22)]
@@ -31,6 +36,14 @@ SETTINGS = PPOSettings(
     max_kl_rise=40.0,
     min_entropy=0.0,
 )
+
+
+# Rankings of four make a step, so with two processes two are each one's.
+REWARD_SETTINGS = RewardSettings(rankings_per_step=4, epochs=2, heads=2, learning_rate=1e-2)
+RANKINGS = [
+    RankedExample(prompt, [[20 + i, 30, 2], [40, 41, 42, 2], [50, 51 + i, 2]], [1, 2, 3], group=i)
+    for i, prompt in enumerate(PROMPTS[:10])
+]
 
 
 def share_of_wanted(trunk: torch.Tensor, batch: AnsweredBatch) -> torch.Tensor:
@@ -64,12 +77,17 @@ def main(model: str, out: str, dying: str = "") -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     history = trainer.train(PROMPTS, on_iteration)
+    reward = RewardModel.fresh(backbone, REWARD_SETTINGS)
+    cached = cache_trunks(backbone, RANKINGS)
+    loss = train_reward_model(reward, cached, REWARD_SETTINGS, seed=0, processes=processes)
     (count,) = processes.sum(1)
     if processes.is_first:
         print(f"trained in {count:.0f} processes")  # noqa: T201
         tensors = {str(i): one.detach() for i, one in enumerate(trainer.policy_weights)}
         metrics = {f"{i}.{k}": torch.tensor(v) for i, m in enumerate(history) for k, v in m.items()}
-        save_file({**tensors, **metrics}, Path(out))
+        own = [*backbone.parameters("reward"), reward.head.weight, torch.tensor(loss)]
+        fitted = {f"reward.{i}": one.detach() for i, one in enumerate(own)}
+        save_file({**tensors, **metrics, **fitted}, Path(out))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ui.cli.frame import Options, stepwise
+
+if TYPE_CHECKING:
+    from storage.settings import Settings
 
 Overrides = dict[str, dict[str, Any]]
 HIDDEN = ("curve", "samples")  # too long for a summary in words
@@ -30,7 +33,8 @@ def run_reward(
 
         return train_reward_stage(RewardRequest(data, out, heldout_share, max_rankings or 0), run)
 
-    _run(options, stage, tuning=tuning, out=out, overrides=overrides, **common)
+    together = tuning != "feature"
+    _run(options, stage, tuning=tuning, out=out, overrides=overrides, together=together, **common)
 
 
 def run_sft(options: Options, *, data: Path, out: Path, **common: Any) -> None:
@@ -59,7 +63,8 @@ def run_ppo(
     if iterations:
         section, field = ("ppo", "iterations") if optimizer == "ppo" else ("optimizer", "steps")
         overrides.setdefault(section, {})[field] = iterations
-    _run(options, stage, tuning=tuning, out=out, overrides=overrides, **common)
+    together = optimizer == "ppo"
+    _run(options, stage, tuning=tuning, out=out, overrides=overrides, together=together, **common)
 
 
 def run_evaluate(
@@ -87,13 +92,24 @@ def _run(
     overrides: Overrides,
     seed: int | None,
     model: str | None,
+    together: bool = False,
 ) -> None:
-    """Run a stage with what libraries print kept off stdout, and print its metrics there."""
+    """Run a stage with what libraries print kept off stdout, and print its metrics there.
+
+    `together`: several processes may train it, each of which is this command again.
+    """
     from storage.settings import load_settings
 
     settings = load_settings(home=options.home, project=options.project, model=model, seed=seed)
     _prepare_libraries(settings.model)
+    if together and settings.processes > 1 and "WORLD_SIZE" not in os.environ:
+        _run_in_processes(settings)
+        return
+    first = os.environ.get("RANK", "0") == "0"
+    from reward.parent_watch import exit_when_parent_dies
     from reward.stages.model import StageRun
+
+    exit_when_parent_dies()
 
     with redirect_stdout(sys.stderr), _home(settings.home):
         metrics = stage(
@@ -101,10 +117,12 @@ def _run(
                 settings=settings,
                 tuning=tuning or "",
                 overrides=overrides,
-                progress=stepwise(),
-                say=lambda line: click.echo(line, err=True),
+                progress=stepwise() if first else lambda label, share: None,
+                say=lambda line: click.echo(line, err=True) if first else None,
             )
         )
+    if not first:
+        return
     if as_json:
         where = {"out": str(out)} if out else {}
         click.echo(json.dumps({**metrics, **where}, indent=2, ensure_ascii=False))
@@ -113,6 +131,33 @@ def _run(
         click.echo(line)
     if out:
         click.echo(f"Written to {out}.")
+
+
+def _run_in_processes(settings: "Settings") -> None:
+    """Start this very command in several processes, and relay what they print."""
+    from reward.devices import find_device
+    from reward.launcher import Launch, ProcessesFailed, run_together
+
+    launch = Launch(
+        processes=settings.processes,
+        device=find_device(settings.device).type,
+        config=settings.launch_config,
+        threads=settings.threads,
+        silent_seconds=60 * settings.step_stall_minutes,
+    )
+    said: list[str] = []
+
+    def complain(line: str) -> None:
+        said.append(line)
+        click.echo(line, err=True)
+
+    try:
+        run_together(launch, "ui.cli", *sys.argv[1:], on_line=click.echo, on_error=complain)
+    except ProcessesFailed as error:
+        # A process that ended by itself has said why.
+        if said and "exit code" in str(error):
+            raise click.exceptions.Exit(1) from error
+        raise
 
 
 @contextmanager

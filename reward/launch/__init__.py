@@ -1,0 +1,1 @@
+"""Configurations of `accelerate launch`, for training in several processes."""

@@ -1,0 +1,123 @@
+"""A round whose training is shared by two processes: as one does it, and failed if one dies."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+import torch
+from sqlmodel import select
+
+from labeling.policies import live_policy
+from reward.lease import acquire
+from reward.loop import STEPS, Loop
+from reward.pool import PoolFiller
+from reward.runtime import Runtime
+from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
+from reward.tuning.checkpoint import read_checkpoint
+from storage.blobs import local_path
+from storage.engine import build_engine, reading, writing
+from storage.settings import Settings
+from storage.tables import Round, RoundPoint, RoundState
+
+QUICK = {
+    "reward": {"newest_rankings": 12, "normalise_prompts": 2, "epochs": 1, "folds": 2},
+    "ppo": {"iterations": 2, "prompts_per_iteration": 4, "minibatches": 2, "epochs": 1},
+}
+
+
+def _loop(settings: Settings, processes: int) -> Loop:
+    training = {
+        name: {**settings.training.get(name, {}), **QUICK.get(name, {})}
+        for name in {*settings.training, *QUICK}
+    }
+    settings = settings.model_copy(update={"training": training, "processes": processes})
+    runtime = Runtime(build_engine(settings.url), settings)
+    with writing(runtime.engine) as session:
+        lease = acquire(
+            session,
+            project_id=runtime.project_id,
+            owner=f"of {processes}",
+            seconds=600,
+            host="here",
+            pid=1,
+            device="cpu",
+        )
+    assert lease is not None
+    return Loop(runtime, lease, PoolFiller(runtime))
+
+
+def _stop(context: StepContext) -> StepOutcome:
+    raise CannotTrain("Far enough.")
+
+
+def _run(settings: Settings, processes: int) -> tuple[Round, dict[str, dict[str, torch.Tensor]]]:
+    one = _loop(settings, processes).run_round_if_due()
+    assert one is not None and one.reason == "Far enough.", one
+    names = ("reward", "second_reward", "policy")
+    folders = {name: local_path(settings.home, one.artefacts[name]) for name in names}
+    return one, {name: read_checkpoint(folder).state for name, folder in folders.items()}
+
+
+@pytest.mark.slow
+def test_a_round_in_two_processes_is_that_of_one(
+    judged: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    import shutil
+
+    monkeypatch.setitem(STEPS, RoundState.EVALUATE, _stop)  # type: ignore[arg-type]
+    other = tmp_path_factory.mktemp("copy") / "home"
+    shutil.copytree(judged.home, other)
+    one, alone = _run(judged, 1)
+    two, together = _run(judged.model_copy(update={"home": other}), 2)
+    for role, weights in alone.items():
+        for name, weight in weights.items():
+            torch.testing.assert_close(
+                together[role][name], weight, atol=2e-4, rtol=2e-3, msg=f"{role} {name}"
+            )
+    for figure in ("reward_accuracy", "reward_loss", "ppo_score_last", "ppo_kl_last"):
+        assert two.metrics[figure] == pytest.approx(one.metrics[figure], abs=2e-3), figure
+    with reading(build_engine(f"sqlite:///{other / 'rankloop.db'}")) as session:
+        points = session.exec(select(RoundPoint)).all()
+    assert len([point for point in points if point.state is RoundState.PPO]) == 2
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_fails_the_round_and_nothing_else(
+    judged: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = _loop(judged, 2)
+    with reading(loop.runtime.engine) as session:
+        before = live_policy(session, project_id=loop.runtime.project_id).version
+    killed: list[float] = []
+
+    def kill_one(step: int, steps: int, metrics: object) -> None:
+        if not killed:
+            ranks = [
+                one
+                for one in psutil.Process().children(recursive=True)
+                if "reward.stages.job" in one.cmdline() and one.environ().get("RANK") == "1"
+            ]
+            os.kill(ranks[-1].pid, signal.SIGKILL)
+            killed.append(time.monotonic())
+
+    real = STEPS[RoundState.REWARD]
+
+    def killing(context: StepContext) -> StepOutcome:
+        from dataclasses import replace
+
+        return real(replace(context, report=kill_one))
+
+    monkeypatch.setitem(STEPS, RoundState.REWARD, killing)  # type: ignore[arg-type]
+    one = loop.run_round_if_due()
+    assert one is not None and one.state is RoundState.FAILED
+    assert "process 1 ended with killed by SIGKILL" in one.reason, one.reason
+    assert time.monotonic() - killed[0] < 120
+    with reading(loop.runtime.engine) as session:
+        assert live_policy(session, project_id=loop.runtime.project_id).version == before
+    assert not [
+        one
+        for one in psutil.Process().children(recursive=True)
+        if "reward.stages.job" in " ".join(one.cmdline())
+    ]
