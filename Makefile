@@ -13,10 +13,10 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=fal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format typecheck bench clean system-packages
+.PHONY: help run test test-all lint format typecheck bench bench-training clean system-packages
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/installed ## Install, then serve the pages at http://localhost:8501 and train
 	@$(BIN)/rankloop up $(ARGS)
@@ -41,6 +41,9 @@ typecheck: $(VENV)/installed-dev ## Check the types
 
 bench: $(VENV)/installed-dev system-packages ## Measure the speeds that the project promises (minutes)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-training: $(VENV)/installed-dev system-packages ## Measure training against TRL (45 minutes; ARGS=--quick: 20)
+	$(BIN)/python -m benchmarks.training $(ARGS)
 
 clean: ## Remove caches and build products (keeps .venv and rankloop-data)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

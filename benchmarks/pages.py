@@ -14,7 +14,8 @@ import statistics
 import subprocess
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,7 +47,7 @@ def main() -> list[str]:
     """Measure and return the lines of the table."""
     with TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        _fill(home)
+        fill(home, SUBMITS + 10)
         starts = [_time_start(home) for _ in range(STARTS)]
         submits = _time_submits(home)
     return [
@@ -55,11 +56,12 @@ def main() -> list[str]:
         f"{_floor_of_start():.1f} s |",
         f"| submit to next task painted, median of {SUBMITS} | {statistics.median(submits):.0f} ms"
         f" | under 400 ms | one frame: 17 ms |",
-        f"| the same, 95th percentile | {_percentile(submits, 0.95):.0f} ms | | |",
+        f"| the same, 95th percentile | {percentile(submits, 0.95):.0f} ms | | |",
     ]
 
 
-def _fill(home: Path) -> None:
+def fill(home: Path, tasks: int) -> None:
+    """Make a home with an annotator and so many tasks of four completions."""
     home.mkdir()
     settings = load_settings(home=home)
     engine = build_engine(settings.url)
@@ -75,7 +77,7 @@ def _fill(home: Path) -> None:
             session,
             project_id=key_of(project),
             policy_id=key_of(policy),
-            count=SUBMITS + 10,
+            count=tasks,
             seed=0,
         )
         for prompt in prompts:
@@ -90,10 +92,11 @@ def _fill(home: Path) -> None:
     engine.dispose()
 
 
-class _Server:
+class Server:
     """`rankloop serve` on a free port."""
 
     def __init__(self, home: Path) -> None:
+        """Start it; `wait_for_page` says when it answers."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -117,12 +120,13 @@ class _Server:
         raise SystemExit("The server gave no page within a minute.")
 
     def stop(self) -> None:
+        """End it."""
         self.process.terminate()
         self.process.wait(timeout=20)
 
 
 def _time_start(home: Path) -> float:
-    server = _Server(home)
+    server = Server(home)
     try:
         seconds = server.wait_for_page()
         maps = Path(f"/proc/{server.process.pid}/maps")
@@ -142,28 +146,43 @@ def _floor_of_start() -> float:
 
 
 def _time_submits(home: Path) -> list[float]:
-    server = _Server(home)
-    server.wait_for_page()
+    server = Server(home)
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-            )
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.goto(f"{server.url}/")
-            page.fill("#name", "ada")
-            page.fill("#password", PASSWORD)
-            page.click("button[type=submit]")
-            page.locator(".ranking .card").nth(3).wait_for()
-            _submit(page)  # The first one warms caches on both sides.
-            times = [_submit(page) for _ in range(SUBMITS)]
-            browser.close()
-        return times
+        with ranking_page(server) as page:
+            return [submit(page) for _ in range(SUBMITS)]
     finally:
         server.stop()
 
 
-def _submit(page: Page) -> float:
+def has_browser() -> bool:
+    """Say whether there is a Chromium, the system's or playwright's own."""
+    if shutil.which("chromium"):
+        return True
+    with sync_playwright() as playwright:
+        return Path(playwright.chromium.executable_path).exists()
+
+
+@contextmanager
+def ranking_page(server: Server) -> Iterator[Page]:
+    """Open the ranking page as an annotator, caches on both sides warm."""
+    server.wait_for_page()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{server.url}/")
+        page.fill("#name", "ada")
+        page.fill("#password", PASSWORD)
+        page.click("button[type=submit]")
+        page.locator(".ranking .card").nth(3).wait_for()
+        submit(page)
+        yield page
+        browser.close()
+
+
+def submit(page: Page) -> float:
+    """Rank and submit; return the milliseconds until the next task is painted."""
     for rank in "1234":
         page.keyboard.press(rank)
     page.wait_for_timeout(300)
@@ -177,7 +196,8 @@ def _submit(page: Page) -> float:
     return milliseconds
 
 
-def _percentile(values: list[float], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that `share` of the values stay below."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
