@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from storage.errors import BadInput, Unavailable
 
 GRACE = 5.0  # seconds that the launcher has to end its processes before they are killed
 LOOK = 1.0  # seconds between two looks at a launcher that prints nothing
+LAST_LINES = 500  # of stderr, in which the launcher's last table is looked for
 OWN_LINES = re.compile(r"^[EWI]\d{4} .*torch/distributed/")  # of the launcher on stderr
 FAILED = "failed (exitcode"  # the launcher's line after which only its own traceback follows
 ENDED = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
@@ -119,7 +121,9 @@ class _Running:
     ) -> None:
         self.launch = launch
         self.lines: queue.Queue[str] = queue.Queue()
-        self.errors: list[str] = []
+        self.errors: deque[str] = deque(maxlen=LAST_LINES)
+        self.heard: set[str] = set()
+        self.failed = False
         self.on_error = on_error
         self.process = subprocess.Popen(
             launch_command(launch, *module),
@@ -148,10 +152,10 @@ class _Running:
             raise ProcessesFailed(f"Training in {self.launch.processes} processes: {self._why()}.")
 
     def _hear_error(self, line: str) -> None:
-        failed = any(FAILED in one for one in self.errors)
-        new = line not in self.errors
         self.errors.append(line)
-        if new and not failed and not OWN_LINES.match(line):
+        self.failed = self.failed or FAILED in line
+        if line not in self.heard and not self.failed and not OWN_LINES.match(line):
+            self.heard.add(line)
             self.on_error(line)
 
     def _relay(self, on_line: Callable[[str], None]) -> None:

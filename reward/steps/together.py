@@ -97,7 +97,7 @@ def _run(context: StepContext, stage: str, folder: Path, inputs: dict[str, Any])
     )
     heard = _Heard(context)
     try:
-        run_together(launch, "reward.stages.job", str(folder), on_line=heard)
+        run_together(launch, "reward.stages.job", str(folder), on_line=heard, on_error=log.info)
     except Unavailable as error:
         raise CannotTrain(heard.error or str(error)) from error
     found: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text())

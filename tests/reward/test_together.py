@@ -1,8 +1,10 @@
 """A round whose training is shared by two processes: as one does it, and failed if one dies."""
 
 import os
+import shutil
 import signal
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -60,12 +62,13 @@ def _run(settings: Settings, processes: int) -> tuple[Round, dict[str, dict[str,
     return one, {name: read_checkpoint(folder).state for name, folder in folders.items()}
 
 
-@pytest.mark.slow
+# Six and four starts of a process that imports everything, on cores that others may want too.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
 def test_a_round_in_two_processes_is_that_of_one(
     judged: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    import shutil
-
     monkeypatch.setitem(STEPS, RoundState.EVALUATE, _stop)  # type: ignore[arg-type]
     other = tmp_path_factory.mktemp("copy") / "home"
     shutil.copytree(judged.home, other)
@@ -83,7 +86,6 @@ def test_a_round_in_two_processes_is_that_of_one(
     assert len([point for point in points if point.state is RoundState.PPO]) == 2
 
 
-@pytest.mark.slow
 def test_a_process_that_is_killed_fails_the_round_and_nothing_else(
     judged: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,8 +107,6 @@ def test_a_process_that_is_killed_fails_the_round_and_nothing_else(
     real = STEPS[RoundState.REWARD]
 
     def killing(context: StepContext) -> StepOutcome:
-        from dataclasses import replace
-
         return real(replace(context, report=kill_one))
 
     monkeypatch.setitem(STEPS, RoundState.REWARD, killing)  # type: ignore[arg-type]
