@@ -35,7 +35,7 @@ from reward.tuning.checkpoint import read_checkpoint
 from reward.tuning.choice import tuning_method
 from reward.tuning.method import TuningMethod, shared_layers
 from reward.tuning.virtual_tokens import VirtualTokens, start_ids
-from storage.errors import Unavailable
+from storage.errors import BadInput, Unavailable
 
 
 class Backbone:
@@ -173,15 +173,19 @@ class Backbone:
         self._method.save(name, folder)
 
     def load_adapter(self, name: str, folder: Path) -> None:
-        """Read a role, of whatever size; raise `Unavailable` naming what cannot be used."""
+        """Read a role, of whatever size.
+
+        Raises `BadInput` where a sound checkpoint wants other settings, `Unavailable` naming what
+        cannot be used.
+        """
         checkpoint = read_checkpoint(folder)
         if checkpoint.tuning != self.tuning:
-            raise Unavailable(
+            raise BadInput(
                 f"The checkpoint {folder} was tuned by {checkpoint.tuning}, and {self.tuning} is "
                 f"set here; set training.backbone.tuning to {checkpoint.tuning}."
             )
         if checkpoint.lowest_layer < self.split:
-            raise Unavailable(
+            raise BadInput(
                 f"The checkpoint {folder} has weights from layer {checkpoint.lowest_layer} on, "
                 f"below the {self.top_layers} that are trained here; set "
                 f"training.backbone.top_layers to {self.depth - checkpoint.lowest_layer}."

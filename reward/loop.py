@@ -14,12 +14,11 @@ import torch
 from reward.lease import Lease, LeaseLost, report_progress
 from reward.pool import PoolFiller
 from reward.profiles import as_json
-from reward.progress_checkpoint import remove_progress
+from reward.progress_folder import PROGRESS, remove_progress
 from reward.rounds import advance, count_attempt, next_state, open_round, record_point
 from reward.runtime import Runtime
 from reward.steps.evaluate import evaluate_candidate
 from reward.steps.outcome import (
-    PROGRESS,
     CannotTrain,
     Step,
     StepContext,
@@ -86,7 +85,8 @@ class Loop:
         if one is None:
             return None
         settings = self.runtime.settings
-        with Tracker(settings.home, one.number, settings.report_to, one.settings) as tracker:
+        sizes = as_json(self.runtime.profile)
+        with Tracker(settings.home, one.number, settings.report_to, sizes) as tracker:
             self._tracker = tracker
             while not one.state.ended:
                 one = self._run_step(one)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from reward.setting_bounds import at_least
 from storage.errors import BadInput
 
 OPTIMIZERS = ("ppo", "rloo", "grpo", "dpo")
@@ -35,6 +36,8 @@ class OptimizerSettings:
                 f"Setting training.optimizer.optimizer is {self.optimizer!r} but must be one of "
                 f"{', '.join(OPTIMIZERS)}."
             )
+        at_least("optimizer", self, 1, "steps", "prompts", "updates", "pairs", "micro_batch")
+        at_least("optimizer", self, 2, "generations")
 
     @property
     def rollout(self) -> int:

@@ -13,6 +13,7 @@ from reward.conversations import answer_text
 from reward.generator import BackboneGenerator, Generator
 from reward.intervals import Interval, bootstrap_mean
 from reward.kl import kl_estimate
+from reward.out_of_memory import Halving
 from reward.padding import AnsweredBatch, answered_batch
 from reward.perplexity import answer_log_probs
 from reward.reference_metrics import Overlap, overlap
@@ -191,8 +192,9 @@ class Evaluator:
         k1, k3 = [0.0] * len(answers), [0.0] * len(answers)
         # Like lengths together: less is padded.
         order = sorted(range(len(answers)), key=lambda i: len(prompts[i]) + len(answers[i].ids))
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
+
+        def scored(size: int) -> int:
+            rows = order[done : done + size]
             batch = answered_batch(
                 [prompts[i] for i in rows], [answers[i].ids for i in rows], self.backbone.device
             )
@@ -204,6 +206,11 @@ class Evaluator:
                 first, third = self._kl(adapter, trunk, batch, sampled)
                 _put(k1, rows, first)
                 _put(k3, rows, third)
+            return len(rows)
+
+        halving, done = Halving(size, "one completion"), 0
+        while done < len(order):
+            done += halving.run(scored)
         return scores, k1, k3
 
     def _kl(

@@ -7,18 +7,21 @@ summed: two processes do what one would. Settings are in `ppo_settings.py`, what
 `rollout.py`. Called by `reward/steps/ppo.py` and `reward/stages/ppo.py`.
 """
 
+import hashlib
 import itertools
+import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 
 from reward.advantages import whiten_together
 from reward.backbone import Backbone
 from reward.kl import kl_controller
+from reward.out_of_memory import is_out_of_memory
 from reward.ppo_settings import PPOSettings
 from reward.ppo_update import Minibatch, PPOUpdate
 from reward.processes import Processes
@@ -26,6 +29,7 @@ from reward.reward_scale import RunningScale, clipped
 from reward.rollout import RewardFunction, Roles, RolloutPart, credit, roll_out
 from reward.rollout_metrics import rollout_metrics, sums_of_scores
 from reward.sampling import Sample, SamplingSettings, sample
+from reward.trained_shape import trained_shape
 from reward.value_model import ValueModel
 
 Metrics = dict[str, float]
@@ -73,9 +77,12 @@ class PPOTrainer:
         self.kl = kl_controller(settings.kl_coefficient, settings.kl_target, settings.kl_horizon)
         self.scale = RunningScale()
         self.micro_batch = settings.micro_batch
-        # Under a nucleus the sampler's distribution is not the policy's.
-        self.keep_sampled = sampling.top_p >= 1.0
+        # Under a nucleus the sampler's distribution is not the policy's, and in half precision its
+        # passes are not the update's to the last digit that the ratio needs.
+        exact = backbone.output_weight.dtype == torch.float32
+        self.keep_sampled = sampling.top_p >= 1.0 and exact
         self.history: list[Metrics] = []
+        self.prompts = ""
         self.within = self._weights()
 
     def train(
@@ -90,6 +97,7 @@ class PPOTrainer:
         on KL or entropy ends training, and the policy is the one that made the last rollout within
         them. Returns the metrics of all iterations.
         """
+        self.prompts = prompts_sha256(prompts)
         size = self.settings.prompts_per_iteration
         chosen = _endless(prompts, self.seed)
         for _ in range(len(self.history) * size):
@@ -137,7 +145,7 @@ class PPOTrainer:
                 largest = self.micro_batch or -(-len(prompts) // self.settings.minibatches)
                 # Among several processes the others wait where this one would begin again.
                 alone = self.processes.count == 1
-                if not (alone and should_reduce_batch_size(error)) or largest == 1:
+                if not (alone and is_out_of_memory(error)) or largest == 1:
                     raise
                 self.resume(start)
                 self.micro_batch = largest // 2
@@ -237,6 +245,22 @@ class PPOTrainer:
             "scale": [self.scale.count, self.scale.mean, self.scale.squares],
             "micro_batch": self.micro_batch,
             "keep_sampled": self.keep_sampled,
+            "prompts": self.prompts,
+            "made_with": self._made_with(),
+        }
+
+    def can_resume(self, state: State, prompts: Sequence[Sequence[int]]) -> bool:
+        """Say whether a state is of this very run: settings, seed, weights' shapes and prompts."""
+        plain = state[1]
+        same_prompts = plain.get("prompts") == prompts_sha256(prompts)
+        return same_prompts and plain.get("made_with") == self._made_with()
+
+    def _made_with(self) -> dict[str, Any]:
+        return {
+            "settings": asdict(self.settings),
+            "sampling": asdict(self.sampling),
+            "seed": self.seed,
+            "trained": trained_shape(self.roles.backbone, self.roles.policy),
         }
 
     def resume(self, state: State) -> None:
@@ -249,6 +273,11 @@ class PPOTrainer:
         self.scale = RunningScale(*plain["scale"])
         self.micro_batch = plain["micro_batch"]
         self.keep_sampled = plain["keep_sampled"]
+
+
+def prompts_sha256(prompts: Sequence[Sequence[int]]) -> str:
+    """Return a hash of the prompts' ids, in their order."""
+    return hashlib.sha256(json.dumps([list(prompt) for prompt in prompts]).encode()).hexdigest()
 
 
 def _endless(prompts: Sequence[Sequence[int]], seed: int) -> Iterator[Sequence[int]]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from reward.setting_bounds import at_least
+
 
 @dataclass(frozen=True)
 class PPOSettings:
@@ -22,7 +24,7 @@ class PPOSettings:
     kl_coefficient: float = 0.05  #: β, reward taken for each nat of log π − log π_ref
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"  #: of the KL in the reward
     kl_target: float = 0.0  #: nats a completion that β is steered to; 0: β is fixed
-    kl_horizon: float = 1000.0  #: completions over which an adaptive β doubles, about
+    kl_horizon: float = 200.0  #: completions over which an adaptive β moves by a fifth at most
     clip: float = 0.2  #: ε of the ratio
     value_clip: float = 1.0  #: most that a value may move from the rollout's
     max_update_kl: float = 0.0  #: approximate KL of an epoch that ends a rollout's epochs; 0: none
@@ -39,3 +41,9 @@ class PPOSettings:
     max_kl: float = 40.0  #: nats a completion from the reference, at most
     max_kl_rise: float = 12.0  #: nats a completion by which a round may move from where it began
     min_entropy: float = 0.5  #: share of the first rollout's entropy below which a policy collapses
+
+    def __post_init__(self) -> None:
+        """Raise `BadInput` naming a size that is none."""
+        at_least("ppo", self, 1, "iterations", "prompts_per_iteration", "max_prompt_tokens")
+        at_least("ppo", self, 1, "epochs", "minibatches", "ptx_batch")
+        at_least("ppo", self, 0, "micro_batch", "value_epochs", "learning_rate", "kl_coefficient")

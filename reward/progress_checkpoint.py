@@ -6,7 +6,6 @@ cannot be read counts as absent: the step then begins again, which costs time an
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,3 @@ def load_progress(
     except (Unavailable, OSError, ValueError, SafetensorError) as error:
         log.warning("The progress in %s cannot be used, so the step begins again: %s", place, error)
         return None
-
-
-def remove_progress(home: Path, uri: str) -> None:
-    """Remove every progress under the folder `uri`; absent is as good."""
-    shutil.rmtree(local_path(home, uri), ignore_errors=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from reward.ranking_losses import LOSSES, TIES
+from reward.setting_bounds import at_least
 from storage.errors import BadInput
 
 POOLINGS = ("mean", "last")
@@ -50,9 +51,8 @@ class RewardSettings:
                     f"Setting training.reward.{name} is {getattr(self, name)!r} but must be one of "
                     f"{wanted}."
                 )
-        for name in ("heads", "rankings_per_step", "tokens_at_once", "folds"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"Setting training.reward.{name} must be at least 1.")
+        at_least("reward", self, 1, "heads", "rankings_per_step", "tokens_at_once", "folds")
+        at_least("reward", self, 1, "epochs", "max_steps", "newest_rankings")
         if not 0.0 <= self.label_smoothing < 0.5:
             raise BadInput("Setting training.reward.label_smoothing must be from 0 to below 0.5.")
         if self.conservatism < 0.0:

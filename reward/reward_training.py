@@ -30,6 +30,7 @@ from reward.ranked_examples import CachedExample, RankedExample, parts_at_once
 from reward.ranking_losses import Comparisons, comparisons_of, ranking_loss
 from reward.reward_model import RewardModel
 from reward.reward_settings import RewardSettings
+from reward.trained_shape import trained_shape
 from storage.errors import BadInput
 
 RECENT = 5  # optimiser steps that the reported loss is the mean of
@@ -156,7 +157,12 @@ class _Fit:
         self.said = [_said(example.example, settings, device) for example in examples]
         self.micro = Halving(settings.rankings_per_step, "one ranking")
         self.recent: list[float] = []
-        self.same_fit = {"settings": asdict(settings), "seed": seed, "rankings": len(examples)}
+        self.same_fit = {
+            "settings": asdict(settings),
+            "seed": seed,
+            "rankings": len(examples),
+            "trained": trained_shape(model.backbone, model.adapter),
+        }
         self.saved_at, self.saving = time.monotonic(), 0.0
 
     def step(self, step: int, chosen: Sequence[int]) -> float:

@@ -27,8 +27,9 @@ class RolloutPart:
     """Completions that share a forward pass.
 
     `trunk` is (B, W, H), `features` (N, H) the reference's states that predict the N answer tokens,
-    `scores` and `ended` (B,); every other tensor is (B, T) over answer tokens. Advantages and
-    returns are zero until the scores of the whole rollout are known.
+    `scores`, `ended` and `final_scores` (scaled, clipped, fined for being cut) (B,); every other
+    tensor is (B, T) over answer tokens. Advantages, returns and final scores are zero until the
+    scores of the whole rollout are known.
     """
 
     batch: AnsweredBatch
@@ -42,6 +43,7 @@ class RolloutPart:
     advantages: Tensor
     returns: Tensor
     rewards: Tensor
+    final_scores: Tensor
 
     @property
     def tokens(self) -> int:
@@ -95,6 +97,7 @@ def roll_out(
         advantages=torch.zeros_like(values),
         returns=torch.zeros_like(values),
         rewards=torch.zeros_like(values),
+        final_scores=torch.zeros(len(batch.ids), device=backbone.device),
     )
 
 
@@ -121,9 +124,9 @@ def _sampled(samples: Sequence[Sample], batch: AnsweredBatch) -> Tensor:
 
 def credit(part: RolloutPart, scores: Tensor, coefficient: float, settings: PPOSettings) -> None:
     """Turn the part's final scores (B,) and the KL at price β into advantages and returns."""
-    final = scores - settings.missing_eos_penalty * ~part.ended
+    part.final_scores = scores - settings.missing_eos_penalty * ~part.ended
     kl = kl_estimate(part.log_probs, part.reference_log_probs, settings.kl_estimator)
-    part.rewards = token_rewards(final, kl, part.batch.mask, coefficient)
+    part.rewards = token_rewards(part.final_scores, kl, part.batch.mask, coefficient)
     part.advantages, part.returns = generalized_advantages(
         part.rewards, part.values, part.batch.mask, settings.gamma, settings.lam
     )

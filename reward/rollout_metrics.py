@@ -29,14 +29,15 @@ def rollout_metrics(
     scores = sum(float((part.scores - missing_eos_penalty * ~part.ended).sum()) for part in parts)
     rewards = sum(float(part.rewards.sum()) for part in parts)
     ended = sum(float(part.ended.sum()) for part in parts)
-    sums = processes.sum(tokens, completions, kl, surprise, scores, rewards, ended)
+    final = sum(float(part.final_scores.sum()) for part in parts)
+    sums = processes.sum(tokens, completions, kl, surprise, scores, rewards, ended, final)
     tokens_all, count = sums[0], sums[1]
     return {
         "objective/scores": sums[4] / count,
         "objective/kl": sums[2] / count,
         "objective/entropy": sums[3] / count,
         "objective/rlhf_reward": sums[5] / count,
-        "objective/non_score_reward": (sums[5] - sums[4]) / count,
+        "objective/non_score_reward": (sums[5] - sums[7]) / count,
         "objective/kl_coefficient": kl_coefficient,
         "policy/entropy_avg": sums[3] / tokens_all,
         "val/explained_variance": _explained_variance(parts, processes),

@@ -12,6 +12,7 @@ from labeling.events import record
 from labeling.policies import live_policy
 from labeling.rounds import add_round, current_round, round_due
 from reward.lease import Lease, require
+from reward.progress_folder import PROGRESS
 from storage.clock import now
 from storage.errors import Conflict, NotFound
 from storage.tables import Round, RoundPoint, RoundState
@@ -174,12 +175,14 @@ def count_attempt(session: Session, *, lease: Lease, round_id: int) -> int:
     one = _locked_round(session, lease=lease, round_id=round_id)
     one.attempts += 1
     session.add(one)
-    # What an attempt before this one drew of the step's curves is not this one's.
-    session.exec(
-        delete(RoundPoint).where(
-            col(RoundPoint.round_id) == round_id, col(RoundPoint.state) == one.state
+    # A step that begins again draws its curves again; one that goes on keeps what was drawn.
+    goes_on = one.state in (RoundState.SFT, RoundState.REWARD, RoundState.PPO)
+    if not (goes_on and PROGRESS in one.artefacts):
+        session.exec(
+            delete(RoundPoint).where(
+                col(RoundPoint.round_id) == round_id, col(RoundPoint.state) == one.state
+            )
         )
-    )
     session.flush()
     return one.attempts
 

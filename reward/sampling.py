@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from reward.backbone import Backbone
+from reward.out_of_memory import Halving
+from reward.setting_bounds import at_least
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class SamplingSettings:
     max_new_tokens: int = 64  #: tokens after which an answer is cut
     temperature: float = 1.0  #: divides the logits
     top_p: float = 1.0  #: mass of the nucleus sampled from (Holtzman et al. 2019); 1 is all
+
+    def __post_init__(self) -> None:
+        """Raise `BadInput` naming a size that is none."""
+        at_least("sampling", self, 1, "max_new_tokens")
+        at_least("sampling", self, 1e-3, "temperature", "top_p")
 
 
 @dataclass(frozen=True)
@@ -59,11 +66,17 @@ def sample(
     points = _points(seed, numbers, settings.max_new_tokens).to(backbone.device)
     found: dict[int, Sample] = {}
     with backbone.merged(adapter):
-        for start in range(0, len(order), batch_size):
-            part = order[start : start + batch_size]
-            chosen = [prompts[i] for i in part]
-            batch = _sample_batch(backbone, adapter, chosen, settings, points[part])
-            found.update(zip(part, batch, strict=True))
+        halving = Halving(batch_size, "one prompt")
+        while len(found) < len(order):
+            left = order[len(found) :]
+
+            def drawn(size: int, left: list[int] = left) -> dict[int, Sample]:
+                part = left[:size]
+                chosen = [prompts[i] for i in part]
+                batch = _sample_batch(backbone, adapter, chosen, settings, points[part])
+                return dict(zip(part, batch, strict=True))
+
+            found.update(halving.run(drawn))
     return [found[index] for index in range(len(prompts))]
 
 

@@ -23,6 +23,7 @@ from reward.conversations import Messages, answer_ids, prompt_ids
 from reward.out_of_memory import Halving
 from reward.role_model import IGNORED, RoleModel
 from reward.sft_settings import SFTSettings
+from reward.trained_shape import trained_shape
 from reward.trainer_progress import ResumableTrainer
 from reward.trl_trainer import InPlaceTrainer, OnStep, common_arguments, on_one_device, quiet
 from storage.errors import BadInput
@@ -102,7 +103,9 @@ def train_sft(
         with quiet() as place, backbone.training(adapter):
             trainer = build_trainer(backbone, adapter, demonstrations, sized, place, seed=seed)
             trainer.begin(on_step)
-            trainer.keep_progress(folder, _fingerprint(demonstrations, settings, seed))
+            trainer.keep_progress(
+                folder, _fingerprint(backbone, adapter, demonstrations, settings, seed)
+            )
             trainer.train_on()
             return [logs["loss"] for logs in trainer.state.log_history if "loss" in logs]
 
@@ -159,7 +162,12 @@ def _arguments(
 
 
 def _fingerprint(
-    demonstrations: Sequence[DemonstratedAnswer], settings: SFTSettings, seed: int
+    backbone: Backbone,
+    adapter: str,
+    demonstrations: Sequence[DemonstratedAnswer],
+    settings: SFTSettings,
+    seed: int,
 ) -> str:
-    made_of = [asdict(settings), seed, [[one.prompt, one.answer] for one in demonstrations]]
+    texts = [[one.prompt, one.answer] for one in demonstrations]
+    made_of = [trained_shape(backbone, adapter), asdict(settings), seed, texts]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from reward.setting_bounds import at_least
 from storage.errors import BadInput
 
 
@@ -20,6 +21,10 @@ class SFTSettings:
     weight_decay: float = 0.0  #: AdamW's
     max_grad_norm: float = 1.0  #: the gradient is scaled down to this norm
     save_steps: int = 20  #: steps between two progress checkpoints
+
+    def __post_init__(self) -> None:
+        """Raise `BadInput` naming a size that is none."""
+        at_least("sft", self, 1, "epochs", "max_steps", "batch", "micro_batch", "save_steps")
 
     @property
     def accumulation(self) -> int:

@@ -112,7 +112,7 @@ class _Rollouts(InPlaceTrainer):
         "loss": "loss/policy_avg",
         "grad_norm": "policy/grad_norm",
         "reward": "objective/scores",
-        "entropy": "objective/entropy",
+        "entropy": "policy/entropy_avg",
         "completions/mean_length": "val/mean_tokens",
         "clip_ratio/region_mean": "policy/clipfrac_avg",
     }
@@ -176,7 +176,7 @@ class _DPO(InPlaceTrainer, DPOTrainer):
     names: ClassVar = {
         "loss": "loss/policy_avg",
         "grad_norm": "policy/grad_norm",
-        "entropy": "objective/entropy",
+        "entropy": "policy/entropy_avg",
     }
 
     def _prepare_dataset(self, dataset: Dataset, *rest: Any) -> Dataset:

@@ -24,6 +24,7 @@ from labeling.rounds import current_round
 from reward.kept_lease import KeptLease, first_line
 from reward.lease import Lease, LeaseLost, acquire, read_lease
 from reward.parent_watch import ChildExit
+from reward.progress_folder import PROGRESS, remove_progress
 from reward.rounds import advance
 from reward.trainer_process import TrainerProcess, child_environment, describe_exit
 from reward.worker_identity import describe, is_surely_dead, new_owner
@@ -281,6 +282,9 @@ class Worker:
                     to=RoundState.FAILED,
                     reason=text,
                 )
+                progress = running.artefacts.get(PROGRESS)
+            if progress is not None:
+                remove_progress(self.settings.home, progress)
         except (LeaseLost, DBAPIError) as error:
             self.log.info("The round could not be marked failed (%s).", first_line(error))
             return False

@@ -104,6 +104,11 @@ def _own(folders: list[Path | None], name: str, run: StageRun) -> Path | None:
     """Return the folder `name` that the first policy which names one was trained with."""
     for folder in folders:
         named = read_settings(folder).get(name) if folder else None
+        if named and name == "sft" and not Path(named).is_dir():
+            raise BadInput(
+                f"The folder {named}, which {folder} names as its reference, is gone; KL cannot be "
+                "measured without it. Put it back."
+            )
         if named and Path(named).is_dir():
             run.say(f"{name}: {named}, which {folder} was trained with")
             return Path(named)

@@ -104,6 +104,11 @@ class StageRun:
             return profile
         return replace(profile, tuning=self.tuning)
 
+    @property
+    def fits_features(self) -> bool:
+        """Say whether a reward model is to be linear on features: by the option, or a setting."""
+        return FEATURE in (self.tuning or self.profile.reward.tuning,)
+
     def sets(self, section: str, field: str) -> bool:
         """Say whether a size was given, so that no stage may choose it."""
         given = (self.settings.training.get(section, {}), self.overrides.get(section, {}))
@@ -128,6 +133,7 @@ class StageRun:
             top_layers=profile.top_layers,
             rank=profile.rank,
             tuning=profile.tuning,
+            virtual_tokens=profile.virtual_tokens,
         )
         backbone.seed = settings.seed
         return StageModel(backbone, profile, settings, folder, fingerprint(folder))

@@ -70,7 +70,7 @@ def train_reward_stage(request: RewardRequest, run: StageRun) -> dict[str, Any]:
         "heldout_share": request.heldout_share,
         "max_rankings": request.max_rankings,
     }
-    if run.tuning == FEATURE:
+    if run.fits_features:
         return _features(data, folder, run, asked)
     model = run.load()
     model = replace(model, profile=with_a_whole_pass(run, len(data.train)))

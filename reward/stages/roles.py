@@ -75,6 +75,7 @@ def load_judge(model: StageModel, folder: Path) -> Judge:
         top_layers=int(made_with.get("top_layers", model.profile.top_layers)),
         rank=int(made_with.get("rank", model.profile.rank)),
         tuning=tuning_of(folder),
+        virtual_tokens=int(made_with.get("virtual_tokens", model.profile.virtual_tokens)),
     )
     return Judge(load_reward_scorer(own, folder), own)
 

@@ -8,10 +8,9 @@ from uuid import uuid4
 from torch import Tensor
 
 from reward.progress_checkpoint import load_progress, save_progress
+from reward.progress_folder import PROGRESS
 from reward.runtime import Runtime
 from storage.tables import Round
-
-PROGRESS = "progress"  # the artefact that names where a round's steps keep how far they are
 
 
 @dataclass(frozen=True)

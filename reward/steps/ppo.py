@@ -7,9 +7,8 @@ newest SFT policy of its line, else to the bare model.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-
 from reward.backbone import Backbone
+from reward.out_of_memory import is_out_of_memory
 from reward.ppo import PPOTrainer, State
 from reward.processes import Processes
 from reward.profiles import TrainingProfile
@@ -96,7 +95,7 @@ def climb(
         pretraining=pretraining,
         processes=processes or Processes(),
     )
-    if kept is not None:
+    if kept is not None and trainer.can_resume(kept, prompts):
         trainer.resume(kept)
     try:
         return trainer.train(
@@ -106,7 +105,9 @@ def climb(
         )
     except FloatingPointError as error:
         raise CannotTrain(f"{error}; lower training.ppo.learning_rate.") from error
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise CannotTrain(
             "The device is out of memory even with one completion a pass; lower "
             "training.sampling.max_new_tokens or training.ppo.max_prompt_tokens."
@@ -119,9 +120,13 @@ def _other(
     # TRL takes seconds to import, and PPO needs none of it.
     from reward.trl_optimizers import preference_pairs, train_with
 
-    profile, history = context.runtime.profile, []
+    profile = context.runtime.profile
+    history: list[dict[str, float]] = []
 
     def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        # Where memory ran out the training has begun again.
+        if step == 1:
+            history.clear()
         history.append(dict(metrics))
         context.report(step, steps, metrics)
 

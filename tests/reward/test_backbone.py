@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from reward.backbone import Backbone, load_backbone
 from reward.tuning.checkpoint import ADAPTER_FILE
-from storage.errors import Unavailable
+from storage.errors import BadInput, Unavailable
 from tests.tiny_model import make_tiny_model
 
 IDS = torch.tensor([[5, 9, 30, 41, 7, 12], [44, 3, 8, 2, 60, 61]])
@@ -108,7 +108,7 @@ def test_a_checkpoint_below_the_trained_layers_is_refused(
 ) -> None:
     backbone.save_adapter("policy", tmp_path)
     shallow = _loaded(tiny_folder, top_layers=1, rank=4)
-    with pytest.raises(Unavailable, match="top_layers to 2"):
+    with pytest.raises(BadInput, match="top_layers to 2"):
         shallow.load_adapter("policy", tmp_path)
 
 

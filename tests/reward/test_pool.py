@@ -12,6 +12,7 @@ from reward.lease import LeaseLost
 from reward.pool import PoolFiller, fill_pool, near_identical
 from reward.runtime import Runtime
 from reward.sampling import Sample
+from storage.blobs import write_folder
 from storage.engine import build_engine, reading, writing
 from storage.errors import BadInput
 from storage.settings import Settings
@@ -242,6 +243,34 @@ def test_lendable_counts_tasks_of_every_policy(runtime: Runtime) -> None:
         task.status = TaskStatus.WITHDRAWN
         session.add(task)
     assert filler.lendable() == before - 1
+
+
+def test_a_setting_that_does_not_fit_a_sound_checkpoint_rejects_no_policy(
+    runtime: Runtime,
+) -> None:
+    uri = "checkpoints/sound"
+    with write_folder(runtime.home, uri) as folder:
+        runtime.backbone.add_adapter("policy")
+        runtime.backbone.save_adapter("policy", folder)
+    with writing(runtime.engine) as session:
+        first = session.exec(select(Policy)).one()
+        first.status = PolicyStatus.RETIRED
+        session.add(first)
+        session.flush()
+        second = Policy(
+            project_id=runtime.project_id,
+            version=2,
+            parent_id=first.id,
+            checkpoint_uri=uri,
+            status=PolicyStatus.LIVE,
+        )
+        session.add(second)
+    backbone = {**runtime.settings.training["backbone"], "tuning": "bitfit"}
+    training = {**runtime.settings.training, "backbone": backbone}
+    other = Runtime(runtime.engine, runtime.settings.model_copy(update={"training": training}))
+    with pytest.raises(BadInput, match=r"set training\.backbone\.tuning to lora"):
+        other.live_policy()
+    assert runtime.live_policy()[0].version == 2
 
 
 def test_a_broken_checkpoint_is_named_and_the_last_good_policy_goes_on(runtime: Runtime) -> None:

@@ -110,6 +110,16 @@ def test_a_trainer_that_goes_on_from_its_state_ends_at_the_same_weights(
     assert all(map(torch.equal, resumed.policy_weights, wanted))
 
 
+def test_a_state_of_another_run_is_not_gone_on_from(backbone: Backbone) -> None:
+    settings = replace(SETTINGS, iterations=1)
+    first = _trainer(backbone, settings)
+    first.train(PROMPTS, lambda iteration, metrics: None)
+    assert _trainer(backbone, settings).can_resume(first.state(), PROMPTS)
+    assert not _trainer(backbone, settings).can_resume(first.state(), PROMPTS[1:])
+    other = _trainer(backbone, replace(settings, clip=0.1))
+    assert not other.can_resume(first.state(), PROMPTS)
+
+
 def test_too_little_memory_halves_the_passes(
     backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,9 @@ def test_words_of_the_environment_become_what_they_mean() -> None:
             "training.ppo.kl_estimator is 'k9': .*'k1', 'k2' or 'k3'",
         ),
         ({"backbone": {"tuning": "magic"}}, "training.backbone.tuning is 'magic'"),
+        ({"ppo": {"minibatches": 0}}, "training.ppo.minibatches is 0 but must be at least 1"),
+        ({"reward": {"max_steps": 0}}, "training.reward.max_steps is 0"),
+        ({"sampling": {"temperature": 0}}, "training.sampling.temperature is 0"),
         ({"backbone": {"depth": 1}}, "training.backbone.depth does not exist"),
     ],
 )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from reward.progress_checkpoint import TENSORS, load_progress, remove_progress, save_progress
+from reward.progress_checkpoint import TENSORS, load_progress, save_progress
+from reward.progress_folder import remove_progress
 
 URI = "checkpoints/round-1-progress"
 

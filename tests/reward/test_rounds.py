@@ -235,6 +235,35 @@ def test_a_point_recorded_again_is_replaced(engine: Engine, lease: Lease, opened
     assert frame["value"].tolist() == [0.7, 0.5]
 
 
+@pytest.mark.parametrize(("progress", "kept"), [({"progress": "somewhere"}, 1), ({}, 0)])
+def test_a_step_that_goes_on_keeps_the_points_it_drew(
+    engine: Engine, lease: Lease, opened: Round, progress: dict[str, str], kept: int
+) -> None:
+    with writing(engine) as session:
+        advance(
+            session,
+            lease=lease,
+            round_id=opened.id or 0,
+            to=RoundState.SNAPSHOT,
+            artefacts=progress,
+        )
+    for state in (RoundState.SFT, RoundState.REWARD):
+        _advance(engine, lease, opened, state)
+    with writing(engine) as session:
+        record_point(
+            session,
+            lease=lease,
+            round_id=opened.id or 0,
+            state=RoundState.REWARD,
+            step_index=0,
+            steps=2,
+            metrics={"loss": 0.7},
+        )
+        count_attempt(session, lease=lease, round_id=opened.id or 0)
+    with reading(engine) as session:
+        assert len(round_curves(session, round_id=opened.id or 0)) == kept
+
+
 def test_an_old_lease_writes_nothing(
     engine: Engine, project: Project, lease: Lease, opened: Round
 ) -> None:

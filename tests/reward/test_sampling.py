@@ -67,6 +67,22 @@ def test_what_is_drawn_depends_on_the_number_of_a_prompt_not_on_its_batch(
     assert [one.ids for one in whole] == [parts[i % 2][i // 2].ids for i in range(4)]
 
 
+def test_too_little_memory_halves_the_batch(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = sample(backbone, None, PROMPTS * 2, SETTINGS, seed=3, batch_size=8)
+    step = backbone.step
+
+    def small(ids: torch.Tensor, *rest: object) -> torch.Tensor:
+        if len(ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(ids, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(backbone, "step", small)
+    found = sample(backbone, None, PROMPTS * 2, SETTINGS, seed=3, batch_size=8)
+    assert [one.ids for one in found] == [one.ids for one in wanted]
+
+
 def test_log_probs_are_those_of_the_plain_forward(backbone: Backbone) -> None:
     for prompt, one in zip(
         PROMPTS,

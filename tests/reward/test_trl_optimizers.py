@@ -64,7 +64,7 @@ def test_the_policy_moves_and_nothing_else(backbone: Backbone, optimizer: str) -
         assert key not in others or torch.equal(value, others[key]), key
     assert not any(p.requires_grad for p in backbone.model.parameters())
     assert len(metrics) == 2
-    assert {"loss/policy_avg", "policy/grad_norm", "objective/entropy"} <= set(metrics[0])
+    assert {"loss/policy_avg", "policy/grad_norm", "policy/entropy_avg"} <= set(metrics[0])
 
 
 @pytest.mark.parametrize("optimizer", ["rloo", "grpo"])
