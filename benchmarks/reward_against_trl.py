@@ -28,7 +28,6 @@ from benchmarks.peers.workload import random_prompts
 from benchmarks.ppo_against_trl import DOCS, ROOT, Side
 from labeling.preferences import load_preference
 from labeling.ranking_files import RankedText, read_rankings
-from labeling.rankings import dense_ranks
 
 PROMPT_TOKENS = (20, 60)
 ANSWER_TOKENS = (20, 80)
@@ -230,7 +229,8 @@ def filled_rankings(
             if len(chosen) == k:
                 break
         if len(chosen) == k and len(prompt) <= LONGEST:
-            ranks = dense_ranks([-value for value in chosen])
+            best_first = sorted(chosen, reverse=True)
+            ranks = [best_first.index(value) + 1 for value in chosen]
             found.append(Ranking(prompt, list(chosen.values()), ranks))
     drawn.shuffle(found)
     return found

@@ -81,7 +81,7 @@ class Trainer:
 
     def iterate(self, count: int) -> list[float]:
         """Return the seconds of `count` iterations with nothing beside them."""
-        began, found = time.monotonic(), []
+        began, found = time.monotonic(), list[float]()
         with self.training():
             while len(found) < count:
                 self.check()
