@@ -157,7 +157,7 @@ class Workshop:
             seen, number, comparisons, settings, width=seen.shape[1] - len(NAMES)
         )
         differences = comparisons.differences(space.transform(seen))
-        (head,) = fit_heads(differences, comparisons, choice.penalty, heads=1, seed=seed)
+        (head,) = fit_heads(differences, comparisons, choice, heads=1, seed=seed)
         seconds = time.process_time() - began
         return _margins(space.transform(unseen) @ head, _texts(test)), seconds
 

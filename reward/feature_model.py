@@ -24,6 +24,7 @@ from reward.conversations import Messages
 from reward.feature_choice import Choice, FeatureSettings, choose, fit_heads
 from reward.feature_space import FeatureSpace, raw_features
 from reward.padding import AnsweredBatch
+from reward.pairwise_logistic import agreement_margin
 from reward.prompt_text import PromptReader, last_question
 from reward.sentence_encoder import TextEncoder, home_encoder
 from reward.text_features import NAMES
@@ -102,7 +103,7 @@ class FeatureRewardModel:
         heads = fit_heads(
             comparisons.differences(points),
             comparisons,
-            choice.penalty,
+            choice,
             heads=settings.heads,
             seed=seed,
         )
@@ -162,13 +163,20 @@ class FeatureRewardModel:
         return mean.to(batch.ids.device), deviation.to(batch.ids.device)
 
     def pair_margins(self, rankings: Sequence[TextRanking]) -> list[list[float]]:
-        """Return, for each ranking with pairs, Δr of every pair in nats (mean raw score)."""
+        """Return, for each ranking with pairs, Δr of every pair, in nats.
+
+        It is the difference of the heads' mean raw scores, made smaller where some labels are
+        taken to be wrong, so that σ(Δr) is the share of people who are expected to agree.
+        """
         judged = [one for one in rankings if one.pairs]
         prompts = [one.prompt for one in judged for _ in one.completions]
         raw = self.raw_scores(prompts, [text for one in judged for text in one.completions])
         scores = raw.mean(0).split([len(one.completions) for one in judged])
         return [
-            [float(of[better] - of[worse]) for better, worse in one.pairs]
+            agreement_margin(
+                numpy.array([float(of[better] - of[worse]) for better, worse in one.pairs]),
+                self.choice.flips,
+            ).tolist()
             for one, of in zip(judged, scores, strict=True)
         ]
 

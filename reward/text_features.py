@@ -13,6 +13,7 @@ SECOND_PERSON = frozenset(("you", "your", "you're", "you'd", "you'll", "yours"))
 
 NAMES = (
     *("words", "characters", "sentences", "words_a_sentence", "letters_a_word"),
+    *("hundreds_of_words", "thousands_of_characters"),
     *("questions", "ends_in_question", "exclamations", "ends_a_sentence", "commas", "colons"),
     *("quotes", "digits", "lines", "list_items", "code", "distinct_words", "capitals"),
     *("first_person", "second_person", "words_of_prompt"),
@@ -20,7 +21,10 @@ NAMES = (
 
 
 def text_features(prompt: str, completion: str) -> list[float]:
-    """Return the numbers that `NAMES` names, counts as log(1 + n)."""
+    """Return the numbers that `NAMES` names, counts as log(1 + n).
+
+    Length stands there as it is, too: by logarithms alone, 45 words are hardly fewer than 46.
+    """
     text = completion.strip()
     words = [word.lower() for word in WORD.findall(text)]
     sentences = max(1, len(SENTENCE_END.findall(text)))
@@ -44,6 +48,8 @@ def text_features(prompt: str, completion: str) -> list[float]:
         "second_person": sum(word in SECOND_PERSON for word in words),
     }
     shares = {
+        "hundreds_of_words": len(words) / 100,
+        "thousands_of_characters": len(text) / 1000,
         "letters_a_word": sum(map(len, words)) / each,
         "ends_in_question": float(text.endswith("?")),
         "ends_a_sentence": float(text.endswith((".", "!", "?", "…", '."', '!"', '?"', ")"))),

@@ -77,6 +77,15 @@ def test_embeddings_are_chosen_where_they_are_what_matters(encoder: SentenceEnco
     assert _accuracy(model, test) > _accuracy(plain, test) + 0.1
 
 
+def test_wrong_labels_are_seen_to_be_there() -> None:
+    sure = FeatureRewardModel.fit(_rankings(80, _shorter, seed=0), PLAIN, seed=0)
+    unsure = FeatureRewardModel.fit(_rankings(80, _shorter, seed=0, noise=0.2), PLAIN, seed=0)
+    assert (sure.choice.flips, unsure.choice.flips) == (0.0, 0.2)
+    margins = [abs(m) for one in unsure.pair_margins(_rankings(9, _shorter, seed=1)) for m in one]
+    # However clear a pair is, one label in five is expected to be wrong.
+    assert max(margins) <= numpy.log(0.8 / 0.2) + 1e-6
+
+
 def test_noise_without_order_wants_the_largest_penalty() -> None:
     random = numpy.random.default_rng(0)
     train = _rankings(60, lambda text: random.random(), seed=0)
@@ -219,6 +228,7 @@ def test_all_ties_are_refused() -> None:
         ({"heads": 0}, "heads"),
         ({"folds": 1}, "folds"),
         ({"penalties": (0.0,)}, "penalties"),
+        ({"flips": (0.5,)}, "flips"),
         ({"scales": ()}, "scales"),
     ],
 )
