@@ -28,7 +28,7 @@ class SamplingSettings:
     def __post_init__(self) -> None:
         """Raise `BadInput` naming a size that is none."""
         at_least("sampling", self, 1, "max_new_tokens")
-        at_least("sampling", self, 1e-3, "temperature", "top_p")
+        at_least("sampling", self, 1e-6, "temperature", "top_p")
 
 
 @dataclass(frozen=True)
