@@ -74,22 +74,30 @@ def read_results(file: Path) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return mean accuracy over seeds, and half the range of the seeds, for each size."""
-    sizes = sorted({row["size"] for row in rows})
+    """Return mean accuracy over seeds, and half the range of the seeds, for each size.
+
+    All rankings of a data set, where that is no size of `SIZES`, stand in a column of their own.
+    """
+    sizes = sorted({row["size"] for row in rows} & set(SIZES))
     lines = [
-        f"| learned from | method | {' | '.join(map(str, sizes))} | processor seconds of the largest fit |",
-        "|" + " --- |" * (len(sizes) + 3),
+        f"| learned from | method | {' | '.join(map(str, sizes))} | all | processor seconds, "
+        "largest fit |",
+        "|" + " --- |" * (len(sizes) + 4),
     ]
     for (dataset, method), found in _grouped(rows):
-        cells = []
-        for size in sizes:
-            values = [row["accuracy"] for row in found if row["size"] == size]
-            spread = (max(values) - min(values)) / 2 if values else 0.0
-            cells.append(f"{statistics.fmean(values):.2f} ± {spread:.2f}" if values else "–")
-        largest = max(row["size"] for row in found)
-        seconds = statistics.median(r["fit_seconds"] for r in found if r["size"] == largest)
+        whole = max(row["size"] for row in found)
+        cells = [_cell(found, size) for size in sizes]
+        cells.append("–" if whole in SIZES else f"{_cell(found, whole)} ({whole})")
+        seconds = statistics.median(r["fit_seconds"] for r in found if r["size"] == whole)
         lines.append(f"| {dataset} | {method} | {' | '.join(cells)} | {seconds:.1f} |")
     return "\n".join(lines)
+
+
+def _cell(rows: list[dict[str, Any]], size: int) -> str:
+    values = [row["accuracy"] for row in rows if row["size"] == size]
+    if not values:
+        return "–"
+    return f"{statistics.fmean(values):.2f} ± {(max(values) - min(values)) / 2:.2f}"
 
 
 def curves(
