@@ -23,6 +23,7 @@ from reward.intervals import bootstrap_mean
 from storage.settings import EMBEDDED_MODEL
 
 RESULTS = "results.jsonl"
+SEEDS = 3
 SIZES = [25, 50, 100, 200, 400, 800]
 # Easy: every pair differs, and every text shows it. Middling: one bit, and most pairs are ties,
 # whose noise outweighs the signal. Hard: as rare, and spread over a dozen words.
@@ -61,6 +62,7 @@ def measure(workshop: Workshop, data: Dataset, method: str, size: int, seed: int
         "low": found.low,
         "high": found.high,
         "pairs": found.values,
+        "rankings": len(data.train),
         "fit_seconds": fit_seconds,
         "seconds": time.perf_counter() - began,
     }
@@ -76,28 +78,40 @@ def read_results(file: Path) -> list[dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return mean accuracy over seeds, and half the range of the seeds, for each size.
 
-    All rankings of a data set, where that is no size of `SIZES`, stand in a column of their own.
+    All rankings of a data set, where that is no size of `SIZES`, stand in a column of their own; by
+    the noise of a seed some are all ties, so their number may differ from seed to seed.
     """
-    sizes = sorted({row["size"] for row in rows} & set(SIZES))
+    sizes = sorted({row["size"] for row in rows if not _is_whole(row)})
     lines = [
         f"| learned from | method | {' | '.join(map(str, sizes))} | all | processor seconds, "
         "largest fit |",
         "|" + " --- |" * (len(sizes) + 4),
     ]
     for (dataset, method), found in _grouped(rows):
-        whole = max(row["size"] for row in found)
-        cells = [_cell(found, size) for size in sizes]
-        cells.append("–" if whole in SIZES else f"{_cell(found, whole)} ({whole})")
-        seconds = statistics.median(r["fit_seconds"] for r in found if r["size"] == whole)
+        whole = [row for row in found if _is_whole(row)]
+        part = [row for row in found if not _is_whole(row)]
+        cells = [_cell([row for row in part if row["size"] == size]) for size in sizes]
+        counts = sorted({row["size"] for row in whole})
+        known = "–".join(map(str, counts[:: len(counts) - 1 or 1]))
+        cells.append(f"{_cell(whole)} ({known})" if whole else "–")
+        most = max(row["size"] for row in found)
+        largest = whole or [row for row in found if row["size"] == most]
+        seconds = statistics.median(row["fit_seconds"] for row in largest)
         lines.append(f"| {dataset} | {method} | {' | '.join(cells)} | {seconds:.1f} |")
     return "\n".join(lines)
 
 
-def _cell(rows: list[dict[str, Any]], size: int) -> str:
-    values = [row["accuracy"] for row in rows if row["size"] == size]
+def _is_whole(row: dict[str, Any]) -> bool:
+    return bool(row["size"] not in SIZES and row["size"] == row["rankings"])
+
+
+def _cell(rows: list[dict[str, Any]]) -> str:
+    """Return mean and half range of one cell; the number of seeds where it is not three."""
+    values = [row["accuracy"] for row in rows]
     if not values:
         return "–"
-    return f"{statistics.fmean(values):.2f} ± {(max(values) - min(values)) / 2:.2f}"
+    seeds = "" if len(values) == SEEDS else f" [{len(values)} seeds]"
+    return f"{statistics.fmean(values):.2f} ± {(max(values) - min(values)) / 2:.2f}{seeds}"
 
 
 def curves(
@@ -164,7 +178,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", default=EMBEDDED_MODEL, help="folder of the backbone")
     parser.add_argument("--methods", nargs="+", default=list(CHEAP), help=f"of {listed}")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="rankings")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(SEEDS)))
     parser.add_argument("--preferences", nargs="*", default=PREFERENCES)
     parser.add_argument("--hh", type=Path, help="HH-RLHF pairs, .jsonl.gz")
     parser.add_argument("--oasst", type=Path, help="Open-Assistant's ranked sets, .jsonl.gz")

@@ -101,6 +101,19 @@ def test_a_curve_is_measured_once(
     assert (work / sample_efficiency.RESULTS).read_text() == results
 
 
+def test_a_cell_is_of_all_its_seeds_and_says_where_some_are_missing() -> None:
+    def row(size: int, seed: int, accuracy: float) -> dict[str, object]:
+        said = {"dataset": "shorter", "method": NUMBERS, "size": size, "seed": seed}
+        rankings = (61, 63, 62)[seed]
+        return said | {"accuracy": accuracy, "fit_seconds": 1.0, "rankings": rankings}
+
+    rows = [row(25, 0, 0.5), row(25, 1, 0.7), row(25, 2, 0.6), row(50, 0, 0.8)]
+    # The last size differs by seed where a seed's noise made a ranking all ties.
+    rows += [row(61, 0, 0.7), row(63, 1, 0.9), row(62, 2, 0.8)]
+    cells = [cell.strip() for cell in sample_efficiency.table(rows).splitlines()[2].split("|")]
+    assert cells[3:6] == ["0.60 ± 0.10", "0.80 ± 0.00 [1 seeds]", "0.80 ± 0.10 (61–63)"]
+
+
 def test_a_method_that_is_not_known_is_named(work: Path) -> None:
     workshop = sample_efficiency.Workshop(work, "nowhere")
     with pytest.raises(SystemExit, match="no method magic; use feature"):
