@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, func, select
 
+from labeling.demonstration_files import completion_of
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.permissions import Action, require
-from labeling.prompts import EVALUATION_SOURCES, content_sha256, split_of
-from labeling.row_files import Place, Row, RowShape, label_of, prompt_of, read_rows, text_of
+from labeling.prompt_files import NewPrompt
+from labeling.prompts import content_sha256, prompt_row
+from labeling.row_files import Place, Row, RowShape, label_of, prompt_of, read_rows
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, AccountKind, Completion, Demonstration, Project, Prompt, Split
 
@@ -45,10 +46,8 @@ class DemonstrationImport:
 
 @dataclass(frozen=True)
 class _NewDemonstration:
-    messages: list[dict[str, str]]
+    prompt: NewPrompt
     text: str
-    source: str
-    license: str
 
 
 def add_demonstration(
@@ -149,9 +148,9 @@ def import_demonstrations(
     known = _known_prompts(session, project_id)
     before, added = len(known), 0
     for new in found:
-        digest = content_sha256(new.messages)
+        digest = content_sha256(new.prompt.messages)
         if digest not in known:
-            known[digest] = _add_prompt(session, new, digest, project_id, heldout_share)
+            known[digest] = _add_prompt(session, new.prompt, digest, project_id, heldout_share)
         added += _add_once(session, known[digest], new.text, key_of(account))
     done = DemonstrationImport(
         added=added,
@@ -193,27 +192,20 @@ def _valid_text(text: str) -> str:
 
 
 def _demonstration_of(row: Row, place: Place) -> _NewDemonstration:
-    text = _completion_of(row.get("completion"), place).strip()
+    found = completion_of(row, place)
+    if found is None:
+        raise place.bad("the completion is missing", "completion")
+    text = found.strip()
     if len(text) > LONGEST_TEXT:
         raise place.bad(
             f"the text has {len(text)} characters; {LONGEST_TEXT} are the most", "completion"
         )
-    return _NewDemonstration(
+    prompt = NewPrompt(
         messages=prompt_of(row, place),
-        text=text,
         source=label_of(row, "source", place),
         license=label_of(row, "license", place),
     )
-
-
-def _completion_of(value: Any, place: Place) -> str:
-    if value is None:
-        raise place.bad("the completion is missing", "completion")
-    if not isinstance(value, list):
-        return text_of(value, place, "completion")
-    if len(value) != 1 or not isinstance(value[0], dict) or value[0].get("role") != "assistant":
-        raise place.bad("a list must hold exactly one message of the assistant", "completion")
-    return text_of(value[0].get("content"), place, "completion[0].content")
+    return _NewDemonstration(prompt, text)
 
 
 def _known_prompts(session: Session, project_id: int) -> dict[str, int]:
@@ -222,17 +214,9 @@ def _known_prompts(session: Session, project_id: int) -> dict[str, int]:
 
 
 def _add_prompt(
-    session: Session, new: _NewDemonstration, digest: str, project_id: int, heldout_share: float
+    session: Session, new: NewPrompt, digest: str, project_id: int, heldout_share: float
 ) -> int:
-    evaluation = new.source in EVALUATION_SOURCES
-    prompt = Prompt(
-        project_id=project_id,
-        messages=new.messages,
-        content_sha256=digest,
-        source=new.source,
-        license=new.license,
-        split=Split.HELDOUT if evaluation else split_of(digest, heldout_share),
-    )
+    prompt = prompt_row(new, digest, project_id, heldout_share)
     session.add(prompt)
     session.flush()
     return key_of(prompt)

@@ -67,7 +67,7 @@ def import_prompts(
     for known in _known(session, project_id, list(fresh)):
         del fresh[known]
     session.add_all(
-        _row_of(prompt, digest, project_id, heldout_share) for digest, prompt in fresh.items()
+        prompt_row(prompt, digest, project_id, heldout_share) for digest, prompt in fresh.items()
     )
     session.flush()
     done = PromptImport(len(fresh), len(found) - len(fresh), len(found))
@@ -109,7 +109,11 @@ def _known(session: Session, project_id: int, digests: list[str]) -> list[str]:
     return known
 
 
-def _row_of(prompt: NewPrompt, digest: str, project_id: int, heldout_share: float) -> Prompt:
+def prompt_row(prompt: NewPrompt, digest: str, project_id: int, heldout_share: float) -> Prompt:
+    """Return the row of a new prompt, its split chosen by its content's hash.
+
+    What comes from an evaluation set is held out whatever its hash.
+    """
     evaluation = prompt.source in EVALUATION_SOURCES
     return Prompt(
         project_id=project_id,

@@ -35,6 +35,7 @@ class PPOSettings:
     reward_clip: float = 0.0  #: scores are kept within ± this; 0: as they are
     ptx_coefficient: float = 0.0  #: weight of the pretraining loss (PPO-ptx); 0: none
     ptx_file: str = ""  #: JSONL with the pretraining texts, in a field `text`
+    ptx_tokens: int = 256  #: longest piece of a pretraining text
     ptx_batch: int = 4  #: pretraining texts in an optimiser step
     max_grad_norm: float = 1.0  #: each role's gradient is scaled down to this norm
     sampled_tolerance: float = 1e-4  #: error of the ratio up to which log π is kept from sampling
@@ -46,4 +47,5 @@ class PPOSettings:
         """Raise `BadInput` naming a size that is none."""
         at_least("ppo", self, 1, "iterations", "prompts_per_iteration", "max_prompt_tokens")
         at_least("ppo", self, 1, "epochs", "minibatches", "ptx_batch")
+        at_least("ppo", self, 2, "ptx_tokens")
         at_least("ppo", self, 0, "micro_batch", "value_epochs", "learning_rate", "kl_coefficient")

@@ -41,7 +41,7 @@ class Stopwatch:
 
 def iteration_line(iteration: int, iterations: int, metrics: dict[str, float]) -> str:
     """Return an iteration's figures in words."""
-    known = (("objective/scores", "reward"), ("objective/kl", "KL"), ("loss/policy", "loss"))
+    known = (("objective/scores", "reward"), ("objective/kl", "KL"), ("loss/policy_avg", "loss"))
     figures = [f"{word} {metrics[name]:.3f}" for name, word in known if name in metrics]
     seconds = f"({metrics['time/iteration']:.1f} s)"
     return f"iteration {iteration} of {iterations}: {', '.join(figures)} {seconds}"
@@ -59,6 +59,9 @@ def trl_curve(task: PolicyTask, optimizer: str) -> Curve:
     clock, curve = Stopwatch(), Curve()
 
     def on_step(step: int, steps: int, metrics: dict[str, float]) -> None:
+        # Where memory ran out the training has begun again.
+        if step == 1:
+            curve.clear()
         found = {**metrics, "time/iteration": clock.lap()}
         curve.append(found)
         task.say(iteration_line(step, steps, found))

@@ -6,8 +6,6 @@ from pathlib import Path
 from reward.runtime import Runtime
 from reward.steps.outcome import CannotTrain
 
-LONGEST = 256  # tokens of a text that one optimiser step reads
-
 
 def pretraining_ids(runtime: Runtime) -> list[list[int]]:
     """Return the token ids of the texts in `training.ppo.ptx_file`; none where the mix is off.
@@ -23,11 +21,12 @@ def pretraining_ids(runtime: Runtime) -> list[list[int]]:
             f"The file {settings.ptx_file or '(none)'} of training.ppo.ptx_file does not exist; "
             "name a JSONL file with a field text, or set training.ppo.ptx_coefficient to 0."
         )
-    found = []
+    found: list[list[int]] = []
+    longest = settings.ptx_tokens
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             ids = runtime.backbone.tokenizer(_text_of(line, f"{path}, line {number}"))["input_ids"]
-            found += [ids[start : start + LONGEST] for start in range(0, len(ids), LONGEST)]
+            found += [ids[start : start + longest] for start in range(0, len(ids), longest)]
     usable = [ids for ids in found if len(ids) > 1]
     if not usable:
         raise CannotTrain(f"{path}: the file holds no text.")
