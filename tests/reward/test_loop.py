@@ -7,7 +7,7 @@ from sqlmodel import select
 
 from labeling.rounds import round_summaries
 from labeling.tasks import ready_task_count
-from reward.lease import LeaseLost, acquire
+from reward.lease import LeaseLost
 from reward.loop import STEPS, Loop
 from reward.pool import PoolFiller
 from reward.runtime import Runtime
@@ -26,22 +26,12 @@ from storage.tables import (
     Task,
     TaskStatus,
 )
+from tests.reward.held_lease import held_lease
 
 
 def _loop(settings: Settings) -> Loop:
     runtime = Runtime(build_engine(settings.url), settings)
-    with writing(runtime.engine) as session:
-        lease = acquire(
-            session,
-            project_id=runtime.project_id,
-            owner="test",
-            seconds=600,
-            host="here",
-            pid=1,
-            device="cpu",
-        )
-    assert lease is not None
-    return Loop(runtime, lease, PoolFiller(runtime))
+    return Loop(runtime, held_lease(runtime), PoolFiller(runtime))
 
 
 def _summary(loop: Loop) -> dict:

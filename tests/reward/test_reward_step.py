@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import reward.loop
-from reward.lease import acquire
 from reward.loop import STEPS, Loop
 from reward.padding import answered_batch
 from reward.pool import PoolFiller
@@ -16,9 +15,10 @@ from reward.reward_scorer import load_reward_scorer
 from reward.runtime import Runtime
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
 from storage.blobs import local_path, verify
-from storage.engine import build_engine, writing
+from storage.engine import build_engine
 from storage.settings import Settings
 from storage.tables import Round, RoundState
+from tests.reward.held_lease import held_lease
 
 # Few rankings and samples, and a progress checkpoint after every optimiser step.
 QUICK = {"newest_rankings": 12, "normalise_prompts": 2, "epochs": 4, "progress_seconds": 0.0}
@@ -28,18 +28,7 @@ def _loop(settings: Settings, **sizes: object) -> Loop:
     training = {**settings.training, "reward": {**settings.training["reward"], **sizes}}
     settings = settings.model_copy(update={"training": training})
     runtime = Runtime(build_engine(settings.url), settings)
-    with writing(runtime.engine) as session:
-        lease = acquire(
-            session,
-            project_id=runtime.project_id,
-            owner="test",
-            seconds=600,
-            host="here",
-            pid=1,
-            device="cpu",
-        )
-    assert lease is not None
-    return Loop(runtime, lease, PoolFiller(runtime))
+    return Loop(runtime, held_lease(runtime), PoolFiller(runtime))
 
 
 @pytest.fixture(autouse=True)

