@@ -13,6 +13,8 @@ class Action(StrEnum):
     SEE_QUALITY = "see_quality"
     REQUEST_ROUND = "request_round"
     MANAGE_PROMPTS = "manage_prompts"
+    CHANGE_LABELING = "change_labeling"
+    REVIEW = "review"
     EXPORT = "export"
     MANAGE_ACCOUNTS = "manage_accounts"
 
@@ -22,6 +24,8 @@ _WORDS = {
     Action.SEE_QUALITY: "see the quality figures",
     Action.REQUEST_ROUND: "start a training round",
     Action.MANAGE_PROMPTS: "change the prompts",
+    Action.CHANGE_LABELING: "change how labeling works",
+    Action.REVIEW: "review judgments",
     Action.EXPORT: "export data",
     Action.MANAGE_ACCOUNTS: "manage accounts",
 }

@@ -10,14 +10,17 @@ from storage.tables.completions import (
     Split,
 )
 from storage.tables.events import Event
-from storage.tables.people import Account, AccountKind, Role, SignIn
+from storage.tables.guidelines import GuidelineReading, GuidelineVersion, Qualification
+from storage.tables.people import Account, AccountKind, PoolMember, Role, SignIn
 from storage.tables.projects import Project
+from storage.tables.reviews import Review, ReviewDecision
 from storage.tables.rounds import Round, RoundPoint, RoundState, Snapshot, WorkerLease
 from storage.tables.tasks import (
     Assignment,
     AssignmentState,
     Demonstration,
     Judgment,
+    KnownAnswer,
     Task,
     TaskCompletion,
     TaskKind,
@@ -32,12 +35,19 @@ __all__ = [
     "Completion",
     "Demonstration",
     "Event",
+    "GuidelineReading",
+    "GuidelineVersion",
     "Judgment",
+    "KnownAnswer",
     "Policy",
     "PolicyKind",
     "PolicyStatus",
+    "PoolMember",
     "Project",
     "Prompt",
+    "Qualification",
+    "Review",
+    "ReviewDecision",
     "Role",
     "Round",
     "RoundPoint",

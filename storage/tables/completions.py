@@ -48,6 +48,7 @@ class Prompt(Row, table=True):
     source: str = ""
     license: str = ""
     split: Split = Field(sa_type=enum_type(Split), index=True)
+    written_by_id: int | None = Field(default=None, foreign_key="account.id")
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 

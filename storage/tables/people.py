@@ -51,3 +51,13 @@ class SignIn(Row, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class PoolMember(Row, table=True):
+    """An annotator's pool in a project: pooled tasks are lent to its members alone."""
+
+    __tablename__ = "pool_member"
+
+    project_id: int = Field(foreign_key="project.id", primary_key=True)
+    account_id: int = Field(foreign_key="account.id", primary_key=True)
+    pool: str = Field(max_length=100)

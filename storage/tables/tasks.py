@@ -17,13 +17,16 @@ class TaskKind(StrEnum):
     ORDINARY = "ordinary"
     GOLD = "gold"
     QUALIFICATION = "qualification"
+    REPEAT = "repeat"
+    ARENA = "arena"
 
 
 class TaskStatus(StrEnum):
-    """Whether a task may still be lent."""
+    """Whether a task may still be lent; `review` waits for a lead."""
 
     READY = "ready"
     DONE = "done"
+    REVIEW = "review"
     WITHDRAWN = "withdrawn"
 
 
@@ -33,11 +36,18 @@ class AssignmentState(StrEnum):
     LEASED = "leased"
     SUBMITTED = "submitted"
     SKIPPED = "skipped"
+    FLAGGED = "flagged"
     RELEASED = "released"
 
 
 class Task(Row, table=True):
-    """A prompt and K completions of one policy, wanted by `overlap` annotators."""
+    """A prompt and K completions, wanted by `overlap` annotators.
+
+    `policy_id` is the newest policy among its completions; only an arena task has two.
+    `selection` is what chose its completions: `random` marks the slice that statistics may take as
+    unbiased. `judged` counts the people who have submitted. A pool name keeps the task to the
+    annotators of that pool; a repeat is for one annotator alone.
+    """
 
     __tablename__ = "task"
     __table_args__ = (Index("ix_task_next", "project_id", "status", "priority", "policy_id", "id"),)
@@ -50,6 +60,23 @@ class Task(Row, table=True):
     priority: int = 0
     kind: TaskKind = Field(default=TaskKind.ORDINARY, sa_type=enum_type(TaskKind))
     status: TaskStatus = Field(default=TaskStatus.READY, sa_type=enum_type(TaskStatus))
+    judged: int = 0
+    selection: str = Field(default="random", max_length=24)
+    pool: str = Field(default="", max_length=100)
+    repeats_id: int | None = Field(default=None, foreign_key="task.id")
+    for_annotator_id: int | None = Field(default=None, foreign_key="account.id", index=True)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
+class KnownAnswer(Row, table=True):
+    """The ranks (in task position order) that a gold or qualification task should be given."""
+
+    __tablename__ = "known_answer"
+
+    task_id: int = Field(foreign_key="task.id", primary_key=True)
+    ranks: list[int] = Field(sa_type=json_type())
+    explanation: str = ""
+    by_id: int | None = Field(default=None, foreign_key="account.id")
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
@@ -65,7 +92,10 @@ class TaskCompletion(Row, table=True):
 
 
 class Assignment(Row, table=True):
-    """A task lent to one annotator until `expires_at`; never twice to the same annotator."""
+    """A task lent to one annotator until `expires_at`; never twice to the same annotator.
+
+    `counted` is false where it takes none of the task's overlap: a model annotator's.
+    """
 
     __tablename__ = "assignment"
     __table_args__ = (
@@ -84,14 +114,19 @@ class Assignment(Row, table=True):
     order_seed: int = Field(sa_type=seed_type())
     display_order: list[int] = Field(sa_type=json_type())
     skip_reason: str | None = None
+    counted: bool = True
     draft: dict[str, Any] | None = Field(default=None, sa_type=json_type())
+    draft_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class Judgment(Row, table=True):
     """What one annotator said of one task, once; a correction supersedes, nothing is overwritten.
 
     `ranks[i]` is the rank (1 is best, equal is a tie) of the completion at task position `i`;
-    `display_order[j]` is the task position that was shown in place `j`.
+    `display_order[j]` is the task position that was shown in place `j`. `likert` (1–7) and `checks`
+    (yes/no) hold one answer for each task position under the name of the criterion. `strength` is
+    1 (negligibly better) … 4 (significantly better), for K = 2 alone. `marks` are the app's own
+    (`fast`), `flags` the annotator's. `confidence` is a model annotator's.
     """
 
     __tablename__ = "judgment"
@@ -103,10 +138,15 @@ class Judgment(Row, table=True):
     assignment_id: int = Field(foreign_key="assignment.id", index=True)
     annotator_id: int = Field(foreign_key="account.id", index=True)
     ranks: list[int] = Field(sa_type=json_type())
-    likert: dict[str, list[int]] = Field(default_factory=dict, sa_type=json_type())
+    strength: int | None = None
+    likert: dict[str, list[int | None]] = Field(default_factory=dict, sa_type=json_type())
+    checks: dict[str, list[bool | None]] = Field(default_factory=dict, sa_type=json_type())
     flags: list[str] = Field(default_factory=list, sa_type=json_type())
     rationale: str = ""
     milliseconds: int = 0
+    marks: list[str] = Field(default_factory=list, sa_type=json_type())
+    confidence: float | None = None
+    guideline_version: int | None = None
     display_order: list[int] = Field(sa_type=json_type())
     nonce: str = Field(max_length=64, unique=True)
     supersedes_id: int | None = Field(default=None, foreign_key="judgment.id", unique=True)
@@ -123,4 +163,5 @@ class Demonstration(Row, table=True):
     annotator_id: int = Field(foreign_key="account.id")
     text: str
     rewritten_from_id: int | None = Field(default=None, foreign_key="completion.id")
+    nonce: str | None = Field(default=None, max_length=64, unique=True)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

@@ -144,14 +144,14 @@ def test_fenced_transaction_writes_nothing(
     with pytest.raises(LeaseLost), writing(engine) as session:
         changed = session.get(Project, project.id)
         assert changed is not None
-        changed.guidelines = "written by a worker that lost its lease"
+        changed.system_prompt = "written by a worker that lost its lease"
         session.add(changed)
         session.flush()
         require(session, lease=old)
     with reading(engine) as session:
         kept = session.get(Project, project.id)
         assert kept is not None
-        assert kept.guidelines == ""
+        assert kept.system_prompt == project.system_prompt
 
 
 def test_expired_owner_may_not_write_but_may_renew(

@@ -10,7 +10,15 @@ from labeling.projects import get_project
 from labeling.simulation import simulate
 from storage.clock import now
 from storage.engine import reading, writing
-from storage.tables import Account, Role, Round, RoundPoint, RoundState, WorkerLease
+from storage.tables import (
+    Account,
+    GuidelineVersion,
+    Role,
+    Round,
+    RoundPoint,
+    RoundState,
+    WorkerLease,
+)
 from tests.ui.conftest import Home
 from ui import process, session
 from ui.plain_text import plain
@@ -211,9 +219,9 @@ def test_an_annotator_sees_no_button(lead: Account, home: Home) -> None:
 def test_guidelines(lead: Account, home: Home) -> None:
     assert "1 is best" in open_page("guidelines").markdown[0].value
     with writing(home.engine) as rows:
+        text = "Be kind. ![x](http://a/b.png)"
         project = get_project(rows, name="default")
-        project.guidelines = "Be kind. ![x](http://a/b.png)"
-        rows.add(project)
+        rows.add(GuidelineVersion(project_id=project.id, version=1, text=text))
     assert open_page("guidelines").markdown[0].value == "Be kind. &#33;[x](http://a/b.png)"
 
 

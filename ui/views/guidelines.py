@@ -2,6 +2,9 @@
 
 import streamlit as st
 
+from labeling.guidelines import guidelines_in_force
+from labeling.keys import key_of
+from storage.engine import reading
 from ui import process, session
 
 BUILT_IN = """
@@ -21,7 +24,9 @@ def show() -> None:
     """Show the project's guidelines, or the built-in ones."""
     session.require_account()
     st.title("Guidelines")
-    st.markdown(without_images(process.project().guidelines.strip() or BUILT_IN))
+    with reading(process.engine()) as database:
+        own = guidelines_in_force(database, project_id=key_of(process.project()))
+    st.markdown(without_images(own.text if own is not None else BUILT_IN))
 
 
 def without_images(markdown: str) -> str:

@@ -1,0 +1,187 @@
+"""The settings of labeling: typed, checked, kept on the project, each with a default that works."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from sqlmodel import Session
+
+from labeling.events import record
+from labeling.permissions import Action, require
+from storage.errors import BadInput
+from storage.tables import Account, Project
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Criterion(_Section):
+    """A question about each completion: 1–7 (`likert`) or yes/no (`check`)."""
+
+    name: Name
+    kind: Literal["likert", "check"] = "likert"
+    question: str = ""
+
+
+class PageSettings(_Section):
+    """What the task page offers."""
+
+    #: side by side, one under the other, or one at a time
+    layout: Literal["side-by-side", "stacked", "focus"] = "side-by-side"
+    #: ask how much better the better of two is
+    strength: bool = True
+    criteria: tuple[Criterion, ...] = ()
+    flags: tuple[Name, ...] = ("unsafe", "personal data", "not understandable", "other")
+    rationale: Literal["off", "optional", "required"] = "optional"
+    #: annotators may rewrite a completion as a demonstration
+    rewrites: bool = True
+    #: annotators may write prompts of their own
+    own_prompts: bool = False
+
+
+class AssignmentSettings(_Section):
+    """Who gets which task next."""
+
+    #: newest policy and oldest task first; fewest judgments first; most judgments first
+    strategy: Literal["priority", "breadth", "depth"] = "priority"
+    #: of new tasks, the share that is kept to each pool; the rest is for everyone
+    pool_shares: dict[Name, Share] = {}
+    #: judgments that one annotator may give in the project (None: no cap)
+    most_judgments: Annotated[int, Field(ge=1)] | None = None
+
+
+class GoldSettings(_Section):
+    """Tasks with known answers, and repeats, mixed into the queue."""
+
+    #: share of an annotator's tasks that are gold, while there are gold tasks left for them
+    rate: Share = 0.05
+    #: tell the annotator afterwards whether they agreed with the known answer
+    feedback: bool = False
+    #: share of an annotator's tasks that repeat an earlier one of their own
+    repeat_rate: Share = 0.02
+    #: judgments that lie between a task and its repeat, at least
+    repeat_after: Annotated[int, Field(ge=1)] = 20
+
+
+class QualificationSettings(_Section):
+    """The test before real work; in force where the project has qualification tasks."""
+
+    #: share of pairs that must be right
+    pass_mark: Share = 0.75
+    attempts: Annotated[int, Field(ge=1)] = 2
+
+
+class PaceSettings(_Section):
+    """When a judgment is marked as too fast to have been read; it is never refused."""
+
+    #: words a minute over prompt and completions; far above what people read
+    fastest_reading: Annotated[float, Field(gt=0)] = 1200.0
+    #: milliseconds below which any judgment is marked
+    shortest: Annotated[int, Field(ge=0)] = 1500
+
+
+class SelectionSettings(_Section):
+    """Which of the sampled completions are shown."""
+
+    strategy: Literal["random", "uncertainty", "information", "diversity"] = "random"
+    #: completions sampled for each that is shown, where the strategy is not random
+    sampled: Annotated[float, Field(ge=1.0, le=8.0)] = 2.0
+    #: share of tasks that are chosen at random all the same, so that statistics stay unbiased
+    random_slice: Share = 0.2
+
+
+class ModelAnnotatorSettings(_Section):
+    """Labels by models; marked everywhere, never trained on or exported unless asked."""
+
+    #: the reward model labels tasks ahead of people
+    reward_model: bool = False
+    #: calibrated probability of its ranking above which no person is asked
+    confidence: Annotated[float, Field(ge=0.5, le=1.0)] = 0.8
+    #: share of the tasks that it took which people judge all the same
+    audit: Share = 0.1
+    #: "" (none), "likelihood" (the backbone itself), or the URL of an OpenAI-compatible server
+    judge: str = ""
+
+
+class ReviewSettings(_Section):
+    """What goes to the leads' review queue."""
+
+    #: pairwise agreement of a task's judgments below which it is reviewed
+    low_agreement: Share = 0.5
+    #: out-of-fold probability of the reward model against a label above which it is reviewed
+    model_disagreement: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
+
+
+class ArenaSettings(_Section):
+    """Blind A/B tasks between policy versions."""
+
+    #: share of new tasks that are arena tasks
+    share: Share = 0.05
+    #: a candidate is published only if people preferred the live policy to the one before it
+    gate: bool = False
+
+
+class FreshnessSettings(_Section):
+    """What becomes of ready tasks when a newer policy is live."""
+
+    #: withdraw those of superseded policies once the live one has enough
+    withdraw: bool = True
+    #: share of them that stay, for regression
+    kept_share: Share = 0.05
+
+
+class LabelingSettings(_Section):
+    """Every setting of labeling in a project."""
+
+    page: PageSettings = PageSettings()
+    assignment: AssignmentSettings = AssignmentSettings()
+    gold: GoldSettings = GoldSettings()
+    qualification: QualificationSettings = QualificationSettings()
+    pace: PaceSettings = PaceSettings()
+    selection: SelectionSettings = SelectionSettings()
+    model_annotators: ModelAnnotatorSettings = ModelAnnotatorSettings()
+    review: ReviewSettings = ReviewSettings()
+    arena: ArenaSettings = ArenaSettings()
+    freshness: FreshnessSettings = FreshnessSettings()
+
+
+def labeling_settings(project: Project) -> LabelingSettings:
+    """Return the project's settings; raise `BadInput` naming a field that does not fit."""
+    return _checked(project.labeling)
+
+
+def change_labeling(
+    session: Session, *, project: Project, by: Account | None, section: str, values: dict[str, Any]
+) -> LabelingSettings:
+    """Set fields of one section, leaving the others; return all settings.
+
+    `by` is the account that asks (None: the person at the server's shell). Raises `BadInput`
+    naming the field that does not fit (nothing changes then), `NotAllowed`.
+    """
+    if by is not None:
+        require(by, Action.CHANGE_LABELING)
+    changed = {**project.labeling, section: {**project.labeling.get(section, {}), **values}}
+    settings = _checked(changed)
+    project.labeling = settings.model_dump(mode="json", exclude_defaults=True)
+    session.add(project)
+    record(
+        session,
+        project_id=project.id,
+        account_id=by.id if by else None,
+        kind="labeling.changed",
+        section=section,
+        values=settings.model_dump(mode="json")[section],
+    )
+    return settings
+
+
+def _checked(values: dict[str, Any]) -> LabelingSettings:
+    try:
+        return LabelingSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"The setting labeling.{where} does not fit: {first['msg']}.") from error
