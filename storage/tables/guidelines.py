@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime
+from storage.tables.base import Row, UtcDateTime, json_type
 
 
 class GuidelineVersion(Row, table=True):
@@ -33,13 +33,18 @@ class GuidelineReading(Row, table=True):
 
 
 class Qualification(Row, table=True):
-    """How an annotator did on a project's qualification set; `passed` None: not finished."""
+    """How an annotator did on a project's qualification set; `passed` None: not finished.
+
+    The attempt with the highest number holds. `task_ids` are its tasks; none where a lead decided
+    (`by_id`) that the annotator may work.
+    """
 
     __tablename__ = "qualification"
 
     project_id: int = Field(foreign_key="project.id", primary_key=True)
     account_id: int = Field(foreign_key="account.id", primary_key=True)
     attempt: int = Field(primary_key=True, default=1)
+    task_ids: list[int] = Field(default_factory=list, sa_type=json_type())
     pairs: int = 0
     correct: float = 0.0
     passed: bool | None = None

@@ -1,10 +1,11 @@
 """Tasks, the assignments that lend them, and the judgments that answer them."""
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from storage.clock import now
@@ -40,6 +41,30 @@ class AssignmentState(StrEnum):
     RELEASED = "released"
 
 
+# Few of a project's tasks, and asked for before each of the many: they have an index of their own.
+SPECIAL = text("kind IN ('gold', 'qualification', 'repeat')")
+
+
+# The conditions of partial indexes. A query says them in the same words: SQLite takes such an index
+# only where it can see, before any parameter is bound, that the condition holds.
+QUEUED_TASK = (
+    "task.status = 'ready' AND task.kind IN ('ordinary', 'arena') AND task.for_annotator_id IS NULL"
+)
+SPECIAL_TASK = (
+    "task.status = 'ready' AND task.kind IN ('gold', 'qualification', 'repeat') "
+    "AND task.for_annotator_id IS NULL"
+)
+CLOSED_ASSIGNMENT = "assignment.state IN ('submitted', 'skipped', 'flagged')"
+LEASED_ASSIGNMENT = "assignment.state = 'leased'"
+FIRST_JUDGMENT = "judgment.supersedes_id IS NULL"
+
+
+def _partial(name: str, *columns: Any, where: str) -> Index:
+    # Within an index the table needs no name, and SQLite allows none.
+    condition = text(re.sub(r"\b(task|assignment|judgment)\.", "", where))
+    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
 class Task(Row, table=True):
     """A prompt and K completions, wanted by `overlap` annotators.
 
@@ -50,7 +75,17 @@ class Task(Row, table=True):
     """
 
     __tablename__ = "task"
-    __table_args__ = (Index("ix_task_next", "project_id", "status", "priority", "policy_id", "id"),)
+    __table_args__ = (
+        Index("ix_task_next", "project_id", "status", "priority", "policy_id", "id"),
+        Index(
+            "ix_task_special",
+            "project_id",
+            "kind",
+            "for_annotator_id",
+            sqlite_where=SPECIAL,
+            postgresql_where=SPECIAL,
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(foreign_key="project.id")
@@ -64,7 +99,7 @@ class Task(Row, table=True):
     selection: str = Field(default="random", max_length=24)
     pool: str = Field(default="", max_length=100)
     repeats_id: int | None = Field(default=None, foreign_key="task.id")
-    for_annotator_id: int | None = Field(default=None, foreign_key="account.id", index=True)
+    for_annotator_id: int | None = Field(default=None, foreign_key="account.id")
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
@@ -94,13 +129,14 @@ class TaskCompletion(Row, table=True):
 class Assignment(Row, table=True):
     """A task lent to one annotator until `expires_at`; never twice to the same annotator.
 
-    `counted` is false where it takes none of the task's overlap: a model annotator's.
+    `counted` is false where it takes none of the task's overlap: a model annotator's. `flags` and
+    `skip_reason` are what the annotator said when they put the task aside.
     """
 
     __tablename__ = "assignment"
     __table_args__ = (
         UniqueConstraint("task_id", "annotator_id"),
-        Index("ix_assignment_annotator_state", "annotator_id", "state"),
+        Index("ix_assignment_annotator_state", "annotator_id", "state", "id"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -114,6 +150,7 @@ class Assignment(Row, table=True):
     order_seed: int = Field(sa_type=seed_type())
     display_order: list[int] = Field(sa_type=json_type())
     skip_reason: str | None = None
+    flags: list[str] | None = Field(default=None, sa_type=json_type())
     counted: bool = True
     draft: dict[str, Any] | None = Field(default=None, sa_type=json_type())
     draft_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -130,13 +167,23 @@ class Judgment(Row, table=True):
     """
 
     __tablename__ = "judgment"
-    __table_args__ = (Index("ix_judgment_project_created", "project_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_judgment_project_created", "project_id", "created_at"),
+        Index("ix_judgment_annotator", "annotator_id", "project_id", "id"),
+        _partial(
+            "ix_judgment_first",
+            "annotator_id",
+            "project_id",
+            "created_at",
+            where=FIRST_JUDGMENT,
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(foreign_key="project.id")
     task_id: int = Field(foreign_key="task.id", index=True)
     assignment_id: int = Field(foreign_key="assignment.id", index=True)
-    annotator_id: int = Field(foreign_key="account.id", index=True)
+    annotator_id: int = Field(foreign_key="account.id")
     ranks: list[int] = Field(sa_type=json_type())
     strength: int | None = None
     likert: dict[str, list[int | None]] = Field(default_factory=dict, sa_type=json_type())

@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("account_id", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("task_ids", _json(), nullable=False),
         sa.Column("pairs", sa.Integer(), nullable=False),
         sa.Column("correct", sa.Float(), nullable=False),
         sa.Column("passed", sa.Boolean(), nullable=True),
@@ -154,6 +155,7 @@ def upgrade() -> None:
                 "discarded",
                 "restored",
                 "withdrawn",
+                "requeued",
                 name="reviewdecision",
                 native_enum=False,
                 create_constraint=True,
@@ -240,10 +242,28 @@ def upgrade() -> None:
         )
     _allow("task", "taskkind", "kind", KINDS)
     _allow("task", "taskstatus", "status", STATUSES)
+    special = sa.text("kind IN ('gold', 'qualification', 'repeat')")
+    op.create_index(
+        "ix_task_special",
+        "task",
+        ["project_id", "kind", "for_annotator_id"],
+        unique=False,
+        sqlite_where=special,
+        postgresql_where=special,
+    )
+    op.drop_index("ix_assignment_annotator_state", table_name="assignment")
+    op.create_index(
+        "ix_assignment_annotator_state", "assignment", ["annotator_id", "state", "id"], unique=False
+    )
 
 
 def downgrade() -> None:
     """Change them back."""
+    op.drop_index("ix_assignment_annotator_state", table_name="assignment")
+    op.create_index(
+        "ix_assignment_annotator_state", "assignment", ["annotator_id", "state"], unique=False
+    )
+    op.drop_index("ix_task_special", table_name="task")
     for table, kind, column, gone, values, instead in (
         ("assignment", "assignmentstate", "state", ["flagged"], STATES, "skipped"),
         ("task", "taskkind", "kind", ["repeat", "arena"], KINDS, "ordinary"),
