@@ -192,8 +192,12 @@ class FeatureRewardModel:
         mean, deviation = self._ensemble(raw)
         return mean - self.settings.conservatism * deviation
 
+    def normalised(self, raw: Tensor) -> Tensor:
+        """Return every head's normalised scores (H, N) of its raw ones."""
+        return (raw - self.shift[:, None]) / self.scale[:, None]
+
     def _ensemble(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        scores = (raw - self.shift[:, None]) / self.scale[:, None]
+        scores = self.normalised(raw)
         return scores.mean(0), scores.std(0, unbiased=False)
 
     # -- checkpoints ---------------------------------------------------------------------------

@@ -144,8 +144,12 @@ class RewardModel:
         """Return the heads' mean normalised score (B,) and their standard deviation (B,)."""
         return self._ensemble(self.raw_scores(trunk, batch))
 
+    def normalised(self, raw: Tensor) -> Tensor:
+        """Return every head's normalised scores (H, N) of its raw ones."""
+        return (raw - self.shift[:, None]) / self.scale[:, None]
+
     def _ensemble(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        scores = (raw - self.shift[:, None]) / self.scale[:, None]
+        scores = self.normalised(raw)
         return scores.mean(0), scores.std(0, unbiased=False)
 
     @torch.no_grad()
