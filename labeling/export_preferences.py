@@ -66,7 +66,7 @@ def export_preferences(
         format=format,
         train=int((pairs["split"] == Split.TRAIN.value).sum()),
         test=int((pairs["split"] == Split.HELDOUT.value).sum()),
-        judgments=int(pairs["judgment_id"].nunique()),
+        judgments=len(pairs[["judgment_id", "task_id"]].drop_duplicates()),
         prompts=int(pairs["prompt_id"].nunique()),
     )
     _write_folder(pairs, done, project)
@@ -162,13 +162,15 @@ Exported by Rankloop on {now():%Y-%m-%d}, format `{done.format}`: {done.train} t
 prompts. No prompt is in both files: test holds the prompts that training never sees.
 
 Each line is one comparison. A ranking of K completions gives up to K·(K−1)/2 of them, tied
-completions none; superseded judgments are left out.
+completions none; superseded and discarded judgments are left out, and where a lead decided on a
+task, the decision stands instead of its judgments.
 
 | field | meaning |
 |---|---|
 | `prompt` | the conversation, as messages; a project's system prompt is not in it |
 | `chosen`, `rejected` | the answer that was ranked better, and the one that was ranked worse |
-| `prompt_id`, `task_id`, `judgment_id` | what was judged; one `judgment_id` is one ranking |
+| `prompt_id`, `task_id` | what was judged |
+| `judgment_id` | the ranking of one annotator; 0 is a lead's decision on the task |
 | `chosen_id`, `rejected_id` | the completions |
 | `policy_version` | the version of the model that wrote both completions |
 | `round` | the training round that made that version; 0 for the model at the start |

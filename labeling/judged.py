@@ -1,10 +1,16 @@
-"""Current judgments with what they judged, one row each: what training and figures start from."""
+"""Rankings with what they rank, one row each: what training and figures start from.
+
+What counts is decided here: `counted` for figures, `usable` for training and export.
+"""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, select, union
 from sqlmodel import Session, col
 
+from labeling.decisions import decided_labels, not_discarded
 from labeling.judgments import not_superseded
 from storage.tables import (
     Account,
@@ -13,68 +19,118 @@ from storage.tables import (
     Judgment,
     Policy,
     Prompt,
+    Review,
+    ReviewDecision,
     Round,
     Task,
     TaskCompletion,
+    TaskKind,
 )
 
-JUDGED_COLUMNS = (
-    "judgment_id",
-    "task_id",
-    "prompt_id",
-    "split",
-    "messages",
-    "policy_version",
-    "round",
-    "ranks",
-    "annotator_id",
-    "created_at",
-)
+#: What people are asked for its own sake; the other kinds test them.
+REAL_WORK = (TaskKind.ORDINARY, TaskKind.ARENA)
+_OF_TASK = ("prompt_id", "split", "messages", "policy_version", "round")
+_OF_RANKING = ("judgment_id", "task_id", "ranks", "annotator_id", "created_at")
+JUDGED_COLUMNS = (*_OF_RANKING, *_OF_TASK)
+
+
+def counted() -> list[ColumnElement[bool]]:
+    """Return the conditions under which a Judgment, joined with its Task, enters figures.
+
+    It is the annotator's current one, of a task that is real work, and no lead has discarded it.
+    """
+    return [not_superseded(), not_discarded(), col(Task.kind).in_(REAL_WORK)]
+
+
+def usable() -> list[ColumnElement[bool]]:
+    """Return the conditions under which a Judgment, joined with its Task and Account, is trained.
+
+    Besides `counted`, its account is active and no model.
+    """
+    return [*counted(), col(Account.active).is_(True), col(Account.kind) != AccountKind.MODEL]
 
 
 def judged_tasks(session: Session, *, project_id: int) -> pd.DataFrame:
-    """Return one row a current judgment by an active account that is no model, oldest first.
+    """Return one row a ranking that training and export may use, oldest first.
 
-    Columns: judgment_id, task_id, prompt_id, split (text), messages (list), policy_version, round
-    (number of the round that made the policy; 0 for one that no round made), ranks (list by task
-    position), annotator_id, created_at, and completion_ids, completions and finish_reasons (lists
-    by position).
+    Those are the `usable` judgments; but where a lead has decided a task, the decision is its only
+    row, instead of the judgments, which stay as they are in the database and in every figure of
+    agreement. A decision has judgment_id 0, annotator_id of the lead, and created_at of its own.
+
+    Columns: judgment_id, task_id, ranks (list by task position), annotator_id, created_at,
+    prompt_id, split (text), messages (list), policy_version, round (number of the round that made
+    the policy; 0 for one that no round made), and completion_ids, completions and finish_reasons
+    (lists by position).
     """
+    decided = decided_labels(session, project_id=project_id)
+    rankings = _usable_judgments(session, project_id)
+    rankings = rankings[~rankings["task_id"].isin(decided["task_id"])]
+    if not decided.empty:
+        rankings = pd.concat([rankings, _as_rankings(decided)], ignore_index=True)
+        rankings = rankings.sort_values("created_at", kind="stable")
+    found = rankings.join(_tasks(session, project_id), on="task_id")
+    found = found.join(_task_completions(session, project_id), on="task_id")
+    return found.reset_index(drop=True)
+
+
+def _usable_judgments(session: Session, project_id: int) -> pd.DataFrame:
     statement = (
         select(
             col(Judgment.id),
             col(Judgment.task_id),
-            col(Task.prompt_id),
-            col(Prompt.split),
-            col(Prompt.messages),
-            col(Policy.version),
-            col(Round.number),
             col(Judgment.ranks),
             col(Judgment.annotator_id),
             col(Judgment.created_at),
         )
         .join(Task, col(Task.id) == col(Judgment.task_id))
-        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
-        .join(Policy, col(Policy.id) == col(Task.policy_id))
         .join(Account, col(Account.id) == col(Judgment.annotator_id))
-        .join(Round, col(Round.id) == col(Policy.round_id), isouter=True)
-        .where(
-            col(Judgment.project_id) == project_id,
-            not_superseded(),
-            col(Account.active).is_(True),
-            col(Account.kind) != AccountKind.MODEL,
-        )
+        .where(col(Judgment.project_id) == project_id, *usable())
         .order_by(col(Judgment.id))
     )
-    judged = pd.DataFrame(session.execute(statement).all(), columns=list(JUDGED_COLUMNS))
-    judged["split"] = [str(split) for split in judged["split"]]
-    judged["round"] = judged["round"].fillna(0).astype(int)
-    return judged.join(_task_completions(session, project_id), on="task_id")
+    return pd.DataFrame(session.execute(statement).all(), columns=list(_OF_RANKING))
+
+
+def _as_rankings(decided: pd.DataFrame) -> pd.DataFrame:
+    renamed = decided.rename(columns={"by_id": "annotator_id", "decided_at": "created_at"})
+    return renamed.assign(judgment_id=0)[list(_OF_RANKING)]
+
+
+def _judged_ids(project_id: int) -> Select[Any]:
+    """Select the ids of the tasks that have a judgment, or a lead's decision."""
+    both = union(
+        select(col(Judgment.task_id)).where(col(Judgment.project_id) == project_id),
+        select(col(Review.task_id)).where(
+            col(Review.project_id) == project_id,
+            col(Review.decision) == ReviewDecision.DECIDED,
+        ),
+    ).subquery()
+    return select(both.c.task_id)
+
+
+def _tasks(session: Session, project_id: int) -> pd.DataFrame:
+    """Return the columns `_OF_TASK`, indexed by task."""
+    statement = (
+        select(
+            col(Task.id),
+            col(Task.prompt_id),
+            col(Prompt.split),
+            col(Prompt.messages),
+            col(Policy.version),
+            col(Round.number),
+        )
+        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
+        .join(Policy, col(Policy.id) == col(Task.policy_id))
+        .join(Round, col(Round.id) == col(Policy.round_id), isouter=True)
+        .where(col(Task.id).in_(_judged_ids(project_id)))
+    )
+    rows = pd.DataFrame(session.execute(statement).all(), columns=["task_id", *_OF_TASK])
+    rows["split"] = [str(split) for split in rows["split"]]
+    rows["round"] = rows["round"].fillna(0).astype(int)
+    return rows.set_index("task_id")
 
 
 def _task_completions(session: Session, project_id: int) -> pd.DataFrame:
     """Return completion_ids, completions and finish_reasons (by position), indexed by task."""
-    judged = select(col(Judgment.task_id)).where(col(Judgment.project_id) == project_id)
     statement = (
         select(
             col(TaskCompletion.task_id),
@@ -83,7 +139,7 @@ def _task_completions(session: Session, project_id: int) -> pd.DataFrame:
             col(Completion.finish_reason),
         )
         .join(Completion, col(Completion.id) == col(TaskCompletion.completion_id))
-        .where(col(TaskCompletion.task_id).in_(judged))
+        .where(col(TaskCompletion.task_id).in_(_judged_ids(project_id)))
         .order_by(col(TaskCompletion.task_id), col(TaskCompletion.position))
     )
     columns = ["task_id", "completion_ids", "completions", "finish_reasons"]

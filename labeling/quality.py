@@ -12,8 +12,7 @@ from labeling.agreement import (
     krippendorff_alpha,
     pairwise_agreement,
 )
-from labeling.judged import pair_rows
-from labeling.judgments import not_superseded
+from labeling.judged import counted, pair_rows
 from labeling.permissions import Action, require
 from storage.tables import Account, AccountKind, Assignment, AssignmentState, Judgment, Task
 
@@ -112,7 +111,8 @@ def _judgments(session: Session, project_id: int) -> pd.DataFrame:
             col(Account.kind),
         )
         .join(Account, col(Account.id) == col(Judgment.annotator_id))
-        .where(col(Judgment.project_id) == project_id, not_superseded())
+        .join(Task, col(Task.id) == col(Judgment.task_id))
+        .where(col(Judgment.project_id) == project_id, *counted())
         .order_by(col(Judgment.id))
     )
     return pd.DataFrame(session.execute(statement).all(), columns=list(_COLUMNS))

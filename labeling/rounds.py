@@ -7,21 +7,22 @@ import pandas
 from sqlalchemy import ColumnElement, and_, func
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, exists, select
+from sqlmodel import Session, col, select
 
 from labeling.events import record
+from labeling.judged import usable
 from labeling.permissions import Action, require
 from storage.clock import now
 from storage.errors import Conflict
 from storage.tables import (
     Account,
-    AccountKind,
     Judgment,
     Policy,
     PolicyStatus,
     Round,
     RoundPoint,
     Snapshot,
+    Task,
 )
 from storage.tables.rounds import RUNNING
 
@@ -188,14 +189,12 @@ def _summary(
 
 
 def _usable(project_id: int) -> list[ColumnElement[bool]]:
-    """Select the judgments that training may read: not superseded, of people still active."""
-    later = aliased(Judgment)
+    """Select the judgments that training may read."""
     return [
         col(Judgment.project_id) == project_id,
+        col(Task.id) == Judgment.task_id,
         col(Account.id) == Judgment.annotator_id,
-        col(Account.active).is_(True),
-        col(Account.kind) != AccountKind.MODEL,
-        ~exists().where(col(later.supersedes_id) == Judgment.id),
+        *usable(),
     ]
 
 

@@ -24,7 +24,10 @@ from storage.tables import Project, Snapshot
 
 ROWS = "judgments.parquet"
 DEMONSTRATIONS = "demonstrations.parquet"
-FILTERS = {"judgments": "current", "accounts": "active, no models"}
+FILTERS = {
+    "judgments": "current, not discarded, no tests; where a lead decided, the decision alone",
+    "accounts": "active, no models",
+}
 SCHEMA = pyarrow.schema(
     [
         ("judgment_id", pyarrow.int64()),
@@ -128,9 +131,10 @@ def create_snapshot(
 def read_snapshot(uri: str, home: Path) -> pd.DataFrame:
     """Return a snapshot's rows, one a judgment, oldest first.
 
-    Columns as in `SCHEMA`: `messages` is JSON text, `ranks`, `completion_ids`, `completions` and
-    `finish_reasons` are lists by task position. Raises `Unavailable` naming the file that is
-    missing, unreadable or not the one that was written.
+    Columns as in `SCHEMA`: `judgment_id` is 0 where a lead decided, `messages` is JSON text,
+    `ranks`, `completion_ids`, `completions` and `finish_reasons` are lists by task position.
+    Raises `Unavailable` naming the file that is missing, unreadable or not the one that was
+    written.
     """
     manifest = blobs.verify(home, uri)
     return _read(home, f"{uri}/{ROWS}", SCHEMA, manifest.get("rows_sha256"))

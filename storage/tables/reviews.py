@@ -18,13 +18,15 @@ class ReviewDecision(StrEnum):
     DISCARDED = "discarded"
     RESTORED = "restored"
     WITHDRAWN = "withdrawn"
+    REQUEUED = "requeued"
 
 
 class Review(Row, table=True):
     """A lead's decision; `ranks` (in task position order) is the label of a decided task.
 
     `judgment_id` is set where it is about one judgment: returned to its annotator, discarded from
-    snapshots and statistics, or restored. The newest review of a judgment, or task, holds.
+    snapshots and statistics, or restored. Of discarded and restored the newest holds, and of
+    decided and requeued (more people are wanted first).
     """
 
     __tablename__ = "review"

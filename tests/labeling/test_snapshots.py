@@ -8,7 +8,13 @@ from sqlmodel import select
 
 from labeling.comparisons import comparisons_of
 from labeling.demonstrations import add_demonstration
-from labeling.snapshots import create_snapshot, read_demonstrations, read_snapshot, rows_sha256
+from labeling.snapshots import (
+    FILTERS,
+    create_snapshot,
+    read_demonstrations,
+    read_snapshot,
+    rows_sha256,
+)
 from storage.engine import reading, writing
 from storage.errors import Unavailable
 from storage.tables import Account, AccountKind, Event, Project, Prompt, Snapshot
