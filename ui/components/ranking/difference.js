@@ -1,5 +1,5 @@
-// Differences of two texts, word by word. What comes back is plain text in pieces: the callers put
-// each piece into textContent.
+// Differences of two texts, word by word. What comes back is plain text in pieces: whoever draws
+// them puts each piece into textContent.
 //
 // Myers' greedy algorithm (An O(ND) Difference Algorithm, 1986), where the texts are close. Where
 // they are far apart, words that occur once in each are anchors (patience diff), and Myers fills
@@ -251,13 +251,4 @@ function mergeDifferences(left, right) {
     ];
     return pieces.filter((piece) => piece.text);
   });
-}
-
-// Draw one side of `markDifferences` into `parent`: what differs is underlined, not only tinted.
-function drawDifferences(parent, pieces) {
-  parent.replaceChildren(
-    ...pieces.map(({ text, changed }) =>
-      changed ? el("mark", { class: "differs", text }) : document.createTextNode(text),
-    ),
-  );
 }
