@@ -58,7 +58,7 @@ def test_the_manifest_says_what_it_is(stage: Stage, tmp_path: Path) -> None:
     assert manifest["judgments_by_annotator"] == {str(stage.account("ann")): 1}
     assert manifest["judgments_by_split"] == {"train": 1}
     assert manifest["code_version"] == "abc"
-    assert manifest["filters"] == {"judgments": "current", "accounts": "active, no models"}
+    assert manifest["filters"] == FILTERS
     with reading(stage.engine) as session:
         assert "snapshot.created" in session.exec(select(Event.kind)).all()
 
