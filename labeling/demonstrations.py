@@ -7,6 +7,7 @@ import pandas as pd
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, func, select
 
+from labeling.assignment import lock_annotator
 from labeling.demonstration_files import completion_of
 from labeling.events import record
 from labeling.keys import key_of
@@ -14,10 +15,11 @@ from labeling.permissions import Action, require
 from labeling.prompt_files import NewPrompt
 from labeling.prompts import content_sha256, prompt_row
 from labeling.row_files import Place, Row, RowShape, label_of, prompt_of, read_rows
+from labeling.texts import storable
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, AccountKind, Completion, Demonstration, Project, Prompt, Split
 
-LONGEST_TEXT = 20_000
+LONGEST_TEXT = 100_000
 DEMONSTRATION_COLUMNS = (
     "id",
     "prompt_id",
@@ -58,14 +60,20 @@ def add_demonstration(
     prompt_id: int,
     text: str,
     rewritten_from_id: int | None = None,
+    nonce: str | None = None,
 ) -> Demonstration:
     """Store an answer that the account wrote to a prompt of the project, or rewrote.
 
-    Outer white space is left out. Raises `BadInput` where the text is empty, longer than
-    `LONGEST_TEXT` characters or rewritten from another prompt's completion; `NotFound`,
-    `NotAllowed`.
+    Outer white space is left out; the same nonce stores once. Raises `BadInput` where the text is
+    empty, longer than `LONGEST_TEXT` characters or rewritten from another prompt's completion;
+    `NotFound`, `NotAllowed`.
     """
     require(account, Action.JUDGE)
+    if nonce is not None:
+        lock_annotator(session, key_of(account))
+        stored = _stored_before(session, nonce, account, prompt_id)
+        if stored is not None:
+            return stored
     prompt = session.get(Prompt, prompt_id)
     if prompt is None or prompt.project_id != project.id:
         raise NotFound(f"There is no prompt {prompt_id} in this project; load the page again.")
@@ -76,6 +84,7 @@ def add_demonstration(
         annotator_id=key_of(account),
         text=_valid_text(text),
         rewritten_from_id=rewritten_from_id,
+        nonce=nonce,
     )
     session.add(demonstration)
     session.flush()
@@ -171,6 +180,19 @@ def import_demonstrations(
     return done
 
 
+def _stored_before(
+    session: Session, nonce: str, account: Account, prompt_id: int
+) -> Demonstration | None:
+    if not 8 <= len(nonce) <= 64 or not nonce.isprintable():
+        raise BadInput("The nonce of a demonstration must be 8 to 64 printable characters.")
+    stored = session.exec(select(Demonstration).where(Demonstration.nonce == nonce)).first()
+    if stored is None:
+        return None
+    if stored.annotator_id != account.id or stored.prompt_id != prompt_id:
+        raise BadInput("This nonce belongs to another demonstration; send a fresh one for each.")
+    return stored
+
+
 def _check_rewritten(session: Session, completion_id: int, prompt_id: int) -> None:
     completion = session.get(Completion, completion_id)
     if completion is None:
@@ -182,8 +204,7 @@ def _check_rewritten(session: Session, completion_id: int, prompt_id: int) -> No
 def _valid_text(text: str) -> str:
     if not isinstance(text, str):
         raise BadInput("The answer must be text.")
-    # PostgreSQL stores no NUL, and no database stores half a surrogate pair.
-    kept = text.replace("\x00", "").encode("utf-8", "replace").decode().strip()
+    kept = storable(text).strip()
     if not kept:
         raise BadInput("The answer is empty; write one.")
     if len(kept) > LONGEST_TEXT:

@@ -194,3 +194,22 @@ def test_one_bad_row_imports_nothing(
 def test_annotators_import_nothing(stage: Stage, tmp_path: Path) -> None:
     with pytest.raises(NotAllowed):
         take_in(stage, jsonl(tmp_path, {"prompt": "a", "completion": "x"}), Role.ANNOTATOR)
+
+
+def test_the_same_nonce_stores_once(stage: Stage) -> None:
+    prompt_id, other = stage.add_prompt("Why?"), stage.add_prompt("How?")
+
+    def write(name: str, prompt_id: int, text: str) -> Demonstration:
+        account_id = stage.account(name)
+        with writing(stage.engine) as session:
+            return add_demonstration(
+                session, project=stage.project, account=session.get_one(Account, account_id),
+                prompt_id=prompt_id, text=text, nonce="nonce-0001",
+            )  # fmt: skip
+
+    assert write("ann", prompt_id, "So.").id == write("ann", prompt_id, "So.").id
+    for name, asked in [("ann", other), ("bob", prompt_id)]:
+        with pytest.raises(BadInput, match="another demonstration"):
+            write(name, asked, "So.")
+    with reading(stage.engine) as session:
+        assert count_demonstrations(session, project_id=stage.project_id) == 1
