@@ -1,8 +1,29 @@
 """Guidelines in versions: the newest is in force, and judgments carry its number."""
 
-from sqlmodel import Session, col, select
+import difflib
+from dataclasses import dataclass
+from datetime import datetime
 
-from storage.tables import GuidelineVersion
+from sqlmodel import Session, col, func, select
+
+from labeling.events import record
+from labeling.keys import key_of
+from labeling.permissions import Action, require
+from labeling.texts import storable
+from storage.errors import BadInput, NotFound
+from storage.tables import Account, GuidelineReading, GuidelineVersion, Project
+
+LONGEST_GUIDELINES = 100_000
+LONGEST_NOTE = 500
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Tell who has read the newest version they have read, and when."""
+
+    name: str
+    version: int
+    read_at: datetime
 
 
 def guidelines_in_force(session: Session, *, project_id: int) -> GuidelineVersion | None:
@@ -13,3 +34,122 @@ def guidelines_in_force(session: Session, *, project_id: int) -> GuidelineVersio
         .order_by(col(GuidelineVersion.version).desc())
         .limit(1)
     ).first()
+
+
+def guideline_versions(session: Session, *, project_id: int) -> list[GuidelineVersion]:
+    """Return every version of the project's guidelines, newest first."""
+    statement = (
+        select(GuidelineVersion)
+        .where(GuidelineVersion.project_id == project_id)
+        .order_by(col(GuidelineVersion.version).desc())
+    )
+    return list(session.exec(statement))
+
+
+def publish_guidelines(
+    session: Session, *, project: Project, by: Account | None, text: str, note: str = ""
+) -> GuidelineVersion:
+    """Put a new version in force; annotators are asked to read it before their next task.
+
+    `by` is the account that asks (None: the person at the server's shell). Raises `BadInput` where
+    the text is empty, too long, or the one in force; `NotAllowed`. The session must be writing.
+    """
+    if by is not None:
+        require(by, Action.CHANGE_LABELING)
+    text, note = _valid(text, "text", LONGEST_GUIDELINES), _valid(note, "note", LONGEST_NOTE)
+    if not text:
+        raise BadInput("The guidelines are empty; write what annotators should look at.")
+    # Two leads who publish at once take their turns, so that both versions are kept.
+    session.exec(select(Project.id).where(Project.id == project.id).with_for_update()).one()
+    newest = guidelines_in_force(session, project_id=key_of(project))
+    if newest is not None and newest.text == text:
+        raise BadInput(
+            f"This text is version {newest.version} already, word for word; change it first."
+        )
+    published = GuidelineVersion(
+        project_id=key_of(project),
+        version=newest.version + 1 if newest else 1,
+        text=text,
+        note=note,
+        by_id=by.id if by else None,
+    )
+    session.add(published)
+    session.flush()
+    record(
+        session,
+        project_id=project.id,
+        account_id=by.id if by else None,
+        kind="guidelines.published",
+        version=published.version,
+        note=note,
+    )
+    return published
+
+
+def unread_guidelines(
+    session: Session, *, project_id: int, account_id: int
+) -> GuidelineVersion | None:
+    """Return the guidelines in force where the account has not read them, else None."""
+    newest = guidelines_in_force(session, project_id=project_id)
+    if newest is None:
+        return None
+    read = session.get(GuidelineReading, (project_id, account_id, newest.version))
+    return newest if read is None else None
+
+
+def mark_read(session: Session, *, project_id: int, account_id: int, version: int) -> None:
+    """Keep that the account says it has read a version; saying it again changes nothing.
+
+    Raises `NotFound` where there is no such version. The session must be writing.
+    """
+    if session.get(GuidelineVersion, (project_id, version)) is None:
+        raise NotFound(f"There is no version {version} of the guidelines; load the page again.")
+    if session.get(GuidelineReading, (project_id, account_id, version)) is not None:
+        return
+    session.add(GuidelineReading(project_id=project_id, account_id=account_id, version=version))
+    session.flush()
+    record(
+        session,
+        project_id=project_id,
+        account_id=account_id,
+        kind="guidelines.read",
+        version=version,
+    )
+
+
+def guideline_readers(session: Session, *, project_id: int) -> list[Reader]:
+    """Return each active account that has read any version, with the newest it has read."""
+    newest = (
+        select(
+            col(GuidelineReading.account_id).label("account_id"),
+            func.max(GuidelineReading.version).label("version"),
+        )
+        .where(GuidelineReading.project_id == project_id)
+        .group_by(col(GuidelineReading.account_id))
+        .subquery()
+    )
+    rows = session.exec(
+        select(Account.name, GuidelineReading.version, GuidelineReading.read_at)
+        .join(GuidelineReading, col(GuidelineReading.account_id) == col(Account.id))
+        .join(
+            newest,
+            (newest.c.account_id == col(GuidelineReading.account_id))
+            & (newest.c.version == col(GuidelineReading.version)),
+        )
+        .where(GuidelineReading.project_id == project_id, col(Account.active))
+        .order_by(col(Account.name))
+    )
+    return [Reader(*row) for row in rows]
+
+
+def difference(older: str, newer: str) -> str:
+    """Return what changed between two texts as a unified diff without file names."""
+    lines = difflib.unified_diff(older.splitlines(), newer.splitlines(), lineterm="", n=2)
+    return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
+
+
+def _valid(value: str, field: str, longest: int) -> str:
+    value = storable(value).replace("\r\n", "\n").strip()
+    if len(value) > longest:
+        raise BadInput(f"The {field} of the guidelines is too long; {longest} characters at most.")
+    return value
