@@ -88,7 +88,7 @@ def test_nobody_judges_or_skips_what_is_lent_to_another(home: Home) -> None:
     with pytest.raises(NotFound, match="not lent to you"):
         act(bob, "submit", {**GOOD, "assignment": theirs})
     with pytest.raises(Exception, match="lent to somebody else"):
-        act(bob, "skip", {"assignment": theirs, "reason": "x", "at": "0"})
+        act(bob, "skip", {"assignment": theirs, "reason": "x", "nonce": "0" * 8})
     assert home.assignments("ada")[0].state == "leased"
 
 

@@ -1,13 +1,15 @@
 """The ranking page: one task at a time, submit and the next is there."""
 
-from typing import Literal
+from typing import Any
 from uuid import uuid4
 
 import streamlit as st
 
+from labeling.labeling_settings import labeling_settings
 from storage.errors import RankloopError
 from ui import desk, process, session
-from ui.components.ranking import SkipEvent, SubmitEvent, UndoEvent, parse, ranking
+from ui.components.ranking import Deed, SkipEvent, SubmitEvent, UndoEvent, parse, ranking
+from ui.languages import words_for
 from ui.views import waiting
 
 KEY = "ranking"
@@ -22,7 +24,19 @@ def show() -> None:
         return
     serial = st.session_state.get("reopened_serial") or str(found.task.assignment_id)
     data = found.as_data(serial=serial, refusal=st.session_state.get("refusal"))
-    ranking(data=data, key=KEY, act=_act)
+    ranking(data=data | _around(), key=KEY, act=_act)
+
+
+def _around() -> dict[str, Any]:
+    words = words_for(st.context.headers.get("Accept-Language"), None)
+    page = labeling_settings(process.project()).page
+    return {
+        "page": page.model_dump(mode="json"),
+        "layout": page.layout,
+        "words": words.texts,
+        "language": words.language,
+        "direction": words.direction,
+    }
 
 
 def _look() -> desk.Desk:
@@ -36,11 +50,11 @@ def _look() -> desk.Desk:
     )
 
 
-def _act(name: Literal["submit", "skip", "undo"]) -> None:
+def _act(name: Deed) -> None:
     """Do what the component says was done; a refusal is shown and changes nothing."""
     account = session.current_account()
     value = st.session_state[KEY].get(name)
-    if account is None or value is None:
+    if account is None or value is None or name not in ("submit", "skip", "undo"):
         return
     try:
         said = act(account, name, value)
@@ -49,7 +63,7 @@ def _act(name: Literal["submit", "skip", "undo"]) -> None:
     st.session_state["refusal"] = {"id": uuid4().hex, "text": said} if said else None
 
 
-def act(account: desk.Account, name: Literal["submit", "skip", "undo"], value: object) -> str:
+def act(account: desk.Account, name: Deed, value: object) -> str:
     """Carry out one event of the component; return what to tell the annotator, if anything."""
     engine = process.engine()
     if name == "undo":

@@ -1,4 +1,4 @@
-"""The ranking component: completions as cards, ranked by drag, click, touch or keyboard.
+"""The ranking component: completions as cards, ranked by keys, drag, click or touch.
 
 What it sends can be forged by any websocket client, so each event is parsed here strictly and
 judged by the functions of `labeling`.
@@ -6,18 +6,49 @@ judged by the functions of `labeling`.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import streamlit as st
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from storage.errors import BadInput
 
 HERE = Path(__file__).parent
-# One module in pieces: Streamlit takes a component's code as one text.
-PIECES = ("order.js", "drag.js", "view.js", "dialogs.js", "ranking.js")
+# One module in pieces: Streamlit takes a component's code, and its style, as one text each.
+PIECES = (
+    "words.js",
+    "order.js",
+    "keep.js",
+    "clock.js",
+    "outbox.js",
+    "texts.js",
+    "difference.js",
+    "choices.js",
+    "criteria.js",
+    "strength.js",
+    "notes.js",
+    "rewrite.js",
+    "view.js",
+    "toolbar.js",
+    "dialogs.js",
+    "announce.js",
+    "drag.js",
+    "comparing.js",
+    "board.js",
+    "keys.js",
+    "keyboard.js",
+    "ranking.js",
+)
+STYLES = ("ranking.css", "criteria.css", "notes.css", "rewrite.css")
+
+Deed = Literal["submit", "skip", "flag", "undo", "draft", "beat", "rewrite"]
+DEEDS: tuple[Deed, ...] = ("submit", "skip", "flag", "undo", "draft", "beat", "rewrite")
 
 Event = TypeVar("Event", bound="_Event")
+Nonce = Annotated[str, StringConstraints(min_length=8, max_length=64, pattern="^[0-9a-f]+$")]
+Mark = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Comment = Annotated[str, StringConstraints(max_length=20_000)]
+Likert = Annotated[int, Field(ge=1, le=7)]
 
 
 class _Event(BaseModel):
@@ -27,24 +58,61 @@ class _Event(BaseModel):
 
 
 class SubmitEvent(_Event):
-    """A ranking: `ranks_by_place[j]` is the rank of what was shown in place j, 1 is best."""
+    """A ranking; every list is by place: `[j]` belongs to what was shown in place j.
 
+    A rank of 1 is best; in the criteria's lists None is "not answered".
+    """
+
+    nonce: Nonce
     ranks_by_place: list[int] = Field(min_length=2, max_length=9)
-    nonce: str = Field(min_length=8, max_length=64, pattern="^[0-9a-f]+$")
     milliseconds: int = Field(ge=0)
+    strength: int | None = None
+    likert_by_place: dict[Mark, list[Likert | None]] = Field(default={}, max_length=50)
+    checks_by_place: dict[Mark, list[bool | None]] = Field(default={}, max_length=50)
+    flags: list[Mark] = Field(default=[], max_length=50)
+    rationale: Comment = ""
 
 
 class SkipEvent(_Event):
     """A task put aside, and why."""
 
+    nonce: Nonce
     reason: str = Field(min_length=1, max_length=200)
-    at: str = Field(max_length=64)
+
+
+class FlagEvent(_Event):
+    """A task that the lead should look at instead of its being ranked."""
+
+    nonce: Nonce
+    flags: list[Mark] = Field(min_length=1, max_length=50)
+    comment: Comment = ""
 
 
 class UndoEvent(_Event):
     """The wish to open one's last judgment again."""
 
     at: str = Field(max_length=64)
+
+
+class DraftEvent(_Event):
+    """What an annotator has done so far; `serial` names the showing of the task."""
+
+    serial: str = Field(max_length=100)
+    draft: dict[str, Any]
+
+
+class BeatEvent(_Event):
+    """The page is open and to be seen."""
+
+    at: str = Field(max_length=64)
+
+
+class RewriteEvent(_Event):
+    """A better answer than the one in `place`, written by the annotator."""
+
+    nonce: Nonce
+    place: int = Field(ge=0, le=8)
+    text: str = Field(min_length=1, max_length=200_000)
 
 
 def parse(kind: type[Event], value: Any) -> Event:
@@ -57,26 +125,34 @@ def parse(kind: type[Event], value: Any) -> Event:
         raise BadInput(f"The page sent a {field} that does not fit: {first['msg']}.") from error
 
 
-def ranking(
-    *, data: dict[str, Any], key: str, act: Callable[[Literal["submit", "skip", "undo"]], None]
-) -> None:
+def ranking(*, data: dict[str, Any], key: str, act: Callable[[Deed], None]) -> None:
     """Mount the component; `act` is called with the name of what the annotator did.
 
     `data`: serial (one showing of a task), assignment, messages, completions (display order),
-    ranks (by place, or None), today, total, news, can_undo, refusal.
+    layout, page (criteria, strength, flags, rationale, rewrites), draft, words, language,
+    direction, today, total, news, can_undo, refusal and feedback ({id, text} or None), done (the
+    nonce of the event that was carried out last: what stays on the page after it, a rewrite, is
+    sent again until it is named here).
+
+    All of `data` goes over the wire whenever any of it changes: give the draft with which a
+    showing began, not the newest one, or each draft that is kept sends every text again.
     """
-    _component(
-        key=key,
-        data=data,
-        on_submit_change=lambda: act("submit"),
-        on_skip_change=lambda: act("skip"),
-        on_undo_change=lambda: act("undo"),
-    )
+    callbacks = {f"on_{name}_change": _callback(act, name) for name in DEEDS}
+    _component(key=key, data=data, **callbacks)
+
+
+def _callback(act: Callable[[Deed], None], name: Deed) -> Callable[[], None]:
+    return lambda: act(name)
+
+
+def joined(names: tuple[str, ...]) -> str:
+    """Return the text of these files of the component, one after the other."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 _component = st.components.v2.component(
     "rankloop.ranking",
     html='<div class="ranking"></div>',
-    css=(HERE / "ranking.css").read_text(encoding="utf-8"),
-    js="\n".join((HERE / name).read_text(encoding="utf-8") for name in PIECES),
+    css=joined(STYLES),
+    js=joined(PIECES),
 )

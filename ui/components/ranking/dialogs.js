@@ -1,24 +1,9 @@
-// The two small windows over the page: why a task is skipped, and the keys.
+// The small windows over the page: the keys, why a task is skipped, what is wrong with it.
 
-const SKIP_REASONS = ["Cannot judge", "Offensive", "Broken or empty"];
-
-const KEYS = [
-  ["1 … K", "give the marked completion this rank (1 is best) and go on to the next"],
-  ["A B C …", "mark a completion"],
-  ["← →", "mark the one before or after"],
-  ["0 or Backspace", "take its rank away"],
-  ["Enter", "submit, when all are ranked"],
-  ["X", "show long completions whole, or short again"],
-  ["S", "skip this task, with a reason"],
-  ["U", "open your last judgment again"],
-  ["?", "this help"],
-];
-
-function dialogFrame(title, content) {
-  const heading = el("h2", { text: title });
-  const close = el("button", { class: "quiet close", text: "Close", type: "button" });
+function dialogFrame(title, content, words) {
+  const close = el("button", { class: "quiet close", type: "button", text: say(words, "dialog.close") });
   const dialog = el("dialog", { "aria-label": title }, [
-    el("header", {}, [heading, close]),
+    el("header", {}, [el("h2", { text: title }), close]),
     ...content,
   ]);
   close.addEventListener("click", () => dialog.close());
@@ -26,33 +11,34 @@ function dialogFrame(title, content) {
   return dialog;
 }
 
-function helpDialog() {
-  const rows = KEYS.map(([keys, does]) =>
-    el("tr", {}, [el("th", { text: keys, scope: "row" }), el("td", { text: does })]),
+function helpDialog(words, usable) {
+  const rows = COMMANDS.filter(({ name }) => usable(name)).map(({ name, shown }) =>
+    el("tr", {}, [
+      el("th", { scope: "row" }, shown.map((key) => el("kbd", { text: key }))),
+      el("td", { text: say(words, `help.${name}`) }),
+    ]),
   );
-  const lead =
-    "Click a number on a card, drag the card's head onto a rank, or use the keyboard. " +
-    "Equal ranks are a tie.";
-  return dialogFrame("How to rank", [el("p", { text: lead }), el("table", {}, rows)]);
+  const lead = el("p", { text: say(words, "help.lead") });
+  const table = el("div", { class: "scroller", tabindex: "0", role: "group",
+    "aria-label": say(words, "help.title") }, [el("table", {}, rows)]);
+  return dialogFrame(say(words, "help.title"), [lead, table], words);
 }
 
-function skipDialog(onSkip) {
-  const other = el("input", {
-    type: "text",
-    maxlength: "200",
-    placeholder: "Another reason",
-    "aria-label": "Another reason",
-  });
-  const send = el("button", { class: "primary", text: "Skip", type: "submit" });
+const SKIP_REASONS = ["cannot", "offensive", "broken"];
+
+function skipDialog(words, onSkip) {
+  const label = say(words, "skip.other");
+  const other = el("input", { type: "text", maxlength: "200", placeholder: label, "aria-label": label });
+  const send = el("button", { class: "primary", text: say(words, "skip.send"), type: "submit" });
   const form = el("form", { class: "other" }, [other, send]);
-  const reasons = SKIP_REASONS.map((reason) =>
-    el("button", { class: "reason", text: reason, type: "button" }),
+  const reasons = SKIP_REASONS.map((name) =>
+    el("button", { class: "reason", text: say(words, `skip.reason.${name}`), type: "button" }),
   );
   reasons[0].autofocus = true;
-  const dialog = dialogFrame("Why skip this task?", [el("div", { class: "reasons" }, reasons), form]);
+  const content = [el("div", { class: "reasons" }, reasons), form];
+  const dialog = dialogFrame(say(words, "skip.title"), content, words);
   const finish = (reason) => {
     dialog.close();
-    other.value = "";
     onSkip(reason);
   };
   reasons.forEach((button) => button.addEventListener("click", () => finish(button.textContent)));
@@ -60,6 +46,40 @@ function skipDialog(onSkip) {
     event.preventDefault();
     if (other.value.trim()) finish(other.value.trim());
     else other.focus();
+  });
+  return dialog;
+}
+
+// A word of the project's own flags is shown as the lead wrote it where no language file has it.
+const flagName = (words, flag) => {
+  const said = say(words, `flag.${flag}`);
+  return said === `flag.${flag}` ? flag : said;
+};
+
+function flagDialog(words, flags, onFlag) {
+  const boxes = flags.map((flag) => el("input", { type: "checkbox", value: flag }));
+  const rows = boxes.map((box, index) =>
+    el("label", { class: "choice" }, [box, el("span", { text: flagName(words, flags[index]) })]),
+  );
+  const label = say(words, "flag.comment");
+  const comment = el("textarea", { rows: "3", maxlength: "2000", placeholder: label, "aria-label": label });
+  const missing = el("p", { class: "missing", role: "alert" });
+  const send = el("button", { class: "primary", text: say(words, "flag.send"), type: "submit" });
+  const form = el("form", { class: "flagging" }, [
+    el("p", { class: "lead", text: say(words, "flag.lead") }),
+    el("div", { class: "reasons", role: "group", "aria-label": say(words, "flag.title") }, rows),
+    comment,
+    missing,
+    send,
+  ]);
+  const dialog = dialogFrame(say(words, "flag.title"), [form], words);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
+    missing.textContent = chosen.length ? "" : say(words, "flag.missing");
+    if (!chosen.length) return boxes[0].focus();
+    dialog.close();
+    onFlag(chosen, comment.value.trim());
   });
   return dialog;
 }
