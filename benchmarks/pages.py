@@ -92,15 +92,22 @@ def fill(home: Path, tasks: int) -> None:
     engine.dispose()
 
 
+def free_port() -> int:
+    """Return a loopback port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class Server:
     """`rankloop serve` on a free port."""
 
-    def __init__(self, home: Path) -> None:
-        """Start it; `wait_for_page` says when it answers."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        environment = {**os.environ, "RANKLOOP_HOME": str(home), "RANKLOOP_PORT": str(self.port)}
+    def __init__(self, home: Path, *, port: int | None = None, **settings: str) -> None:
+        """Start it; `wait_for_page` says when it answers. `settings` are those of the process."""
+        self.port = port or free_port()
+        more = {f"RANKLOOP_{name.upper()}": value for name, value in settings.items()}
+        more |= {"RANKLOOP_HOME": str(home), "RANKLOOP_PORT": str(self.port)}
+        environment = {**os.environ, **more}
         self.url = f"http://127.0.0.1:{self.port}"
         self.began = time.monotonic()
         self.process = subprocess.Popen(

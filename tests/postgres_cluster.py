@@ -31,7 +31,11 @@ def free_port() -> int:
 class PostgresCluster:
     """Start a cluster in `__enter__`, and stop and delete it in `__exit__`."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *, durable: bool = False, connections: int = 60) -> None:
+        """`durable` is PostgreSQL's own default; tests do without, as no power fails in them."""
+        self._settings = ["listen_addresses=127.0.0.1", f"max_connections={connections}"]
+        if not durable:
+            self._settings += ["fsync=off", "full_page_writes=off"]
         self._binaries = binaries
         # PostgreSQL refuses to run as root; the account that its package made is used instead.
         self._account = "postgres" if os.geteuid() == 0 else None
@@ -50,10 +54,8 @@ class PostgresCluster:
         self._run(
             "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
-        options = (
-            f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=60 "
-            f"-c unix_socket_directories={self._folder} -c full_page_writes=off"
-        )
+        settings = [*self._settings, f"unix_socket_directories={self._folder}"]
+        options = " ".join([f"-p {self.port}", *(f"-c {setting}" for setting in settings)])
         self._run(
             "pg_ctl",
             "-D",
