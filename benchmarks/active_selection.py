@@ -44,7 +44,8 @@ from storage.errors import BadInput
 from storage.settings import EMBEDDED_MODEL
 
 RESULTS = "active.jsonl"
-STRATEGIES = ("random", "uncertainty", "information", "diversity")
+BY_REWARD_MODEL = ("uncertainty", "information")
+STRATEGIES = ("random", *BY_REWARD_MODEL, "diversity")
 PREFERENCES = ("shorter", "question", "polite")
 SIZES = (25, 50, 100, 200)
 BATCH = 25
@@ -103,7 +104,8 @@ def run(
         taken = {one.prompt.group for one in picked}
         left = [one for one in left if one.group not in taken]
         judged += [_judged(one, preference, seed) for one in picked]
-        model = _fitted(judged, encoder, seed)
+        if len(judged) in SIZES or strategy in BY_REWARD_MODEL:
+            model = _fitted(judged, encoder, seed)
         if len(judged) in SIZES:
             rows.append(
                 {

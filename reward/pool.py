@@ -24,6 +24,7 @@ from labeling.tasks import (
 from reward.conversations import answer_text, prompt_ids
 from reward.runtime import Runtime
 from reward.sampling import Sample
+from reward.selector import Selector, Shown
 from storage.engine import reading, writing
 from storage.errors import BadInput
 from storage.settings import Settings
@@ -54,6 +55,7 @@ class PoolFiller:
         """Keep the models at hand between chunks; `fence` comes first in every write."""
         self.runtime = runtime
         self.fence = fence
+        self.selector = Selector(runtime)
         self.nothing_left = ""  #: why there was no prompt to answer when last looked for, or ""
         self._misses = 0
         self._unfit: set[int] = set()  # prompts
@@ -102,8 +104,10 @@ class PoolFiller:
             return 0
         self.nothing_left = ""
         prompts = [one.prompt for one in chosen]
-        answered = answer_prompts(self.runtime, adapter, prompts, seed=seed)
-        added = self._store(policy, chosen, answered)
+        plan = self.selector.plan(prompts, seed=seed)
+        answered = answer_prompts(self.runtime, adapter, prompts, seed=seed, counts=plan.counts)
+        shown = self.selector.choose(prompts, answered, plan, seed=seed)
+        added = self._store(policy, chosen, shown)
         # Without a new task nothing else would change the next seed.
         self._misses += added == 0
         return added
@@ -157,7 +161,7 @@ class PoolFiller:
         self,
         policy: Policy,
         chosen: Sequence[Candidate],
-        answered: Sequence[Sequence[NewCompletion]],
+        shown: Sequence[Shown],
     ) -> int:
         policy_id, added = key_of(policy), 0
         with writing(self.runtime.engine) as session:
@@ -165,34 +169,41 @@ class PoolFiller:
             wanted = still_wanted(
                 session, project_id=self.runtime.project_id, policy_id=policy_id, chosen=chosen
             )
-            for one, completions in zip(chosen, answered, strict=True):
+            for one, task_shown in zip(chosen, shown, strict=True):
                 prompt_id = key_of(one.prompt)
-                if len(completions) < 2:
+                if len(task_shown.completions) < 2:
                     self._alike.add((policy_id, prompt_id))
                 elif prompt_id in wanted:
-                    add_task(
+                    task = add_task(
                         session,
                         project=self.runtime.project,
                         prompt_id=prompt_id,
                         policy_id=policy_id,
-                        completions=completions,
+                        completions=task_shown.completions,
+                        priority=task_shown.priority,
                     )
+                    task.selection = task_shown.selection
                     added += 1
         return added
 
 
 def answer_prompts(
-    runtime: Runtime, adapter: str | None, prompts: Sequence[Prompt], *, seed: int
+    runtime: Runtime,
+    adapter: str | None,
+    prompts: Sequence[Prompt],
+    *,
+    seed: int,
+    counts: Sequence[int] | None = None,
 ) -> list[list[NewCompletion]]:
-    """Return up to K distinct completions for each prompt, in a shuffled order.
+    """Return distinct completions of each prompt, up to its count (K without), shuffled.
 
     Half answer the prompt as it stands, the others with a style hint appended. Near-identical ones
     are drawn again a bounded number of times; what is still alike then stays, except an exact copy.
     """
-    k = runtime.project.completions_per_task
+    counts = counts or [runtime.project.completions_per_task] * len(prompts)
     rng = random.Random(seed)
-    plan = [_hints(k, runtime.profile.generation.hints, rng) for _ in prompts]
-    slots = [(row, place) for row in range(len(prompts)) for place in range(k)]
+    plan = [_hints(count, runtime.profile.generation.hints, rng) for count in counts]
+    slots = [(row, place) for row, count in enumerate(counts) for place in range(count)]
     found: dict[tuple[int, int], NewCompletion] = {}
     for attempt in range(runtime.profile.generation.resamples + 1):
         wanted = [slot for slot in slots if slot not in found or _repeats(found, slot)]
@@ -204,8 +215,8 @@ def answer_prompts(
         for slot, hint, one in zip(wanted, hints, samples, strict=True):
             found[slot] = _completion(runtime, one, hint, drawn_seed, attempt)
     answered = []
-    for row in range(len(prompts)):
-        distinct = {found[row, place].text: found[row, place] for place in range(k)}
+    for row, count in enumerate(counts):
+        distinct = {found[row, place].text: found[row, place] for place in range(count)}
         completions = [one for text, one in distinct.items() if text]
         rng.shuffle(completions)
         answered.append(completions)

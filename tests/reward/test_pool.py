@@ -195,8 +195,8 @@ def test_what_another_filler_answered_meanwhile_is_not_answered_twice(
     real = pool.answer_prompts
     overtaken: list[int] = []
 
-    def answer(runtime: Runtime, adapter, prompts, *, seed):  # type: ignore[no-untyped-def]
-        answered = real(runtime, adapter, prompts, seed=seed)
+    def answer(runtime: Runtime, adapter, prompts, *, seed, counts):  # type: ignore[no-untyped-def]
+        answered = real(runtime, adapter, prompts, seed=seed, counts=counts)
         if not overtaken:
             with writing(runtime.engine) as session:
                 add_task(
