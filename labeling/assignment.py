@@ -3,27 +3,46 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, exists, or_
+from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
+from labeling.claim import QUEUED_KINDS, claim, has_room, takes_room
 from labeling.events import record
 from labeling.keys import key_of
+from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
 from storage.clock import now
-from storage.errors import NotFound
+from storage.errors import NotAllowed, NotFound
 from storage.tables import (
     Account,
     Assignment,
     AssignmentState,
     Completion,
+    Judgment,
+    Project,
     Prompt,
     Task,
     TaskCompletion,
     TaskStatus,
 )
+from storage.tables.tasks import FIRST_JUDGMENT
+
+__all__ = [
+    "AssignedTask",
+    "claim",
+    "display_order",
+    "has_room",
+    "lock_annotator",
+    "lock_own",
+    "lock_task",
+    "next_assignment",
+    "prolong",
+    "release_assignments",
+    "shown_to",
+    "takes_room",
+]
 
 
 @dataclass(frozen=True)
@@ -48,8 +67,9 @@ def next_assignment(
 ) -> AssignedTask | None:
     """Lend the annotator a task for `minutes`, or return None where none is left for them.
 
-    A live lease of their own comes back first, prolonged; else the READY task of highest priority,
-    then of the newest policy, then the oldest. The session must be writing. Raises `NotAllowed`,
+    A live lease of their own comes back first, prolonged; then what the mixture has for them (a
+    qualification, gold or repeated task); then an ordinary or arena task by the project's strategy.
+    An annotator at the project's cap gets None. The session must be writing. Raises `NotAllowed`,
     `NotFound`.
     """
     annotator = lock_annotator(session, annotator_id)
@@ -60,7 +80,7 @@ def next_assignment(
         assignment.expires_at = max(assignment.expires_at, until)
         session.add(assignment)
         return shown_to(session, assignment)
-    task = _claim_task(session, project_id, annotator_id)
+    task = _task_for(session, project_id, annotator)
     if task is None:
         return None
     assignment = _lease(session, task, annotator_id, until)
@@ -73,6 +93,24 @@ def next_assignment(
         assignment_id=assignment.id,
     )
     return shown_to(session, assignment)
+
+
+def prolong(
+    session: Session, *, assignment_id: int, annotator_id: int, minutes: float
+) -> datetime | None:
+    """Keep a task lent for `minutes` from now; return until when, or None where it is not.
+
+    A lease that expired is taken up again while the task has room. None: it was submitted, put
+    aside or given back, or others have filled the task. Raises `NotAllowed`, `NotFound`.
+    """
+    assignment, task = lock_own(session, assignment_id, annotator_id)
+    if assignment.state != AssignmentState.LEASED or task.status != TaskStatus.READY:
+        return None
+    if assignment.counted and not has_room(session, task=task, without_id=assignment_id):
+        return None
+    assignment.expires_at = max(assignment.expires_at, now() + timedelta(minutes=minutes))
+    session.add(assignment)
+    return assignment.expires_at
 
 
 def release_assignments(session: Session, *, annotator_id: int) -> int:
@@ -110,26 +148,30 @@ def lock_annotator(session: Session, annotator_id: int) -> Account:
     return account
 
 
-def takes_room(at: datetime) -> ColumnElement[bool]:
-    """Return the condition under which an assignment counts towards its task's overlap."""
-    return or_(
-        col(Assignment.state) == AssignmentState.SUBMITTED,
-        and_(col(Assignment.state) == AssignmentState.LEASED, col(Assignment.expires_at) > at),
-    )
+def lock_own(session: Session, assignment_id: int, annotator_id: int) -> tuple[Assignment, Task]:
+    """Return an annotator's own assignment and its task, both locked, the annotator first.
+
+    Raises `NotAllowed`, `NotFound`.
+    """
+    require(lock_annotator(session, annotator_id), Action.JUDGE)
+    assignment = session.get(Assignment, assignment_id)
+    if assignment is None:
+        raise NotFound(f"There is no assignment {assignment_id}; load the next task.")
+    if assignment.annotator_id != annotator_id:
+        raise NotAllowed("This task is lent to somebody else; load the next task.")
+    task = lock_task(session, assignment.task_id)
+    session.refresh(assignment)
+    return assignment, task
 
 
-def has_room(session: Session, *, task: Task, without_id: int | None = None) -> bool:
-    """Say whether the (locked) task wants one more annotator, not counting `without_id`'s row."""
-    taken = session.exec(
-        select(func.count())
-        .select_from(Assignment)
-        .where(
-            Assignment.task_id == task.id,
-            takes_room(now()),
-            col(Assignment.id) != (without_id or 0),
-        )
+def lock_task(session: Session, task_id: int) -> Task:
+    """Return the task, locked against being lent or judged by others until the transaction ends."""
+    return session.exec(
+        select(Task)
+        .where(Task.id == task_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     ).one()
-    return taken < task.overlap
 
 
 def shown_to(
@@ -164,7 +206,7 @@ def display_order(seed: int, k: int) -> list[int]:
 
 
 def _own_live_lease(session: Session, project_id: int, annotator_id: int) -> Assignment | None:
-    return session.exec(
+    held = session.exec(
         select(Assignment)
         .join(Task, col(Task.id) == col(Assignment.task_id))
         .where(
@@ -177,47 +219,40 @@ def _own_live_lease(session: Session, project_id: int, annotator_id: int) -> Ass
         .order_by(col(Assignment.id))
         .limit(1)
     ).first()
+    if held is None:
+        return None
+    # Others lend the task as soon as the lease has run out: whether it has is decided under lock.
+    task = lock_task(session, held.task_id)
+    live = task.status == TaskStatus.READY and held.expires_at > now()
+    return held if live else None
 
 
-def _claim_task(session: Session, project_id: int, annotator_id: int) -> Task | None:
-    while True:
-        task = session.exec(_claim_statement(project_id, annotator_id)).first()
-        # PostgreSQL locks the row after it has counted: another's lease, committed in between, is
-        # seen only by a second statement. Each turn of this loop is another annotator's success.
-        if task is None or has_room(session, task=task):
-            return task
+def _task_for(session: Session, project_id: int, annotator: Account) -> Task | None:
+    project = session.get_one(Project, project_id)
+    most = labeling_settings(project).assignment.most_judgments
+    if most is not None and _judged_at_least(session, project_id, key_of(annotator), most):
+        return None
+    # The mixture claims tasks by this module's functions.
+    from labeling.mixture import special_task
 
-
-def _claim_statement(project_id: int, annotator_id: int) -> Any:
-    at = now()
-    closed_to_them = exists().where(
-        col(Assignment.task_id) == Task.id,
-        col(Assignment.annotator_id) == annotator_id,
-        or_(
-            col(Assignment.state).in_([AssignmentState.SUBMITTED, AssignmentState.SKIPPED]),
-            takes_room(at),
-        ),
+    special = special_task(session, project=project, annotator=annotator)
+    return special or claim(
+        session, project_id=project_id, annotator_id=key_of(annotator), kinds=QUEUED_KINDS
     )
-    taken = (
-        select(func.count())
-        .select_from(Assignment)
-        .where(col(Assignment.task_id) == Task.id, takes_room(at))
-        .correlate(Task)
-        .scalar_subquery()
-    )
-    return (
-        select(Task)
+
+
+def _judged_at_least(session: Session, project_id: int, annotator_id: int, most: int) -> bool:
+    last_allowed = session.exec(
+        select(Judgment.id)
         .where(
-            Task.project_id == project_id,
-            Task.status == TaskStatus.READY,
-            ~closed_to_them,
-            taken < col(Task.overlap),
+            text(FIRST_JUDGMENT),
+            Judgment.annotator_id == annotator_id,
+            Judgment.project_id == project_id,
         )
-        .order_by(col(Task.priority).desc(), col(Task.policy_id).desc(), col(Task.id))
+        .offset(most - 1)
         .limit(1)
-        .with_for_update(skip_locked=True, key_share=True, of=Task)
-        .execution_options(populate_existing=True)
-    )
+    ).first()
+    return last_allowed is not None
 
 
 def _lease(session: Session, task: Task, annotator_id: int, until: datetime) -> Assignment:

@@ -1,34 +1,55 @@
 """Judgments: stored once, never overwritten; a correction supersedes what it corrects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
-from labeling.assignment import AssignedTask, has_room, lock_annotator, shown_to
+from labeling.answers import (
+    valid_checks,
+    valid_flags,
+    valid_likert,
+    valid_milliseconds,
+    valid_nonce,
+    valid_rationale,
+    valid_strength,
+)
+from labeling.assignment import AssignedTask, has_room, lock_annotator, lock_own, shown_to
+from labeling.claim import count_submitted
 from labeling.events import record
+from labeling.guidelines import guidelines_in_force
 from labeling.keys import key_of
+from labeling.labeling_settings import labeling_settings
+from labeling.pace import pace_marks
 from labeling.permissions import Action, require
+from labeling.putting_aside import flag_assignment, skip_assignment
 from labeling.rankings import ranks_from_places, validate_ranks
-from storage.errors import BadInput, Conflict, NotAllowed, NotFound
+from labeling.words import count_words
+from storage.errors import BadInput, NotFound
 from storage.tables import (
+    Account,
     Assignment,
     AssignmentState,
+    Completion,
     Event,
     Judgment,
+    Project,
+    Prompt,
     Task,
     TaskCompletion,
     TaskStatus,
 )
+from storage.tables.tasks import FIRST_JUDGMENT
 
 __all__ = [
     "Submission",
     "count_judgments",
     "current_judgments",
+    "flag_assignment",
     "not_superseded",
     "ranks_from_places",
     "reopen_last",
@@ -36,9 +57,6 @@ __all__ = [
     "submit_judgment",
 ]
 
-LONGEST_RATIONALE = 10_000
-LONGEST_REASON = 500
-_MOST_MILLISECONDS = 2**31 - 1
 _REFUSED = "judgment.refused"
 _SAVED = "Your ranking is saved."
 _FULL = (
@@ -49,11 +67,15 @@ _FULL = (
 
 @dataclass(frozen=True)
 class Submission:
-    """Tell what became of a submit; `message` is for the annotator."""
+    """Tell what became of a submit; `message` is for the annotator, and so is the `feedback`.
+
+    Feedback is what they may know of a task with a known answer, "" for every other.
+    """
 
     judgment_id: int | None
     stored: bool
     message: str
+    feedback: str = ""
 
 
 def submit_judgment(
@@ -66,69 +88,54 @@ def submit_judgment(
     nonce: str,
     rationale: str = "",
     flags: Sequence[str] = (),
+    strength: int | None = None,
+    likert: Mapping[str, Sequence[int | None]] | None = None,
+    checks: Mapping[str, Sequence[bool | None]] | None = None,
 ) -> Submission:
-    """Store the annotator's ranking of a task lent to them, ranks in task position order.
+    """Store the annotator's ranking of a task lent to them.
 
-    The same nonce stores once. An expired lease is accepted while the task has room; else nothing
-    is stored but an Event with all that was sent. A submit for a task that they have judged
-    already supersedes their judgment. Raises `BadInput` where ranks or another field do not fit
-    (nothing is stored then), `NotAllowed`, `NotFound`. The session must be writing.
+    `ranks`, and each list in `likert` and `checks`, are in task position order. The same nonce
+    stores once. An expired lease is accepted while the task has room; else nothing is stored but an
+    Event with all that was sent. A submit for a task that they have judged already supersedes their
+    judgment. Raises `BadInput` where ranks or another field do not fit (nothing is stored then),
+    `NotAllowed`, `NotFound`. The session must be writing.
     """
-    assignment, task = _lock_own(session, assignment_id, annotator_id)
-    k = session.exec(
-        select(func.count()).select_from(TaskCompletion).where(TaskCompletion.task_id == task.id)
-    ).one()
+    assignment, task = lock_own(session, assignment_id, annotator_id)
+    project = session.get_one(Project, task.project_id)
+    settings = labeling_settings(project)
+    shown = _texts_of(session, task)
+    k = len(shown) - 1
+    valid_ranks = validate_ranks(ranks, k)
     judgment = Judgment(
         project_id=task.project_id,
         task_id=key_of(task),
         assignment_id=assignment_id,
         annotator_id=annotator_id,
-        ranks=validate_ranks(ranks, k),
-        flags=_valid_flags(flags),
-        rationale=_valid_text(rationale, "rationale", LONGEST_RATIONALE),
-        milliseconds=_valid_milliseconds(milliseconds),
+        ranks=valid_ranks,
+        strength=valid_strength(strength, valid_ranks),
+        likert=valid_likert(likert, settings.page, k),
+        checks=valid_checks(checks, settings.page, k),
+        flags=valid_flags(flags),
+        rationale=valid_rationale(rationale, settings.page),
+        milliseconds=valid_milliseconds(milliseconds),
         display_order=list(assignment.display_order),
-        nonce=_valid_nonce(nonce),
+        nonce=valid_nonce(nonce),
     )
     stored = _stored_before(session, judgment)
     if stored is not None:
         return stored
     if assignment.state == AssignmentState.SUBMITTED:
         judgment.supersedes_id = key_of(_own_current(session, assignment_id))
-    elif task.status != TaskStatus.READY or not has_room(
-        session, task=task, without_id=assignment_id
+    elif assignment.counted and (
+        task.status != TaskStatus.READY
+        or not has_room(session, task=task, without_id=assignment_id)
     ):
         return _refuse(session, judgment)
-    return _store(session, judgment, assignment, task)
-
-
-def skip_assignment(
-    session: Session, *, assignment_id: int, annotator_id: int, reason: str
-) -> None:
-    """Put a task aside for this annotator; it stays ready for others.
-
-    Raises `BadInput` without a reason, `Conflict` where the task was judged already.
-    """
-    assignment, task = _lock_own(session, assignment_id, annotator_id)
-    reason = _valid_text(reason, "reason", LONGEST_REASON).strip()
-    if not reason:
-        raise BadInput("A skip needs a reason; choose or write one.")
-    if assignment.state == AssignmentState.SUBMITTED:
-        raise Conflict("This task is judged already, so it cannot be skipped; take the next one.")
-    if assignment.state == AssignmentState.SKIPPED:
-        return
-    assignment.state = AssignmentState.SKIPPED
-    assignment.skip_reason = reason
-    session.add(assignment)
-    record(
-        session,
-        project_id=task.project_id,
-        account_id=annotator_id,
-        kind="task.skipped",
-        task_id=task.id,
-        assignment_id=assignment_id,
-        reason=reason,
+    judgment.guideline_version = _version_in_force(session, task.project_id)
+    judgment.marks = pace_marks(
+        settings, words=sum(map(count_words, shown)), milliseconds=judgment.milliseconds
     )
+    return _store(session, judgment, assignment, task, project)
 
 
 def reopen_last(session: Session, *, annotator_id: int, project_id: int) -> AssignedTask:
@@ -178,34 +185,20 @@ def count_judgments(
     annotator_id: int | None = None,
     since: datetime | None = None,
 ) -> int:
-    """Count the current judgments of a project, or of one annotator in it, or only newer ones."""
+    """Count the judgments of a project, or of one annotator in it, or only those since a time.
+
+    A correction is no second judgment: it keeps the time of the one that it corrects.
+    """
     statement = (
         select(func.count())
         .select_from(Judgment)
-        .where(Judgment.project_id == project_id, not_superseded())
+        .where(text(FIRST_JUDGMENT), Judgment.project_id == project_id)
     )
     if annotator_id is not None:
         statement = statement.where(Judgment.annotator_id == annotator_id)
     if since is not None:
         statement = statement.where(Judgment.created_at >= since)
     return session.exec(statement).one()
-
-
-def _lock_own(session: Session, assignment_id: int, annotator_id: int) -> tuple[Assignment, Task]:
-    require(lock_annotator(session, annotator_id), Action.JUDGE)
-    assignment = session.get(Assignment, assignment_id)
-    if assignment is None:
-        raise NotFound(f"There is no assignment {assignment_id}; load the next task.")
-    if assignment.annotator_id != annotator_id:
-        raise NotAllowed("This task is lent to somebody else; load the next task.")
-    task = session.exec(
-        select(Task)
-        .where(Task.id == assignment.task_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
-    session.refresh(assignment)
-    return assignment, task
 
 
 def _stored_before(session: Session, judgment: Judgment) -> Submission | None:
@@ -234,21 +227,44 @@ def _own_current(session: Session, assignment_id: int) -> Judgment:
     ).one()
 
 
-def _store(session: Session, judgment: Judgment, assignment: Assignment, task: Task) -> Submission:
+def _store(
+    session: Session, judgment: Judgment, assignment: Assignment, task: Task, project: Project
+) -> Submission:
     assignment.state = AssignmentState.SUBMITTED
     assignment.draft = None
     session.add_all([judgment, assignment])
     session.flush()
-    completed = session.exec(
-        select(func.count())
-        .select_from(Assignment)
-        .where(Assignment.task_id == task.id, Assignment.state == AssignmentState.SUBMITTED)
-    ).one()
-    if completed >= task.overlap and task.status == TaskStatus.READY:
+    task.judged = count_submitted(session, task=task)
+    if task.judged >= task.overlap and task.status == TaskStatus.READY:
         task.status = TaskStatus.DONE
-        session.add(task)
+    session.add(task)
     _record_of(session, judgment, "judgment.stored")
-    return Submission(judgment.id, True, _SAVED)
+    session.flush()
+    annotator = session.get_one(Account, judgment.annotator_id)
+    # The mixture claims tasks by functions of this room's core.
+    from labeling.mixture import after_judgment
+
+    feedback = after_judgment(
+        session, judgment=judgment, task=task, project=project, annotator=annotator
+    )
+    return Submission(judgment.id, True, _SAVED, feedback)
+
+
+def _texts_of(session: Session, task: Task) -> list[str]:
+    """Return the prompt as one text, then the task's completions by position."""
+    messages = session.exec(select(Prompt.messages).where(Prompt.id == task.prompt_id)).one()
+    completions = session.exec(
+        select(Completion.text)
+        .join(TaskCompletion, col(TaskCompletion.completion_id) == col(Completion.id))
+        .where(TaskCompletion.task_id == task.id)
+        .order_by(col(TaskCompletion.position))
+    ).all()
+    return ["\n".join(message["content"] for message in messages), *completions]
+
+
+def _version_in_force(session: Session, project_id: int) -> int | None:
+    guidelines = guidelines_in_force(session, project_id=project_id)
+    return guidelines.version if guidelines else None
 
 
 def _record_of(session: Session, judgment: Judgment, kind: str) -> None:
@@ -265,6 +281,9 @@ def _record_of(session: Session, judgment: Judgment, kind: str) -> None:
             "rationale": judgment.rationale,
             "flags": judgment.flags,
             "milliseconds": judgment.milliseconds,
+            "strength": judgment.strength,
+            "likert": judgment.likert,
+            "checks": judgment.checks,
         }
     record(
         session,
@@ -273,30 +292,3 @@ def _record_of(session: Session, judgment: Judgment, kind: str) -> None:
         kind=kind,
         **detail,
     )
-
-
-def _valid_milliseconds(value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise BadInput(f"The time taken is {value!r}; it must be whole milliseconds, 0 or more.")
-    return min(value, _MOST_MILLISECONDS)
-
-
-def _valid_nonce(value: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= 64 or not value.isprintable():
-        raise BadInput("The nonce of a submit must be text of 1 to 64 printable characters.")
-    return value
-
-
-def _valid_text(value: str, field: str, longest: int) -> str:
-    if not isinstance(value, str):
-        raise BadInput(f"The {field} must be text.")
-    if len(value) > longest:
-        raise BadInput(f"The {field} is too long; {longest} characters are the most.")
-    # PostgreSQL stores no NUL, and no database stores half a surrogate pair.
-    return value.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _valid_flags(values: Sequence[str]) -> list[str]:
-    if isinstance(values, str) or len(values) > 20:
-        raise BadInput("The flags must be a list of at most 20 short texts.")
-    return [_valid_text(value, "flag", 50) for value in values]

@@ -6,18 +6,16 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from sqlalchemy import case, exists
+from sqlalchemy import case
 from sqlmodel import Session, col, func, select
 
 from labeling.assignment import takes_room
 from labeling.events import record
+from labeling.judging import who_judges
 from labeling.keys import key_of
-from labeling.permissions import PERMITTED, Action
 from storage.clock import now
 from storage.errors import BadInput
 from storage.tables import (
-    Account,
-    AccountKind,
     Assignment,
     AssignmentState,
     Completion,
@@ -65,7 +63,7 @@ def ready_task_count(session: Session, *, project_id: int, policy_id: int | None
     Such a task has room for one more annotator, and is not closed (submitted or skipped) to each of
     those who judge here; where nobody has judged yet, room is enough.
     """
-    judging = _judging(session, project_id)
+    judging = who_judges(session, project_id)
     of_task = col(Assignment.task_id) == Task.id
     taken = select(func.count()).select_from(Assignment).where(of_task, takes_room(now()))
     closed = (
@@ -201,29 +199,6 @@ def add_task(
     )
     session.flush()
     return task
-
-
-def _judging(session: Session, project_id: int) -> list[int]:
-    """Return who may judge and was ever lent a task here: people, or simulated where no person was.
-
-    An admin who never ranks, or a simulation that has ended, must not hold the pool full of tasks
-    that are closed to everybody at work.
-    """
-    lent = (
-        exists()
-        .where(col(Assignment.annotator_id) == Account.id)
-        .where(col(Assignment.task_id) == Task.id, col(Task.project_id) == project_id)
-    )
-    found = session.exec(
-        select(Account.id, Account.kind).where(
-            col(Account.active),
-            Account.kind != AccountKind.MODEL,
-            col(Account.role).in_([role for role in PERMITTED if Action.JUDGE in PERMITTED[role]]),
-            lent,
-        )
-    ).all()
-    people = [account_id for account_id, kind in found if kind is AccountKind.PERSON]
-    return [key for key in people or [row[0] for row in found] if key is not None]
 
 
 def _completion_row(new: NewCompletion, prompt_id: int, policy_id: int) -> Completion:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import Index, UniqueConstraint, desc, text
 from sqlmodel import Field
 
 from storage.clock import now
@@ -76,7 +76,23 @@ class Task(Row, table=True):
 
     __tablename__ = "task"
     __table_args__ = (
-        Index("ix_task_next", "project_id", "status", "priority", "policy_id", "id"),
+        _partial(
+            "ix_task_by_priority",
+            *("project_id", "pool", desc("priority"), desc("policy_id"), "id"),
+            where=QUEUED_TASK,
+        ),
+        _partial(
+            "ix_task_by_breadth",
+            *("project_id", "pool", desc("priority"), "judged", desc("policy_id"), "id"),
+            where=QUEUED_TASK,
+        ),
+        _partial(
+            "ix_task_by_depth",
+            *("project_id", "pool", desc("priority"), desc("judged"), desc("policy_id"), "id"),
+            where=QUEUED_TASK,
+        ),
+        _partial("ix_task_for_annotator", "for_annotator_id", where="task.status = 'ready'"),
+        Index("ix_task_project_status", "project_id", "status"),
         Index(
             "ix_task_special",
             "project_id",
@@ -137,6 +153,9 @@ class Assignment(Row, table=True):
     __table_args__ = (
         UniqueConstraint("task_id", "annotator_id"),
         Index("ix_assignment_annotator_state", "annotator_id", "state", "id"),
+        _partial("ix_assignment_closed", "annotator_id", "task_id", where=CLOSED_ASSIGNMENT),
+        _partial("ix_assignment_leased", "task_id", "expires_at", where=LEASED_ASSIGNMENT),
+        _partial("ix_assignment_draft", "annotator_id", where="assignment.draft IS NOT NULL"),
     )
 
     id: int | None = Field(default=None, primary_key=True)

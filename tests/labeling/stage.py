@@ -8,6 +8,7 @@ from sqlmodel import Session
 from labeling.accounts import create_account
 from labeling.assignment import AssignedTask, next_assignment
 from labeling.judgments import Submission, submit_judgment
+from labeling.labeling_settings import change_labeling
 from labeling.prompts import content_sha256
 from labeling.tasks import NewCompletion, add_task
 from storage.engine import writing
@@ -35,6 +36,11 @@ class Stage:
         found = self.accounts[name].id
         assert found is not None
         return found
+
+    def change(self, section: str, **values: object) -> None:
+        with writing(self.engine) as session:
+            project = session.get_one(Project, self.project_id)
+            change_labeling(session, project=project, by=None, section=section, values=values)
 
     def add_prompt(self, text: str, split: Split = Split.TRAIN) -> int:
         messages = [{"role": "user", "content": text}]

@@ -86,7 +86,7 @@ MISFITS: list[dict[str, Any]] = [
     {"rationale": "x" * 10_001},
     {"rationale": None},
     {"flags": "bad"},
-    {"flags": ["x" * 51]},
+    {"flags": ["x" * 101]},
     {"flags": [1]},
 ]
 

@@ -187,7 +187,11 @@ def upgrade() -> None:
 
     _add_columns(
         "assignment",
-        [sa.Column("counted", sa.Boolean()), sa.Column("draft_at", sa.DateTime(timezone=True))],
+        [
+            sa.Column("counted", sa.Boolean()),
+            sa.Column("draft_at", sa.DateTime(timezone=True)),
+            sa.Column("flags", _json()),
+        ],
         filled={"counted": True},
     )
     _allow("assignment", "assignmentstate", "state", STATES)
@@ -231,9 +235,7 @@ def upgrade() -> None:
         "WHERE assignment.task_id = task.id AND assignment.state = 'submitted')"
     )
     with op.batch_alter_table("task") as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_task_for_annotator_id"), ["for_annotator_id"], unique=False
-        )
+        batch_op.drop_index("ix_task_next")
         batch_op.create_foreign_key(
             batch_op.f("fk_task_repeats_id_task"), "task", ["repeats_id"], ["id"]
         )
@@ -255,10 +257,49 @@ def upgrade() -> None:
     op.create_index(
         "ix_assignment_annotator_state", "assignment", ["annotator_id", "state", "id"], unique=False
     )
+    op.drop_index("ix_judgment_annotator_id", table_name="judgment")
+    _create_indexes()
+
+
+QUEUED = "status = 'ready' AND kind IN ('ordinary', 'arena') AND for_annotator_id IS NULL"
+CLOSED = "state IN ('submitted', 'skipped', 'flagged')"
+INDEXES: dict[str, tuple[str, str, str | None]] = {
+    "ix_task_by_priority": ("task", "project_id pool -priority -policy_id id", QUEUED),
+    "ix_task_by_breadth": ("task", "project_id pool -priority judged -policy_id id", QUEUED),
+    "ix_task_by_depth": ("task", "project_id pool -priority -judged -policy_id id", QUEUED),
+    "ix_task_for_annotator": ("task", "for_annotator_id", "status = 'ready'"),
+    "ix_task_project_status": ("task", "project_id status", None),
+    "ix_assignment_closed": ("assignment", "annotator_id task_id", CLOSED),
+    "ix_assignment_leased": ("assignment", "task_id expires_at", "state = 'leased'"),
+    "ix_assignment_draft": ("assignment", "annotator_id", "draft IS NOT NULL"),
+    "ix_judgment_annotator": ("judgment", "annotator_id project_id id", None),
+    "ix_judgment_first": (
+        "judgment",
+        "annotator_id project_id created_at",
+        "supersedes_id IS NULL",
+    ),
+}
+
+
+def _create_indexes() -> None:
+    for name, (table, columns, condition) in INDEXES.items():
+        where = None if condition is None else sa.text(condition)
+        parts = [
+            sa.desc(sa.column(column[1:])) if column.startswith("-") else column
+            for column in columns.split()
+        ]
+        op.create_index(name, table, parts, sqlite_where=where, postgresql_where=where)
+
+
+def _drop_indexes() -> None:
+    for name, (table, _, _) in INDEXES.items():
+        op.drop_index(name, table_name=table)
+    op.create_index("ix_judgment_annotator_id", "judgment", ["annotator_id"])
 
 
 def downgrade() -> None:
     """Change them back."""
+    _drop_indexes()
     op.drop_index("ix_assignment_annotator_state", table_name="assignment")
     op.create_index(
         "ix_assignment_annotator_state", "assignment", ["annotator_id", "state"], unique=False
@@ -275,7 +316,9 @@ def downgrade() -> None:
     with op.batch_alter_table("task") as batch_op:
         batch_op.drop_constraint(batch_op.f("fk_task_for_annotator_id_account"), type_="foreignkey")
         batch_op.drop_constraint(batch_op.f("fk_task_repeats_id_task"), type_="foreignkey")
-        batch_op.drop_index(batch_op.f("ix_task_for_annotator_id"))
+        batch_op.create_index(
+            "ix_task_next", ["project_id", "status", "priority", "policy_id", "id"]
+        )
         batch_op.drop_column("for_annotator_id")
         batch_op.drop_column("repeats_id")
         batch_op.drop_column("pool")
@@ -310,6 +353,7 @@ def downgrade() -> None:
         batch_op.drop_column("nonce")
 
     with op.batch_alter_table("assignment") as batch_op:
+        batch_op.drop_column("flags")
         batch_op.drop_column("draft_at")
         batch_op.drop_column("counted")
 

@@ -1,0 +1,239 @@
+"""Which task comes next: open to the annotator, with room, first by the project's strategy."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, literal_column, or_, text
+from sqlmodel import Session, col, func, select
+
+from labeling.labeling_settings import labeling_settings
+from storage.clock import now
+from storage.tables import (
+    Assignment,
+    AssignmentState,
+    PoolMember,
+    Project,
+    Task,
+    TaskKind,
+    TaskStatus,
+)
+from storage.tables.tasks import CLOSED_ASSIGNMENT, LEASED_ASSIGNMENT, QUEUED_TASK, SPECIAL_TASK
+
+QUEUED_KINDS = (TaskKind.ORDINARY, TaskKind.ARENA)
+
+# An index follows each of these orders: storage/tables/tasks.py.
+_ORDERS: dict[str, tuple[Any, ...]] = {
+    "priority": (
+        col(Task.priority).desc(),
+        col(Task.policy_id).desc(),
+        col(Task.id),
+    ),
+    "breadth": (
+        col(Task.priority).desc(),
+        col(Task.judged),
+        col(Task.policy_id).desc(),
+        col(Task.id),
+    ),
+    "depth": (
+        col(Task.priority).desc(),
+        col(Task.judged).desc(),
+        col(Task.policy_id).desc(),
+        col(Task.id),
+    ),
+}
+
+
+def claim(
+    session: Session, *, project_id: int, annotator_id: int, kinds: tuple[TaskKind, ...]
+) -> Task | None:
+    """Return the first task of these kinds that has room and is not closed to the annotator.
+
+    It is locked until the transaction ends. Tasks for this annotator alone come first; ordinary and
+    arena tasks follow the project's strategy, in the annotator's pool and in none; the other kinds
+    follow priority, then age. None where there is no such task. The session must be writing.
+    """
+    own = _first(session, lambda: _own_statement(annotator_id, project_id, kinds))
+    if own is not None:
+        return own
+    special = tuple(kind for kind in kinds if kind not in QUEUED_KINDS)
+    if special:
+        found = _first(session, lambda: _special_statement(annotator_id, project_id, special))
+        if found is not None:
+            return found
+    queued = tuple(kind for kind in kinds if kind in QUEUED_KINDS)
+    return _claim_queued(session, project_id, annotator_id, queued) if queued else None
+
+
+def takes_room(at: datetime) -> ColumnElement[bool]:
+    """Return the condition under which an assignment counts towards its task's overlap."""
+    return and_(
+        col(Assignment.counted),
+        or_(
+            col(Assignment.state) == AssignmentState.SUBMITTED,
+            and_(col(Assignment.state) == AssignmentState.LEASED, col(Assignment.expires_at) > at),
+        ),
+    )
+
+
+def has_room(session: Session, *, task: Task, without_id: int | None = None) -> bool:
+    """Say whether the (locked) task wants one more annotator, not counting `without_id`'s row."""
+    taken = session.exec(
+        select(func.count())
+        .select_from(Assignment)
+        .where(
+            Assignment.task_id == task.id,
+            takes_room(now()),
+            col(Assignment.id) != (without_id or 0),
+        )
+    ).one()
+    return taken < task.overlap
+
+
+def count_submitted(session: Session, *, task: Task) -> int:
+    """Return how many have submitted the task of those who count towards its overlap."""
+    return session.exec(
+        select(func.count())
+        .select_from(Assignment)
+        .where(
+            Assignment.task_id == task.id,
+            Assignment.state == AssignmentState.SUBMITTED,
+            col(Assignment.counted),
+        )
+    ).one()
+
+
+def _claim_queued(
+    session: Session, project_id: int, annotator_id: int, kinds: tuple[TaskKind, ...]
+) -> Task | None:
+    strategy = labeling_settings(session.get_one(Project, project_id)).assignment.strategy
+    found = [
+        task
+        for pool in _pools(session, project_id, annotator_id)
+        if (task := _claim_in_pool(session, project_id, annotator_id, kinds, strategy, pool))
+    ]
+    return min(found, key=lambda task: _place(task, strategy)) if found else None
+
+
+def _claim_in_pool(
+    session: Session,
+    project_id: int,
+    annotator_id: int,
+    kinds: tuple[TaskKind, ...],
+    strategy: str,
+    pool: str,
+) -> Task | None:
+    def first(*conditions: ColumnElement[bool]) -> Task | None:
+        return _first(
+            session,
+            lambda: queued_statement(annotator_id, project_id, kinds, strategy, pool, *conditions),
+        )
+
+    if strategy != "breadth":
+        return first()
+    # A task that somebody holds will soon have a judgment more than it has now.
+    free = first(_live_leases(now()) == 0)
+    if free is not None and free.judged == 0:
+        return free
+    held = first()
+    if free is None or held is None:
+        return held
+    level = (held.priority, -held.judged - 1)
+    return free if (free.priority, -free.judged) >= level else held
+
+
+def queued_statement(
+    annotator_id: int,
+    project_id: int,
+    kinds: tuple[TaskKind, ...],
+    strategy: str,
+    pool: str,
+    *conditions: ColumnElement[bool],
+) -> Any:
+    """Return the SELECT of the next ordinary or arena task of a pool, locking what it finds."""
+    statement = select(Task).where(
+        text(QUEUED_TASK), Task.project_id == project_id, Task.pool == pool
+    )
+    if set(kinds) != set(QUEUED_KINDS):
+        statement = statement.where(col(Task.kind).in_(kinds))
+    return _locking(statement.where(*conditions), annotator_id, _ORDERS[strategy])
+
+
+def _own_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ...]) -> Any:
+    statement = select(Task).where(
+        Task.for_annotator_id == annotator_id,
+        col(Task.status) == literal_column(f"'{TaskStatus.READY.value}'"),
+        Task.project_id == project_id,
+        col(Task.kind).in_(kinds),
+    )
+    return _locking(statement, annotator_id, (col(Task.priority).desc(), col(Task.id)))
+
+
+def _special_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ...]) -> Any:
+    statement = select(Task).where(
+        text(SPECIAL_TASK), Task.project_id == project_id, col(Task.kind).in_(kinds)
+    )
+    return _locking(statement, annotator_id, (col(Task.priority).desc(), col(Task.id)))
+
+
+def _locking(statement: Any, annotator_id: int, order: tuple[Any, ...]) -> Any:
+    at = now()
+    # In this order: the first is answered by an index alone, and is what most tasks fail.
+    return (
+        statement.where(
+            ~_closed_to(annotator_id),
+            _live_leases(at) < col(Task.overlap) - col(Task.judged),
+        )
+        .order_by(*order)
+        .limit(1)
+        .with_for_update(skip_locked=True, key_share=True, of=Task)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _closed_to(annotator_id: int) -> ColumnElement[bool]:
+    return exists().where(
+        text(CLOSED_ASSIGNMENT),
+        col(Assignment.annotator_id) == annotator_id,
+        col(Assignment.task_id) == Task.id,
+    )
+
+
+def _live_leases(at: datetime) -> Any:
+    return (
+        select(func.count())
+        .select_from(Assignment)
+        .where(
+            text(LEASED_ASSIGNMENT),
+            col(Assignment.task_id) == Task.id,
+            col(Assignment.expires_at) > at,
+            col(Assignment.counted),
+        )
+        .correlate(Task)
+        .scalar_subquery()
+    )
+
+
+def _first(session: Session, statement: Callable[[], Any]) -> Task | None:
+    while True:
+        task: Task | None = session.exec(statement()).first()
+        # PostgreSQL locks the row after it has counted: another's lease, committed in between, is
+        # seen only by a second statement. Each turn of this loop is another annotator's success.
+        if task is None or has_room(session, task=task):
+            return task
+        task.judged = count_submitted(session, task=task)
+        session.flush()
+
+
+def _pools(session: Session, project_id: int, annotator_id: int) -> list[str]:
+    own = session.exec(
+        select(PoolMember.pool).where(
+            PoolMember.project_id == project_id, PoolMember.account_id == annotator_id
+        )
+    ).first()
+    return [own, ""] if own else [""]
+
+
+def _place(task: Task, strategy: str) -> tuple[int, ...]:
+    judged = {"priority": 0, "breadth": task.judged, "depth": -task.judged}[strategy]
+    return (-task.priority, judged, -task.policy_id, task.id or 0)
