@@ -21,6 +21,12 @@ def confidence(margin: float) -> float:
     return 1.0 / (1.0 + math.exp(-abs(margin)))
 
 
+def order_probability(margin: float) -> float:
+    """Return the probability σ(Δr) that a model gives to the order that the margin is of."""
+    sure = confidence(margin)
+    return sure if margin >= 0 else 1.0 - sure
+
+
 def outcome(margin: float) -> float:
     """Return 1 where the better one scored more, ½ where both scored alike, else 0."""
     return 1.0 if margin > 0 else 0.5 if margin == 0 else 0.0

@@ -52,12 +52,13 @@ class Fitter(Protocol[Given, Model]):
 
 
 @dataclass(frozen=True)
-class CrossFitted(Generic[Model]):
+class CrossFitted(Generic[Item, Model]):
     """What `cross_fit` returns."""
 
     model: Model
     second: Model
     report: RewardReport
+    unseen: list[tuple[Item, list[float]]]  #: each tested ranking, and Δr of its pairs
 
 
 def cross_fit(
@@ -67,12 +68,12 @@ def cross_fit(
     settings: RewardSettings,
     *,
     seed: int,
-) -> CrossFitted[Model]:
+) -> CrossFitted[Item, Model]:
     """Fit the folds and all of `train`; measure on what each fit did not see.
 
     Raises `BadInput` where no fold can be fitted and tested, and nothing is held out.
     """
-    judged: list[JudgedRanking] = []
+    unseen: list[tuple[Item, list[float]]] = []
     second: Model | None = None
     parts = folds(train, settings)
     if not parts and not _with_pairs(heldout):
@@ -81,12 +82,13 @@ def cross_fit(
         name = "second_reward" if second is None else f"reward_fold_{number}"
         model = fitter.fit(fitted, name=name, seed=seed + number)
         second = model if second is None else second
-        judged += _judged(fitter, model, test)
+        unseen += _tested(fitter, model, test)
     if second is None:
         second = fitter.fit(train, name="second_reward", seed=seed + 1)
     model = fitter.fit(train, name="reward", seed=seed)
-    judged += _judged(fitter, model, heldout)
-    return CrossFitted(model, second, reward_report(judged, seed=seed))
+    unseen += _tested(fitter, model, heldout)
+    judged = [JudgedRanking(one.group, one.subset, margins) for one, margins in unseen]
+    return CrossFitted(model, second, reward_report(judged, seed=seed), unseen)
 
 
 def folds(train: Sequence[Item], settings: RewardSettings) -> list[tuple[list[Item], list[Item]]]:
@@ -108,11 +110,8 @@ def _with_pairs(examples: Sequence[Item]) -> list[Item]:
     return [one for one in examples if len(one.pairs)]
 
 
-def _judged(
+def _tested(
     fitter: Fitter[Item, Model], model: Model, examples: Sequence[Item]
-) -> list[JudgedRanking]:
-    judged = _with_pairs(examples)
-    return [
-        JudgedRanking(one.group, one.subset, margins)
-        for one, margins in zip(judged, fitter.margins(model, judged), strict=True)
-    ]
+) -> list[tuple[Item, list[float]]]:
+    tested = _with_pairs(examples)
+    return list(zip(tested, fitter.margins(model, tested), strict=True))

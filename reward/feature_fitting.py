@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 from reward.cross_fitting import cross_fit
 from reward.feature_model import FeatureRewardModel, FeatureSettings, as_text
 from reward.ranked_examples import RankedExample
-from reward.reward_fitting import FittedReward
+from reward.reward_fitting import FittedReward, unseen_pairs
 from reward.reward_settings import RewardSettings
 from reward.sentence_encoder import TextEncoder, home_encoder
 
@@ -69,4 +69,5 @@ def fit_features(
     completions = [text for one in samples for text in one.completions]
     for model in (fitted.model, fitted.second):
         model.normalise(model.raw_scores(prompts, completions))
-    return FittedReward(fitted.model, fitted.second, fitted.report, fitted.model.choice.loss)
+    loss, pairs = fitted.model.choice.loss, unseen_pairs(fitted.unseen)
+    return FittedReward(fitted.model, fitted.second, fitted.report, loss, pairs)

@@ -28,6 +28,7 @@ class RankedExample:
     strength: float | None = None  #: with K = 2: by how much the better is preferred, 0 to 3
     scores: list[float] | None = None  #: what the annotator scored the answers, on any scale
     subset: str = ""  #: what it is counted under in the accuracy by subset, such as its source
+    judgment_id: int = 0  #: the judgment that it is; 0 for one that is none
 
     @property
     def pairs(self) -> list[tuple[int, int]]:

@@ -4,14 +4,16 @@ Needs no database: the round's step and `rankloop train reward` both call `fit_r
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from labeling.out_of_fold import UnseenPair
 from reward.backbone import Backbone
+from reward.calibration import order_probability
 from reward.cross_fitting import cross_fit, folds
 from reward.processes import Processes
 from reward.ranked_examples import CachedExample, RankedExample, cache_trunks
@@ -43,6 +45,7 @@ class FittedReward:
     second: RewardScorer
     report: RewardReport
     loss: float
+    unseen: list[UnseenPair] = field(default_factory=list)  #: pairs of judgments, out of fold
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,21 @@ def fit_reward(
     reference = cache_trunks(backbone, normalise_on) if normalise_on else cached
     for model in (fitted.model, fitted.second):
         model.normalise(torch.cat(head_scores(model, reference), dim=1))
-    return FittedReward(fitted.model, fitted.second, fitted.report, fitter.last_loss)
+    pairs = unseen_pairs((one.example, margins) for one, margins in fitted.unseen)
+    return FittedReward(fitted.model, fitted.second, fitted.report, fitter.last_loss, pairs)
+
+
+def unseen_pairs(tested: Iterable[tuple[RankedExample, list[float]]]) -> list[UnseenPair]:
+    """Return the pairs of those rankings that are judgments; margins are Δr in nats.
+
+    The probability is σ(Δr), the Bradley-Terry model that the loss fits (Ouyang et al. 2022, §3.5).
+    """
+    return [
+        UnseenPair(one.judgment_id, better, worse, order_probability(margin))
+        for one, margins in tested
+        if one.judgment_id
+        for (better, worse), margin in zip(one.pairs, margins, strict=True)
+    ]
 
 
 def reference_samples(

@@ -110,7 +110,8 @@ class JobRun:
             for name, model in zip(REWARD_MODELS, (fitted.model, fitted.second), strict=True):
                 (self.folder / name).mkdir()
                 model.save(self.folder / name)
-        return {"report": asdict(fitted.report), "loss": fitted.loss}
+        unseen = [asdict(one) for one in fitted.unseen]
+        return {"report": asdict(fitted.report), "loss": fitted.loss, "unseen": unseen}
 
     def _ppo(self) -> dict[str, Any]:
         job, inputs = self.job, self.job.inputs

@@ -1,11 +1,13 @@
 """Step 3: train the reward model on the snapshot, and find out whether it beats a coin.
 
-Leaves the artefacts `reward`, which PPO climbs, and `second_reward`, which must agree at the gate.
+Leaves the artefacts `reward`, which PPO climbs, `second_reward`, which must agree at the gate, and
+`out_of_fold`, what the models think of labels that they were not fitted to.
 """
 
 import random
 from collections.abc import Mapping
 
+from labeling.out_of_fold import ARTEFACT, write_unseen_pairs
 from reward.gate import check_reward_model, refusal
 from reward.ranked_examples import RankedExample
 from reward.reward_fitting import FittedReward, ProgressPlace, fit_reward, reference_samples
@@ -69,6 +71,8 @@ def _saved(context: StepContext, fitted: FittedReward) -> Mapping[str, str]:
     for name, model in models.items():
         with write_folder(context.runtime.home, uris[name]) as folder:
             model.save(folder)
+    uris[ARTEFACT] = new_uri(context, ARTEFACT.replace("_", "-"))
+    write_unseen_pairs(context.runtime.home, uris[ARTEFACT], fitted.unseen)
     return uris
 
 

@@ -94,6 +94,7 @@ def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExam
                     ranks,
                     int(row.prompt_id),
                     subset=f"policy {row.policy_version}",
+                    judgment_id=int(row.judgment_id),
                 )
             )
     return examples

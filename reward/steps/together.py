@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from labeling.out_of_fold import UnseenPair
 from reward.calibration import ReliabilityBin
 from reward.intervals import Interval
 from reward.launcher import Launch, run_together
@@ -51,7 +52,8 @@ def fit_reward_together(
             load_reward_scorer(context.runtime.backbone, folder / name, adapter=name)
             for name in REWARD_MODELS
         )
-    return FittedReward(model, second, _report(result["report"]), result["loss"])
+    unseen = [UnseenPair(**one) for one in result["unseen"]]
+    return FittedReward(model, second, _report(result["report"]), result["loss"], unseen)
 
 
 def climb_together(

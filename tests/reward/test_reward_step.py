@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import reward.loop
+from labeling.out_of_fold import newest_unseen_pairs
+from labeling.snapshots import read_snapshot
 from reward.loop import STEPS, Loop
 from reward.padding import answered_batch
 from reward.pool import PoolFiller
@@ -15,7 +17,7 @@ from reward.reward_scorer import load_reward_scorer
 from reward.runtime import Runtime
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
 from storage.blobs import local_path, verify
-from storage.engine import build_engine
+from storage.engine import build_engine, reading
 from storage.settings import Settings
 from storage.tables import Round, RoundState
 from tests.reward.held_lease import held_lease
@@ -93,6 +95,21 @@ def test_the_references_own_completions_score_nought_on_average(
     scores = model.score(backbone.trunk(batch.ids), batch)
     assert scores.mean().item() == pytest.approx(0.0, abs=1e-3)
     assert scores.std().item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_it_leaves_what_models_think_of_labels_that_they_never_saw(judged: Settings) -> None:
+    loop = _loop(judged, normalise_prompts=2)
+    one = _run(loop)
+    with reading(loop.runtime.engine) as session:
+        pairs = newest_unseen_pairs(session, project_id=one.project_id, home=judged.home)
+    rows = read_snapshot(one.artefacts["snapshot"], judged.home).set_index("judgment_id")
+    assert set(pairs["judgment_id"]) == set(rows.index)
+    assert len(pairs) == one.metrics["reward_pairs"]
+    for pair in pairs.itertuples():
+        ranks = rows.loc[pair.judgment_id, "ranks"]
+        assert ranks[pair.better] < ranks[pair.worse]
+    right = (pairs["probability"] > 0.5) + 0.5 * (pairs["probability"] == 0.5)
+    assert right.mean() == pytest.approx(one.metrics["reward_accuracy"])
 
 
 class Killed(BaseException):
