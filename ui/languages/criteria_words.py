@@ -1,4 +1,4 @@
-"""Criteria in the annotator's language: those of a ready set are translated, a lead's own are not."""
+"""Criteria in the annotator's language: a ready set is translated, a lead's own words are not."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -2,6 +2,8 @@
 // the other where there is not. Answers lie in state.likert[name][place] and state.checks[name][place].
 
 const LIKERT_STEPS = [1, 2, 3, 4, 5, 6, 7];
+// Columns for so many completions, where there is room: no row with one left over.
+const COLUMNS = [1, 1, 2, 3, 4, 3, 3, 4, 4, 3];
 const CRITERIA = new WeakMap();
 
 const answersOf = (state, criterion) => (criterion.kind === "check" ? state.checks : state.likert);
@@ -38,13 +40,19 @@ function drawCriteria(parent, state, words, changed, page) {
   parent.classList.add("criteria");
   parent.setAttribute("role", "group");
   parent.setAttribute("aria-label", say(words, "criteria.label"));
-  parent.style.setProperty("--count", state.ranks_by_place.length);
-  const heading = el("header", { class: "part-head" }, [
-    el("h3", { text: say(words, "criteria.label") }),
-    el("p", { class: "hint", text: say(words, "criteria.keys") }),
-  ]);
-  parent.replaceChildren(heading, ...rows.map((row) => row.node));
+  parent.style.setProperty("--columns", COLUMNS[state.ranks_by_place.length]);
+  parent.replaceChildren(criteriaHead(criteria, words), ...rows.map((row) => row.node));
   show();
+}
+
+function criteriaHead(criteria, words) {
+  const title = [el("h3", { text: say(words, "criteria.label") })];
+  const scaled = criteria.some(({ kind }) => kind !== "check");
+  if (scaled) title.push(el("p", { class: "hint", text: say(words, "criteria.scale") }));
+  return el("header", { class: "part-head" }, [
+    el("div", { class: "part-title" }, title),
+    el("p", { class: "hint keys", text: say(words, "criteria.keys") }),
+  ]);
 }
 
 function criterionRow(criterion, state, words, changed) {
@@ -78,13 +86,13 @@ function criterionRow(criterion, state, words, changed) {
 
 function criterionHead(criterion, title, words, restNo) {
   const lines = [el("h4", { text: title, dir: "auto" })];
-  if (criterion.question) lines.push(el("p", { class: "question", text: criterion.question, dir: "auto" }));
   if (criterion.kind === "check") {
     const button = el("button", { class: "quiet rest", type: "button", text: say(words, "criteria.rest.no") });
     button.setAttribute("aria-label", `${title}: ${button.textContent}`);
     button.addEventListener("click", restNo);
     lines.push(button);
-  } else lines.push(el("p", { class: "hint", text: say(words, "criteria.scale") }));
+  }
+  if (criterion.question) lines.push(el("p", { class: "question", text: criterion.question, dir: "auto" }));
   return el("div", { class: "criterion-head" }, lines);
 }
 

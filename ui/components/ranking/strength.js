@@ -26,7 +26,7 @@ function drawStrength(parent, state, words, changed) {
       changed();
     },
   });
-  const hint = el("p", { class: "hint", text: say(words, "strength.keys") });
+  const hint = el("p", { class: "hint keys", text: say(words, "strength.keys") });
   const show = () => showStrength(state, words, question, choice);
   STRENGTH.set(parent, { state, words, show });
   parent.classList.add("strength");
@@ -45,12 +45,4 @@ function showStrength(state, words, question, choice) {
   choice.row.classList.toggle("off", !ready);
   choice.row.querySelectorAll("input").forEach((input) => (input.disabled = !ready));
   choice.show(state.strength);
-}
-
-// Shift + 1 … 4, wherever the focus is; says whether the key was one of these and did something.
-function strengthKey(event, state) {
-  const digit = /^Digit([1-4])$/.exec(event.code ?? "")?.[1];
-  if (!digit || !event.shiftKey || !canHaveStrength(state)) return false;
-  state.strength = state.strength === Number(digit) ? null : Number(digit);
-  return true;
 }
