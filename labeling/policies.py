@@ -1,11 +1,13 @@
-"""Create a project's first policy, and find its policies."""
+"""Create a project's first policy, and the one of imported completions; find its policies."""
 
 from sqlmodel import Session, col, select
 
 from labeling.events import record
 from storage.clock import now
 from storage.errors import Conflict, NotFound
-from storage.tables import Policy, PolicyStatus
+from storage.tables import Policy, PolicyKind, PolicyStatus
+
+IMPORTED = 0  # the version of the policy that imported completions are under
 
 
 def create_first_policy(
@@ -41,7 +43,33 @@ def live_policy(session: Session, *, project_id: int) -> Policy:
     return policy
 
 
+def import_policy(session: Session, *, project_id: int) -> Policy:
+    """Return the policy of completions that came from a file; make it where there is none.
+
+    It is version 0 and can never be live. The session must be writing.
+    """
+    found = session.exec(
+        select(Policy).where(Policy.project_id == project_id, Policy.version == IMPORTED)
+    ).first()
+    if found is not None:
+        return found
+    policy = Policy(
+        project_id=project_id,
+        version=IMPORTED,
+        name="imported",
+        kind=PolicyKind.IMPORT,
+        status=PolicyStatus.REJECTED,
+    )
+    session.add(policy)
+    session.flush()
+    return policy
+
+
 def list_policies(session: Session, *, project_id: int) -> list[Policy]:
-    """Return all policies of a project, oldest version first."""
-    statement = select(Policy).where(Policy.project_id == project_id).order_by(col(Policy.version))
+    """Return the policies of a project's loop, oldest version first: none of imported texts."""
+    statement = (
+        select(Policy)
+        .where(Policy.project_id == project_id, Policy.version != IMPORTED)
+        .order_by(col(Policy.version))
+    )
     return list(session.exec(statement))

@@ -1,0 +1,147 @@
+"""How far each annotator's judgments can be relied on: known answers, repeats, pace, standing."""
+
+import pandas as pd
+from sqlalchemy import String, and_, case, cast, func
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from labeling.agreement import pairwise_agreement
+from labeling.judgments import not_superseded
+from labeling.known_answers import score
+from labeling.pace import FAST
+from labeling.permissions import Action, require
+from labeling.quality import pair_ratings
+from storage.tables import (
+    Account,
+    AccountKind,
+    Judgment,
+    KnownAnswer,
+    Qualification,
+    Task,
+    TaskKind,
+)
+
+COLUMNS = (
+    *("annotator_id", "name", "judgments", "gold", "gold_tasks", "self_agreement"),
+    *("self_pairs", "fast", "qualification"),
+)
+
+
+def reliability(session: Session, *, project_id: int, account: Account) -> pd.DataFrame:
+    """Return one row for each person or simulated annotator who judged or began a qualification.
+
+    Columns: annotator_id, name, judgments; gold (share of pairs right on gold tasks, first answers,
+    a tie on one side half: `known_answers.score`) and gold_tasks; self_agreement (share of pairs
+    ordered alike in a task and its repeat) and self_pairs; fast (share of judgments marked so);
+    qualification (passed, waved through, failed, under way, or none). A figure that nothing was
+    measured for is None. Raises `NotAllowed`.
+    """
+    require(account, Action.SEE_QUALITY)
+    table = _pace(session, project_id)
+    table = table.join(_gold(session, project_id), how="outer")
+    table = table.join(_self_agreement(session, project_id), how="outer")
+    table = table.join(_qualification(session, project_id), how="outer")
+    counts = ["judgments", "gold_tasks", "self_pairs"]
+    table[counts] = table[counts].fillna(0).astype(int)
+    table["qualification"] = table["qualification"].fillna("none")
+    names = session.exec(
+        select(Account.id, Account.name).where(
+            col(Account.id).in_([int(one) for one in table.index]),
+            Account.kind != AccountKind.MODEL,
+        )
+    ).all()
+    people = pd.DataFrame(names, columns=["annotator_id", "name"]).set_index("annotator_id")
+    table = people.join(table).sort_values("name").reset_index()
+    figures = ["gold", "self_agreement", "fast"]
+    table[figures] = table[figures].astype(object).where(table[figures].notna(), None)
+    return table[list(COLUMNS)]
+
+
+def _pace(session: Session, project_id: int) -> pd.DataFrame:
+    marked = case((cast(col(Judgment.marks), String).like(f'%"{FAST}"%'), 1.0), else_=0.0)
+    rows = session.exec(
+        select(Judgment.annotator_id, func.count(), func.avg(marked))
+        .where(Judgment.project_id == project_id, not_superseded())
+        .group_by(col(Judgment.annotator_id))
+    ).all()
+    table = pd.DataFrame(rows, columns=["annotator_id", "judgments", "fast"])
+    return table.astype({"fast": float}).set_index("annotator_id")
+
+
+def _gold(session: Session, project_id: int) -> pd.DataFrame:
+    rows = session.exec(
+        select(Judgment.annotator_id, Judgment.ranks, KnownAnswer.ranks)
+        .join(KnownAnswer, col(KnownAnswer.task_id) == col(Judgment.task_id))
+        .join(Task, col(Task.id) == col(Judgment.task_id))
+        .where(
+            Task.project_id == project_id,
+            Task.kind == TaskKind.GOLD,
+            col(Judgment.supersedes_id).is_(None),
+        )
+    ).all()
+    scores = [(annotator_id, score(given, known)) for annotator_id, given, known in rows]
+    table = pd.DataFrame(
+        [(annotator_id, one.correct, one.pairs) for annotator_id, one in scores],
+        columns=["annotator_id", "correct", "pairs"],
+    )
+    group = table.groupby("annotator_id")
+    sums = group[["correct", "pairs"]].sum()
+    return pd.DataFrame({"gold": sums["correct"] / sums["pairs"], "gold_tasks": group.size()})
+
+
+def _self_agreement(session: Session, project_id: int) -> pd.DataFrame:
+    first = aliased(Judgment)
+    newer = aliased(Judgment)
+    rows = session.exec(
+        select(Task.id, Judgment.annotator_id, first.ranks, Judgment.ranks)
+        .join(Judgment, col(Judgment.task_id) == col(Task.id))
+        .join(
+            first,
+            and_(
+                col(first.task_id) == col(Task.repeats_id),
+                col(first.annotator_id) == col(Judgment.annotator_id),
+            ),
+        )
+        .where(
+            Task.project_id == project_id,
+            Task.kind == TaskKind.REPEAT,
+            not_superseded(),
+            ~select(newer.id).where(newer.supersedes_id == first.id).exists(),
+        )
+    ).all()
+    # The two times of one person are compared as two people would be.
+    twice = pd.DataFrame(
+        [
+            (task_id, annotator_id, time, ranks)
+            for task_id, annotator_id, *both in rows
+            for time, ranks in enumerate(both)
+        ],
+        columns=["task_id", "person", "annotator_id", "ranks"],
+    )
+    found = {
+        person: pairwise_agreement(pair_ratings(some.reset_index(drop=True)))
+        for person, some in twice.groupby("person")
+    }
+    return pd.DataFrame(
+        [(person, figure.value, figure.n) for person, figure in found.items()],
+        columns=["annotator_id", "self_agreement", "self_pairs"],
+    ).set_index("annotator_id")
+
+
+def _qualification(session: Session, project_id: int) -> pd.DataFrame:
+    attempts = session.exec(
+        select(Qualification)
+        .where(Qualification.project_id == project_id)
+        .order_by(col(Qualification.attempt))
+    )
+    newest = {one.account_id: _standing(one) for one in attempts}
+    rows = list(newest.items())
+    return pd.DataFrame(rows, columns=["annotator_id", "qualification"]).set_index("annotator_id")
+
+
+def _standing(attempt: Qualification) -> str:
+    if attempt.passed is None:
+        return "under way"
+    if not attempt.passed:
+        return "failed"
+    return "passed" if attempt.task_ids else "waved through"
