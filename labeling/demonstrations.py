@@ -19,7 +19,7 @@ from labeling.texts import storable
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, AccountKind, Completion, Demonstration, Project, Prompt, Split
 
-LONGEST_TEXT = 100_000
+LONGEST_TEXT = 50_000
 DEMONSTRATION_COLUMNS = (
     "id",
     "prompt_id",

@@ -147,6 +147,19 @@ def judged_task(
     return shown_to(session, assignment, ranks=list(judgment.ranks)), answers_of(judgment)
 
 
+def comment_on(session: Session, *, assignment_id: int) -> str:
+    """Return the lead's comment where the assignment's current judgment was sent back, else ""."""
+    newest = session.exec(
+        select(Review)
+        .join(Judgment, col(Judgment.id) == col(Review.judgment_id))
+        .where(Judgment.assignment_id == assignment_id, not_superseded())
+        .order_by(col(Review.id).desc())
+        .limit(1)
+    ).first()
+    returned = newest is not None and newest.decision == ReviewDecision.RETURNED
+    return newest.comment if newest is not None and returned else ""
+
+
 def answers_of(judgment: Judgment) -> dict[str, Any]:
     """Return what the annotator answered, as a draft holds it: every list in the order shown."""
     order = judgment.display_order

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import TypeVar
 
 from storage.errors import BadInput
+
+Answer = TypeVar("Answer")
 
 
 def validate_ranks(ranks: object, k: int) -> list[int]:
@@ -63,10 +66,21 @@ def ranks_from_places(display_order: Sequence[int], ranks_by_place: Sequence[int
             f"The ranking has {len(ranks_by_place)} ranks, but {len(display_order)} completions "
             "were shown; rank each of them once."
         )
-    ranks = [0] * len(display_order)
-    for position, rank in zip(display_order, ranks_by_place, strict=True):
-        ranks[position] = rank
-    return ranks
+    return positions_from_places(display_order, ranks_by_place)
+
+
+def positions_from_places(display_order: Sequence[int], by_place: Sequence[Answer]) -> list[Answer]:
+    """Turn answers in the order shown into answers in task position order.
+
+    Raises `BadInput` where the lengths differ.
+    """
+    if len(display_order) != len(by_place):
+        raise BadInput(
+            f"There are {len(by_place)} answers, but {len(display_order)} completions were shown; "
+            "load the page again."
+        )
+    by_position = dict(zip(display_order, by_place, strict=True))
+    return [by_position[position] for position in range(len(display_order))]
 
 
 def places_from_ranks(display_order: Sequence[int], ranks: Sequence[int]) -> list[int]:

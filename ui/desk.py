@@ -1,4 +1,4 @@
-"""What lies before one annotator, and what becomes of what they do with it."""
+"""What lies before one annotator: a task or a judgment to correct, and all the page shows of it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -9,49 +9,73 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from labeling.assignment import AssignedTask, next_assignment
-from labeling.judgments import (
-    Submission,
-    count_judgments,
-    ranks_from_places,
-    reopen_last,
-    skip_assignment,
-    submit_judgment,
-)
+from labeling.drafts import count_judged, draft_of, unfinished_correction
+from labeling.guidelines import guidelines_in_force
+from labeling.history import comment_on, judged_task
+from labeling.judgments import count_judgments
+from labeling.keys import key_of
+from labeling.labeling_settings import PageSettings, labeling_settings
 from labeling.news import Learned, learned_from
-from labeling.rankings import places_from_ranks
-from storage.engine import writing
-from storage.errors import NotFound
-from storage.tables import Account, Assignment, Project
-from ui.components.ranking import SkipEvent, SubmitEvent
+from storage.engine import reading, writing
+from storage.tables import Account, Project
+from ui.languages import Words
+from ui.languages.criteria_words import shown_criteria
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Hold what the page shows: the task (None: all done), own counts, news of the model."""
+    """Hold what the page shows: the task (None: all done), its draft, own counts, news.
+
+    `judged_before` counts the judgments that the annotator has given of this very assignment: 0 but
+    for a correction. `comment` is a lead's, where the judgment to be corrected was sent back.
+    """
 
     task: AssignedTask | None
+    draft: dict[str, Any] | None
+    judged_before: int
+    comment: str
     today: int
     total: int
-    news: dict[str, int] | None
+    news: dict[str, Any] | None
+    page: PageSettings
+    guideline_version: int | None
 
-    def as_data(self, *, serial: str, refusal: dict[str, str] | None) -> dict[str, Any]:
+    @property
+    def serial(self) -> str:
+        """Return the name of this showing: it stays through a reload and a server's restart."""
+        assert self.task is not None
+        return f"{self.task.assignment_id}.{self.judged_before}"
+
+    def as_data(self, words: Words) -> dict[str, Any]:
         """Return what the ranking component is given; nothing in it says whose completion is whose.
 
-        `serial` names this showing of the task: the component keeps its draft under it.
+        An assignment's number tells how many were lent before it, to anyone, and no more: it is
+        drawn neither from the task, nor from its kind, nor from what wrote the completions.
         """
         assert self.task is not None
-        ranks = self.task.ranks
+        page = self.page
         return {
-            "serial": serial,
+            "serial": self.serial,
             "assignment": self.task.assignment_id,
             "messages": self.task.messages,
             "completions": self.task.completions,
-            "ranks": ranks and places_from_ranks(self.task.display_order, ranks),
+            "layout": page.layout,
+            "page": {
+                "criteria": shown_criteria(page.criteria, words),
+                "strength": page.strength and len(self.task.completions) == 2,
+                "flags": list(page.flags),
+                "rationale": page.rationale,
+                "rewrites": page.rewrites,
+            },
+            "draft": self.draft,
+            "words": words.texts,
+            "language": words.language,
+            "direction": words.direction,
             "today": self.today,
             "total": self.total,
             "news": self.news,
-            "can_undo": self.total > 0 and ranks is None,
-            "refusal": refusal,
+            "can_undo": self.total > 0 and self.judged_before == 0,
+            "guideline_version": self.guideline_version,
         }
 
 
@@ -62,60 +86,61 @@ def look(
     account: Account,
     minutes: float,
     midnight: datetime,
-    reopened: AssignedTask | None = None,
+    correcting: int | None = None,
 ) -> Desk:
-    """Return the annotator's desk; lends them a task where they hold none and none is reopened."""
-    assert project.id is not None and account.id is not None
-    here, me = project.id, account.id
-    with writing(engine) as session:
+    """Return the annotator's desk: the judged assignment `correcting`, else a task lent to them.
+
+    Raises what `next_assignment` and `judged_task` raise.
+    """
+    here, me = key_of(project), key_of(account)
+    task: AssignedTask | None = None
+    answers: dict[str, Any] | None = None
+    if correcting is None:
+        with writing(engine) as session:
+            task = next_assignment(session, project_id=here, annotator_id=me, minutes=minutes)
+    with reading(engine) as session:
+        if correcting is not None:
+            task, answers = judged_task(session, annotator_id=me, assignment_id=correcting)
+        draft, judged_before, comment = _of_task(session, task, correcting is not None)
+        guidelines = guidelines_in_force(session, project_id=here)
         return Desk(
-            task=reopened
-            or next_assignment(session, project_id=here, annotator_id=me, minutes=minutes),
+            task=task,
+            draft=draft or answers,
+            judged_before=judged_before,
+            comment=comment,
             today=count_judgments(session, project_id=here, annotator_id=me, since=midnight),
             total=count_judgments(session, project_id=here, annotator_id=me),
             news=_news(learned_from(session, project_id=here, annotator_id=me)),
+            page=labeling_settings(project).page,
+            guideline_version=guidelines.version if guidelines else None,
         )
 
 
-def _news(learned: Learned | None) -> dict[str, int] | None:
+def correction_begun(engine: Engine, *, project: Project, account: Account) -> int | None:
+    """Return the judged assignment whose correction the annotator left unfinished, or None."""
+    with reading(engine) as session:
+        return unfinished_correction(
+            session, project_id=key_of(project), annotator_id=key_of(account)
+        )
+
+
+def _of_task(
+    session: Session, task: AssignedTask | None, correcting: bool
+) -> tuple[dict[str, Any] | None, int, str]:
+    if task is None:
+        return None, 0, ""
+    draft = draft_of(session, assignment_id=task.assignment_id)
+    if not correcting:
+        return draft, 0, ""
+    judged = count_judged(session, assignment_id=task.assignment_id)
+    return draft, judged, comment_on(session, assignment_id=task.assignment_id)
+
+
+def _news(learned: Learned | None) -> dict[str, Any] | None:
     """Return what the banner says, or None where nothing of the annotator's was learned from."""
     if learned is None or learned.judgments == 0:
         return None
-    return {"version": learned.policy_version, "judgments": learned.judgments}
-
-
-def submit(engine: Engine, *, account: Account, event: SubmitEvent) -> Submission:
-    """Store a ranking given by place; raise what `submit_judgment` raises."""
-    assert account.id is not None
-    with writing(engine) as session:
-        order = _own_order(session, account.id, event.assignment)
-        return submit_judgment(
-            session,
-            assignment_id=event.assignment,
-            annotator_id=account.id,
-            ranks=ranks_from_places(order, event.ranks_by_place),
-            milliseconds=event.milliseconds,
-            nonce=event.nonce,
-        )
-
-
-def skip(engine: Engine, *, account: Account, event: SkipEvent) -> None:
-    """Put a task aside; raise what `skip_assignment` raises."""
-    assert account.id is not None
-    with writing(engine) as session:
-        skip_assignment(
-            session,
-            assignment_id=event.assignment,
-            annotator_id=account.id,
-            reason=event.reason,
-        )
-
-
-def reopen(engine: Engine, *, account: Account, project: Project) -> AssignedTask:
-    """Return the annotator's last judged task with its ranks; raise `NotFound` without one."""
-    assert project.id is not None and account.id is not None
-    with writing(engine) as session:
-        return reopen_last(session, annotator_id=account.id, project_id=project.id)
+    return {"id": learned.published_at.isoformat(), "judgments": learned.judgments}
 
 
 def midnight_in(zone: str | None) -> datetime:
@@ -127,12 +152,3 @@ def midnight_in(zone: str | None) -> datetime:
         except (ZoneInfoNotFoundError, ValueError):
             place = UTC
     return datetime.now(place).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _own_order(session: Session, annotator_id: int, assignment_id: int) -> list[int]:
-    # Read from the database and not from the page: the order in which a place became a position
-    # must be the one that was stored when the task was lent.
-    assignment = session.get(Assignment, assignment_id)
-    if assignment is None or assignment.annotator_id != annotator_id:
-        raise NotFound("This task is not lent to you; load the next one.")
-    return assignment.display_order

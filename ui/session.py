@@ -10,6 +10,7 @@ from storage.tables import Account
 from ui import process
 from ui.components.leave import leave
 from ui.cookie import COOKIE
+from ui.languages import Words, words_for
 
 
 def current_account() -> Account | None:
@@ -28,6 +29,11 @@ def require_account() -> Account:
         leave("/login", next=urlsplit(st.context.url or "/").path or "/")
         raise AssertionError("unreachable: leave() ends the run")
     return account
+
+
+def words() -> Words:
+    """Return the words of the language that the browser asks for."""
+    return words_for(st.context.headers.get("Accept-Language"), None)
 
 
 def sign_out() -> None:

@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from labeling.accounts import account_of_token, authenticate, close_sign_in, open_sign_in
+from labeling.assignment import release_assignments
+from labeling.keys import key_of
 from storage.engine import reading, writing
 from storage.errors import NotAllowed
 from ui import process
@@ -131,6 +133,9 @@ def _open(name: str, password: str) -> str:
 
 def _close(token: str) -> None:
     with writing(process.engine()) as session:
+        account = account_of_token(session, token=token)
+        if account is not None:
+            release_assignments(session, annotator_id=key_of(account))
         close_sign_in(session, token=token)
 
 

@@ -1,0 +1,166 @@
+"""What one open ranking page remembers between two runs of its script, and what its events do."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage.errors import RankloopError
+from storage.tables import Account
+from ui import deeds, process
+from ui.components.ranking import (
+    BeatEvent,
+    Deed,
+    DraftEvent,
+    FlagEvent,
+    RewriteEvent,
+    SkipEvent,
+    SubmitEvent,
+    UndoEvent,
+    parse,
+)
+from ui.desk import Desk
+from ui.desk import look as look_at_desk
+from ui.languages import Words
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Sitting:
+    """Hold an annotator's page: what lies before them, and what there is to tell them.
+
+    Everything that must outlive it is in the database: a reload or another server begins a new one
+    and shows the same. `still` says that the next run of the script has nothing to look up.
+    """
+
+    correcting: int | None = None
+    desk: Desk | None = None
+    still: bool = False
+    refusal: dict[str, str] | None = None
+    feedback: dict[str, str] | None = None
+    done: str = ""
+    warned: int = 0
+
+    def look(self, *, account: Account, midnight: datetime, words: Words) -> Desk:
+        """Return the annotator's desk: as it was after a draft or heartbeat, else looked at anew.
+
+        Where the database does not answer, what was shown last stays; without any, raises.
+        """
+        still, self.still = self.still, False
+        if still and self.desk is not None:
+            return self.desk
+        try:
+            self.desk = look_at_desk(
+                process.engine(),
+                project=process.project(),
+                account=account,
+                minutes=process.settings().assignment_minutes,
+                midnight=midnight,
+                correcting=self.correcting,
+            )
+        except SQLAlchemyError:
+            if self.desk is None:
+                raise
+            self._no_database(words)
+            return self.desk
+        except RankloopError:
+            self.correcting, self.desk = None, None
+            raise
+        return self.desk
+
+    def as_data(self, words: Words) -> dict[str, Any]:
+        """Return what the ranking component is given."""
+        assert self.desk is not None
+        told = {"refusal": self.refusal, "feedback": self.feedback, "done": self.done}
+        return self.desk.as_data(words) | told
+
+    def act(self, *, account: Account, name: Deed, value: object, words: Words) -> None:
+        """Carry out one event of the component; what is refused is said and changes nothing."""
+        self.still = name in ("draft", "beat", "rewrite")
+        try:
+            _ACTS[name](self, account, value, words)
+        except RankloopError as error:
+            self.refuse(str(error))
+        except SQLAlchemyError:
+            self._no_database(words)
+
+    def refuse(self, text: str) -> None:
+        """Tell the annotator what was not done."""
+        self.refusal = {"id": uuid4().hex, "text": text}
+
+    def correct(self, assignment_id: int | None) -> None:
+        """Show a judged assignment to be corrected, or (None) the task at hand again."""
+        self.correcting, self.still = assignment_id, False
+        self.refusal = self.feedback = None
+
+    def _next(self, nonce: str, refusal: str = "", feedback: str = "") -> None:
+        self.correct(None)
+        self.done = nonce
+        self.feedback = {"id": nonce, "text": feedback} if feedback else None
+        if refusal:
+            self.refuse(refusal)
+
+    def _no_database(self, words: Words) -> None:
+        _log.exception("the database did not answer")
+        self.refuse(words.say("server.trouble"))
+
+
+def _submit(sitting: Sitting, account: Account, value: object, _words: Words) -> None:
+    event = parse(SubmitEvent, value)
+    result = deeds.submit(process.engine(), account=account, event=event)
+    said = "" if result.stored else result.message
+    sitting._next(event.nonce, refusal=said, feedback=result.feedback)
+
+
+def _skip(sitting: Sitting, account: Account, value: object, _words: Words) -> None:
+    event = parse(SkipEvent, value)
+    deeds.skip(process.engine(), account=account, event=event)
+    sitting._next(event.nonce)
+
+
+def _flag(sitting: Sitting, account: Account, value: object, _words: Words) -> None:
+    event = parse(FlagEvent, value)
+    deeds.flag(process.engine(), account=account, event=event)
+    sitting._next(event.nonce)
+
+
+def _undo(sitting: Sitting, account: Account, value: object, _words: Words) -> None:
+    parse(UndoEvent, value)
+    project = process.project()
+    sitting.correct(deeds.undo(process.engine(), account=account, project=project))
+
+
+def _draft(_sitting: Sitting, account: Account, value: object, _words: Words) -> None:
+    deeds.draft(process.engine(), account=account, event=parse(DraftEvent, value))
+
+
+def _beat(sitting: Sitting, account: Account, value: object, words: Words) -> None:
+    event = parse(BeatEvent, value)
+    minutes = process.settings().assignment_minutes
+    lent = deeds.beat(process.engine(), account=account, event=event, minutes=minutes)
+    if not lent and sitting.correcting is None and sitting.warned != event.assignment:
+        sitting.warned = event.assignment
+        sitting.refuse(words.say("lease.lost"))
+
+
+def _rewrite(sitting: Sitting, account: Account, value: object, words: Words) -> None:
+    event = parse(RewriteEvent, value)
+    deeds.rewrite(process.engine(), account=account, project=process.project(), event=event)
+    sitting.done = event.nonce
+    sitting.refusal = None
+    sitting.feedback = {"id": event.nonce, "text": words.say("rewrite.saved")}
+
+
+_ACTS = {
+    "submit": _submit,
+    "skip": _skip,
+    "flag": _flag,
+    "undo": _undo,
+    "draft": _draft,
+    "beat": _beat,
+    "rewrite": _rewrite,
+}
