@@ -7,6 +7,7 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import JSON, Connection, DateTime
 from sqlmodel.sql.sqltypes import AutoString
 
+from storage.migrations.comparison import comparable_on
 from storage.tables import Row
 from storage.tables.base import UtcDateTime
 
@@ -41,6 +42,7 @@ def _run(connection: Connection) -> None:
         transactional_ddl=True,
         render_item=_render,
         compare_type=_same_type,
+        include_object=comparable_on(connection.dialect.name),
     )
     context.run_migrations()
 
