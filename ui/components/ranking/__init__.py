@@ -39,7 +39,15 @@ PIECES = (
     "keyboard.js",
     "ranking.js",
 )
-STYLES = ("ranking.css", "criteria.css", "notes.css", "rewrite.css")
+STYLES = (
+    "ranking.css",
+    "toolbar.css",
+    "rail.css",
+    "dialogs.css",
+    "criteria.css",
+    "notes.css",
+    "rewrite.css",
+)
 
 Deed = Literal["submit", "skip", "flag", "undo", "draft", "beat", "rewrite"]
 DEEDS: tuple[Deed, ...] = ("submit", "skip", "flag", "undo", "draft", "beat", "rewrite")

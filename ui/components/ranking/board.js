@@ -6,6 +6,8 @@ class Board {
     Object.assign(this, { root, shadow, words, acts });
     this.page = data.page ?? {};
     this.count = data.completions.length;
+    // Side by side has no room on a phone.
+    this.narrow = window.matchMedia("(max-width: 720px)");
     this.build(data);
     this.wire();
   }
@@ -41,6 +43,12 @@ class Board {
     this.comparing = new Comparing({ texts: completions, bodies: this.bodies, words,
       bar: this.differenceBar, changed: () => this.acts.repaint() });
     requestAnimationFrame(() => this.measure());
+    this.resized = new ResizeObserver(() => this.measure());
+    this.resized.observe(this.list);
+  }
+
+  leave() {
+    this.resized.disconnect();
   }
 
   // Commands that this project's page has no use for stay out of the help.
@@ -150,10 +158,11 @@ class Board {
     this.cards.forEach((card, place) => this.paintCard(card, place, ranks[place], active));
     this.lanes.forEach((lane, index) => this.paintLane(lane, index + 1, ranks));
     this.tabs.querySelectorAll(".tab").forEach((tab, place) => this.paintTab(tab, ranks[place], place === active));
-    this.root.dataset.layout = state.layout;
+    const layout = this.narrow.matches && state.layout === LAYOUTS[0] ? "stacked" : state.layout;
+    this.root.dataset.layout = layout;
     this.root.classList.toggle("comparing", this.comparing.on);
     this.toolbar.querySelectorAll("[data-layout]").forEach((button) =>
-      button.setAttribute("aria-pressed", String(button.dataset.layout === state.layout)),
+      button.setAttribute("aria-pressed", String(button.dataset.layout === layout)),
     );
     this.toolbar.querySelector(".differences").setAttribute("aria-pressed", String(this.comparing.on));
     this.root.classList.toggle("sending", sending);

@@ -56,6 +56,7 @@ class Ranking {
     if (this.state.ranks_by_place[this.state.focus] === 0) this.active = this.state.focus;
     this.before = -1;
     const { root, shadow, data, words } = this;
+    this.board?.leave();
     this.board = new Board({ root, shadow, data, words, acts: this.acts() });
     if (before) this.board.cards[0]?.scrollIntoView({ block: "nearest" });
   }

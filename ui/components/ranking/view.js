@@ -89,7 +89,6 @@ function cardHead(place, count, words) {
     el("span", { class: "handle", title: say(words, "card.drag") }, [
       el("span", { class: "grip", "aria-hidden": "true" }),
       el("span", { class: "letter", text: letter }),
-      el("span", { class: "standing" }),
     ]),
     moveButtons(place, words),
     el(
