@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
+from labeling.claim import QUEUED_KINDS
 from labeling.events import record
 from storage.errors import BadInput, Conflict, NotFound
 from storage.settings import Settings
@@ -59,6 +60,7 @@ def change_project(
             .where(
                 col(Task.project_id) == project.id,
                 col(Task.status) == TaskStatus.READY,
+                col(Task.kind).in_(QUEUED_KINDS),
                 col(Task.overlap) < project.overlap,
             )
             .values(overlap=project.overlap)

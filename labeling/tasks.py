@@ -6,10 +6,10 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from sqlalchemy import case
+from sqlalchemy import and_, case, text
 from sqlmodel import Session, col, func, select
 
-from labeling.assignment import takes_room
+from labeling.claim import QUEUED_KINDS, takes_room
 from labeling.events import record
 from labeling.judging import who_judges
 from labeling.keys import key_of
@@ -17,15 +17,14 @@ from storage.clock import now
 from storage.errors import BadInput
 from storage.tables import (
     Assignment,
-    AssignmentState,
     Completion,
     Policy,
     Project,
     Prompt,
     Task,
     TaskCompletion,
-    TaskStatus,
 )
+from storage.tables.tasks import CLOSED_ASSIGNMENT, QUEUED_TASK
 
 MOST_COMPLETIONS = 9
 LOADED_AT_ONCE = 64  # prompts; most callers want few of them
@@ -60,8 +59,9 @@ class Candidate:
 def ready_task_count(session: Session, *, project_id: int, policy_id: int | None = None) -> int:
     """Return how many tasks of the policy (of all without one) may still be lent to someone.
 
-    Such a task has room for one more annotator, and is not closed (submitted or skipped) to each of
-    those who judge here; where nobody has judged yet, room is enough.
+    Such a task is ordinary or an arena's, has room for one more annotator, and is not closed
+    (submitted, skipped or flagged) to each of those who judge here; where nobody has judged yet,
+    room is enough.
     """
     judging = who_judges(session, project_id)
     of_task = col(Assignment.task_id) == Task.id
@@ -71,7 +71,7 @@ def ready_task_count(session: Session, *, project_id: int, policy_id: int | None
         .select_from(Assignment)
         .where(
             of_task,
-            col(Assignment.state).in_([AssignmentState.SUBMITTED, AssignmentState.SKIPPED]),
+            text(CLOSED_ASSIGNMENT),
             col(Assignment.annotator_id).in_(judging),
         )
     )
@@ -79,8 +79,8 @@ def ready_task_count(session: Session, *, project_id: int, policy_id: int | None
         select(func.count())
         .select_from(Task)
         .where(
+            text(QUEUED_TASK),
             Task.project_id == project_id,
-            Task.status == TaskStatus.READY,
             taken.correlate(Task).scalar_subquery() < col(Task.overlap),
         )
     )
@@ -103,11 +103,16 @@ def candidates(
 
     Those with the fewest tasks of this policy come first, then those with the fewest of any, in an
     order drawn from `seed` among equals; prompts of both splits, without the ids `passed_over`.
+    Copies of tasks and those with known answers are not counted.
     """
     own = func.coalesce(func.sum(case((col(Task.policy_id) == policy_id, 1), else_=0)), 0)
     found = session.exec(
         select(Prompt.id, own, func.count(col(Task.id)))
-        .join(Task, col(Task.prompt_id) == col(Prompt.id), isouter=True)
+        .join(
+            Task,
+            and_(col(Task.prompt_id) == col(Prompt.id), col(Task.kind).in_(QUEUED_KINDS)),
+            isouter=True,
+        )
         .where(Prompt.project_id == project_id)
         .group_by(col(Prompt.id))
         .order_by(col(Prompt.id))
@@ -145,6 +150,7 @@ def still_wanted(
         select(Task.prompt_id, func.count())
         .where(
             Task.policy_id == policy_id,
+            col(Task.kind).in_(QUEUED_KINDS),
             col(Task.prompt_id).in_([key_of(one.prompt) for one in chosen]),
         )
         .group_by(col(Task.prompt_id))
