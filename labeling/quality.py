@@ -25,7 +25,8 @@ class Quality:
 
     Overall figures are of people and simulated annotators; `annotators` has everyone, one row
     each: annotator_id, name, kind, judgments, skipped, tie_share (of the pairs they ranked),
-    median_seconds, agreement (with all others, on pairs; None without any), agreement_n, last_at.
+    median_seconds, agreement (with all other people, on pairs; None without any), agreement_n,
+    last_at.
     """
 
     judgments: int
@@ -69,11 +70,12 @@ def pair_ratings(judged: pd.DataFrame) -> pd.DataFrame:
     `judged` has task_id, annotator_id and ranks, one row a judgment.
     """
     pairs = pair_rows(judged)
-    task = judged["task_id"].to_numpy()[pairs["row"]]
+    task = judged["task_id"].to_numpy()[pairs["row"]].astype(int)
     # K is at most 9, so that i and j are one digit each.
     return pd.DataFrame(
         {
-            "unit": task.astype(int) * 100 + pairs["i"].to_numpy() * 10 + pairs["j"].to_numpy(),
+            "task_id": task,
+            "unit": task * 100 + pairs["i"].to_numpy() * 10 + pairs["j"].to_numpy(),
             "annotator_id": judged["annotator_id"].to_numpy()[pairs["row"]],
             "value": pairs["outcome"],
         }
@@ -131,7 +133,7 @@ def _annotators(session: Session, project_id: int, judgments: pd.DataFrame) -> p
     table = table.set_index("annotator_id").sort_index()
     group = judgments.groupby("annotator_id")
     pairs = pair_ratings(judgments)
-    agreement = agreement_by_annotator(pairs)
+    agreement = _agreement(pairs, table)
     table["judgments"] = group.size().reindex(table.index, fill_value=0).astype(int)
     table["skipped"] = skipped.reindex(table.index, fill_value=0).astype(int)
     table["tie_share"] = (pairs["value"] == 0).groupby(pairs["annotator_id"]).mean()
@@ -142,6 +144,18 @@ def _annotators(session: Session, project_id: int, judgments: pd.DataFrame) -> p
     measured = ["tie_share", "median_seconds", "agreement", "last_at"]
     table[measured] = table[measured].astype(object).where(table[measured].notna(), None)
     return table.reset_index()
+
+
+def _agreement(pairs: pd.DataFrame, accounts: pd.DataFrame) -> pd.DataFrame:
+    """Return each annotator's agreement with people; a model's changes nobody else's."""
+    models = accounts.index[accounts["kind"] == AccountKind.MODEL.value]
+    by_people = pairs[~pairs["annotator_id"].isin(models)]
+    found = [agreement_by_annotator(by_people)]
+    for model in models:
+        theirs = pd.concat([by_people, pairs[pairs["annotator_id"] == model]])
+        measured = agreement_by_annotator(theirs)
+        found.append(measured[measured.index == model])
+    return pd.concat(found)
 
 
 def _skipped(session: Session, project_id: int) -> "pd.Series[int]":
