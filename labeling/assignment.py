@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
-from labeling.claim import QUEUED_KINDS, claim, has_room, takes_room
+from labeling.claim import QUEUED_KINDS, begun, claim, has_room, takes_room
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
@@ -68,9 +68,9 @@ def next_assignment(
     """Lend the annotator a task for `minutes`, or return None where none is left for them.
 
     A live lease of their own comes back first, prolonged; then what the mixture has for them (a
-    qualification, gold or repeated task); then an ordinary or arena task by the project's strategy.
-    An annotator at the project's cap gets None. The session must be writing. Raises `NotAllowed`,
-    `NotFound`.
+    qualification, gold or repeated task); then a task of which they have a draft, as long as it has
+    room; then an ordinary or arena task by the project's strategy. An annotator at the project's
+    cap gets None. The session must be writing. Raises `NotAllowed`, `NotFound`.
     """
     annotator = lock_annotator(session, annotator_id)
     require(annotator, Action.JUDGE)
@@ -235,9 +235,11 @@ def _task_for(session: Session, project_id: int, annotator: Account) -> Task | N
     # The mixture claims tasks by this module's functions.
     from labeling.mixture import special_task
 
-    special = special_task(session, project=project, annotator=annotator)
-    return special or claim(
-        session, project_id=project_id, annotator_id=key_of(annotator), kinds=QUEUED_KINDS
+    me = key_of(annotator)
+    return (
+        special_task(session, project=project, annotator=annotator)
+        or begun(session, project_id=project_id, annotator_id=me)
+        or claim(session, project_id=project_id, annotator_id=me, kinds=QUEUED_KINDS)
     )
 
 

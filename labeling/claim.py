@@ -65,6 +65,32 @@ def claim(
     return _claim_queued(session, project_id, annotator_id, queued) if queued else None
 
 
+def begun(session: Session, *, project_id: int, annotator_id: int) -> Task | None:
+    """Return the ordinary or arena task that the annotator has a draft of, locked, if it has room.
+
+    Its lease expired or was released; the newest draft comes first. The session must be writing.
+    """
+    statement = (
+        select(Task)
+        .join(Assignment, col(Assignment.task_id) == col(Task.id))
+        .where(
+            Assignment.annotator_id == annotator_id,
+            col(Assignment.state).in_([AssignmentState.LEASED, AssignmentState.RELEASED]),
+            col(Assignment.draft).is_not(None),
+            Task.project_id == project_id,
+            Task.status == TaskStatus.READY,
+            col(Task.kind).in_(QUEUED_KINDS),
+            _live_leases(now()) < col(Task.overlap) - col(Task.judged),
+        )
+        .order_by(col(Assignment.draft_at).desc())
+        .limit(1)
+        .with_for_update(key_share=True, of=Task)
+        .execution_options(populate_existing=True)
+    )
+    task = session.exec(statement).first()
+    return task if task is not None and has_room(session, task=task) else None
+
+
 def takes_room(at: datetime) -> ColumnElement[bool]:
     """Return the condition under which an assignment counts towards its task's overlap."""
     return and_(

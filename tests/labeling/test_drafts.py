@@ -71,6 +71,31 @@ def test_an_expired_or_released_lease_keeps_its_draft(stage: Stage) -> None:
     assert kept(stage, again.assignment_id) == {"rationale": "after"}
 
 
+@pytest.mark.parametrize("strategy", ["priority", "breadth", "depth"])
+def test_an_expired_lease_with_a_draft_comes_back_before_other_tasks(
+    stage: Stage, strategy: str
+) -> None:
+    first = stage.lend("ann")
+    keep(stage, first.assignment_id)
+    change(stage, first.assignment_id, expires_at=now() - timedelta(hours=1))
+    stage.add_task("More urgent", priority=9)
+    with writing(stage.engine) as session:
+        project = session.get_one(Project, stage.project_id)
+        project.labeling = {"assignment": {"strategy": strategy}}
+    assert stage.lend("ann").assignment_id == first.assignment_id
+    assert stage.lend("bob").messages[0]["content"] == "More urgent"
+
+
+def test_a_draft_of_a_task_that_others_filled_is_kept_but_not_lent(stage: Stage) -> None:
+    first = stage.lend("ann")
+    keep(stage, first.assignment_id)
+    change(stage, first.assignment_id, expires_at=now() - timedelta(hours=1))
+    stage.judge("bob", [1, 2, 3, 4])
+    stage.add_task("Another")
+    assert stage.lend("ann").assignment_id != first.assignment_id
+    assert kept(stage, first.assignment_id) == DRAFT
+
+
 def test_a_submit_ends_the_draft_and_a_late_one_is_stale(stage: Stage) -> None:
     task = stage.lend("ann")
     keep(stage, task.assignment_id)
