@@ -38,6 +38,19 @@ def pairwise_agreement(ratings: pd.DataFrame) -> Figure:
     return Figure(float(equal / pairs) if pairs else None, round(pairs), "pairs of ratings")
 
 
+def task_agreement(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Return `pairwise_agreement` of each task that two or more have rated, indexed by task_id.
+
+    `ratings` as `labeling.quality.pair_ratings` gives them, with task_id. One column, agreement.
+    """
+    rows = _shared(ratings)
+    others = rows.groupby("unit")["value"].transform("size") - 1
+    same = rows.groupby(["unit", "value"])["value"].transform("size") - 1
+    sums = pd.DataFrame({"task_id": rows["task_id"], "same": same, "others": others})
+    found = sums.groupby("task_id")[["same", "others"]].sum()
+    return pd.DataFrame({"agreement": found["same"] / found["others"]})
+
+
 def krippendorff_alpha(ratings: pd.DataFrame, level: Level) -> Figure:
     """Return Krippendorff's alpha: 1 is full agreement, 0 what chance gives, below 0 is worse.
 

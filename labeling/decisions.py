@@ -19,12 +19,19 @@ def not_discarded() -> ColumnElement[bool]:
     return ~_newest_is(ReviewDecision.DISCARDED, ReviewDecision.RESTORED)
 
 
-def discarded_judgments(session: Session, *, project_id: int) -> set[int]:
-    """Return the ids of the judgments that snapshots, statistics and exports leave out."""
-    found = session.execute(
-        select(col(Judgment.id)).where(col(Judgment.project_id) == project_id, ~not_discarded())
+def discarded_judgments(
+    session: Session, *, project_id: int, task_id: int | None = None
+) -> set[int]:
+    """Return the ids of the judgments that snapshots, statistics and exports leave out.
+
+    Of the whole project, or of one task.
+    """
+    statement = select(col(Judgment.id)).where(
+        col(Judgment.project_id) == project_id, ~not_discarded()
     )
-    return {row[0] for row in found}
+    if task_id is not None:
+        statement = statement.where(col(Judgment.task_id) == task_id)
+    return {row[0] for row in session.execute(statement)}
 
 
 def decided_labels(session: Session, *, project_id: int) -> pd.DataFrame:

@@ -113,6 +113,8 @@ class ReviewSettings(_Section):
     low_agreement: Share = 0.5
     #: out-of-fold probability of the reward model against a label above which it is reviewed
     model_disagreement: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
+    #: judgments, newest first, that are looked through for tasks of low agreement
+    newest_judgments: Annotated[int, Field(ge=1)] = 5000
 
 
 class ArenaSettings(_Section):
@@ -131,6 +133,8 @@ class FreshnessSettings(_Section):
     withdraw: bool = True
     #: share of them that stay, for regression
     kept_share: Share = 0.05
+    #: newest judgments over which the pool's mean policy age is taken
+    age_of_judgments: Annotated[int, Field(ge=1)] = 50
 
 
 class LabelingSettings(_Section):
