@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,7 +24,9 @@ from storage.engine import build_engine, writing
 LEASE_MINUTES = 0.02
 K = 2
 ABANDONED = 0.1  # of the tasks that are lent
+LATE = 0.08  # of the submits come when the lease has expired
 KILLED_INSIDE = 0.04  # of the transactions that store a judgment
+KILLED_AFTER = 0.04  # of them, when it is stored and nobody was told
 
 
 def work(url: str, project_id: int, annotators: list[int], journal: Path, seed: int) -> None:
@@ -40,6 +43,8 @@ def work(url: str, project_id: int, annotators: list[int], journal: Path, seed: 
             waiting.remove(annotator)
         elif chance.random() > ABANDONED:
             _write(journal, line)
+            if chance.random() < LATE:
+                time.sleep(66 * LEASE_MINUTES)
             _until_answered(engine, line, journal, chance)
     engine.dispose()
 
@@ -106,9 +111,14 @@ def _submit(engine: Engine, line: dict[str, Any], chance: random.Random) -> bool
             milliseconds=1,
             nonce=line["nonce"],
         )
-        if chance.random() < KILLED_INSIDE:
-            os.kill(os.getpid(), signal.SIGKILL)
+        _die(KILLED_INSIDE, chance)
+    _die(KILLED_AFTER, chance)
     return submission.stored
+
+
+def _die(share: float, chance: random.Random) -> None:
+    if chance.random() < share:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _check_cut(error: DBAPIError) -> None:
