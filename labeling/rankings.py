@@ -86,3 +86,12 @@ def positions_from_places(display_order: Sequence[int], by_place: Sequence[Answe
 def places_from_ranks(display_order: Sequence[int], ranks: Sequence[int]) -> list[int]:
     """Turn ranks in task position order into ranks in the order shown."""
     return [ranks[position] for position in display_order]
+
+
+def order_in_words(ranks: Sequence[int], letters: str) -> str:
+    """Return the order as "B > A = D > C", best first; `letters[i]` names what has `ranks[i]`."""
+    groups = [
+        " = ".join(letters[i] for i, rank in enumerate(ranks) if rank == wanted)
+        for wanted in sorted(set(ranks))
+    ]
+    return " > ".join(groups)

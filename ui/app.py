@@ -7,7 +7,7 @@ import streamlit as st
 from labeling.permissions import Action, allows
 from ui import session
 from ui.plain_text import plain
-from ui.views import export, guidelines, quality, rank, rounds
+from ui.views import export, guidelines, history, own_prompts, quality, rank, rounds
 
 HERE = Path(__file__).parent
 
@@ -16,14 +16,18 @@ st.html(HERE / "app.css")
 st.logo(str(HERE / "logo.svg"), size="large")
 
 account = session.require_account()
+words = session.words()
 pages = [
-    st.Page(rank.show, title="Rank", url_path="rank", default=True),
+    rank.page(words),
+    st.Page(history.show, title=history.title(account, words), url_path="judgments"),
+    st.Page(guidelines.show, title=words.say("guidelines.title"), url_path="guidelines"),
     st.Page(rounds.show, title="Rounds", url_path="rounds"),
 ]
+if own_prompts.allowed(account):
+    pages.insert(2, st.Page(own_prompts.show, title=words.say("write.title"), url_path="write"))
 if allows(account, Action.SEE_QUALITY):
     pages.append(st.Page(quality.show, title="Quality", url_path="quality"))
 if allows(account, Action.EXPORT):
     pages.append(st.Page(export.show, title="Export", url_path="export"))
-pages.append(st.Page(guidelines.show, title="Guidelines", url_path="guidelines"))
-own = [st.Page(session.sign_out, title="Sign out", url_path="sign-out")]
+own = [st.Page(session.sign_out, title=words.say("sign_out"), url_path="sign-out")]
 st.navigation({"": pages, plain(account.name): own}, position="top").run()

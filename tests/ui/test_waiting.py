@@ -11,7 +11,14 @@ from storage.engine import writing
 from storage.tables import Task, TaskStatus, WorkerLease
 from tests.ui.conftest import Home
 from ui import process
+from ui.languages import words_for
 from ui.views import waiting
+
+WORDS = words_for("en", None)
+
+
+def reason() -> str:
+    return waiting._reason(WORDS)
 
 
 def report(home: Home, doing: str, seconds: float = 60) -> None:
@@ -37,16 +44,16 @@ def withdraw_all(home: Home) -> None:
 @pytest.mark.parametrize("why", [NO_PROMPT_FITS, ANSWERS_ALIKE])
 def test_a_worker_that_finds_no_prompt_is_quoted(home: Home, why: str) -> None:
     report(home, why)
-    assert waiting._reason() == f"{why}."
+    assert reason() == f"{why}."
 
 
 def test_completions_are_written_only_where_none_is_left(home: Home) -> None:
     report(home, "filling the task pool")
-    assert waiting._reason() == waiting.ALL_RANKED
+    assert reason() == WORDS.say("waiting.ranked")
     withdraw_all(home)
-    assert waiting._reason() == waiting.PREPARING
+    assert reason() == WORDS.say("waiting.preparing")
 
 
 def test_what_a_stopped_worker_said_last_does_not_count(home: Home) -> None:
     report(home, NO_PROMPT_FITS, seconds=-1)
-    assert waiting._reason() == waiting.NO_WORKER
+    assert reason() == WORDS.say("waiting.no_worker")

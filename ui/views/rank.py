@@ -1,6 +1,7 @@
 """The ranking page: one task at a time, submit and the next is there."""
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from ui import deeds, desk, process, session
 from ui.components.ranking import Deed, ranking
@@ -23,6 +24,11 @@ def show() -> None:
     if found.judged_before:
         _say_that_it_corrects(found, words)
     ranking(data=sitting().as_data(words), key=KEY, act=_act)
+
+
+def page(words: Words) -> StreamlitPage:
+    """Return the page as the navigation knows it."""
+    return st.Page(show, title=words.say("rank.title"), url_path="rank", default=True)
 
 
 def sitting() -> Sitting:

@@ -9,22 +9,18 @@ from labeling.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, ready_task_count
 from storage.clock import now
 from storage.engine import reading
 from storage.tables import WorkerLease
-from ui import process
+from ui import process, session
 from ui.desk import Desk
+from ui.languages import Words
 
 SECONDS = 3
-NO_WORKER = (
-    "No worker is running, so no new completions are made. Start one with `rankloop worker` "
-    "(or `rankloop up`)."
-)
-ALL_RANKED = "You have ranked everything that is open to you. Others may still be at work."
-PREPARING = "The worker is writing new completions."
 
 
 def show(found: Desk, look: Callable[[], Desk]) -> None:
     """Say what is being waited for; show the next task as soon as `look` finds one."""
-    st.title("No task right now")
-    st.text(f"{found.today} today · {found.total} in all")
+    words = session.words()
+    st.title(words.say("waiting.title"))
+    st.text(words.say("counts", today=found.today, total=found.total))
     _watch(look)
 
 
@@ -32,19 +28,20 @@ def show(found: Desk, look: Callable[[], Desk]) -> None:
 def _watch(look: Callable[[], Desk]) -> None:
     if look().task is not None:
         st.rerun()
-    st.info(f"{_reason()} New tasks appear here by themselves.")
+    words = session.words()
+    st.info(f"{_reason(words)} {words.say('waiting.soon')}")
 
 
-def _reason() -> str:
+def _reason(words: Words) -> str:
     project = process.project()
     assert project.id is not None
-    with reading(process.engine()) as session:
-        lease = session.get(WorkerLease, project.id)
-        policy = live_policy(session, project_id=project.id)
+    with reading(process.engine()) as rows:
+        lease = rows.get(WorkerLease, project.id)
+        policy = live_policy(rows, project_id=project.id)
         assert policy.id is not None
-        ready = ready_task_count(session, project_id=project.id, policy_id=policy.id)
+        ready = ready_task_count(rows, project_id=project.id, policy_id=policy.id)
     if lease is None or lease.expires_at <= now():
-        return NO_WORKER
+        return words.say("waiting.no_worker")
     if lease.doing in (NO_PROMPT_FITS, ANSWERS_ALIKE):
         return f"{lease.doing}."
-    return ALL_RANKED if ready else PREPARING
+    return words.say("waiting.ranked" if ready else "waiting.preparing")

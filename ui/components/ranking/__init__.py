@@ -52,7 +52,7 @@ STYLES = (
 Deed = Literal["submit", "skip", "flag", "undo", "draft", "beat", "rewrite"]
 DEEDS: tuple[Deed, ...] = ("submit", "skip", "flag", "undo", "draft", "beat", "rewrite")
 
-Event = TypeVar("Event", bound="_Event")
+Event = TypeVar("Event", bound=BaseModel)
 Nonce = Annotated[str, StringConstraints(min_length=8, max_length=64, pattern="^[0-9a-f]+$")]
 Mark = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Comment = Annotated[str, StringConstraints(max_length=20_000)]

@@ -271,7 +271,7 @@ class Ranking {
     };
     const learned = news && say(this.words, "news.learned", { count: news.judgments });
     add(inTab, `rankloop:feedback:${feedback?.id}`, feedback?.text, "feedback");
-    add(inBrowser, `rankloop:news:${news?.version}`, learned, "news");
+    add(inBrowser, `rankloop:news:${news?.id}`, learned, "news");
     return found;
   }
 }
