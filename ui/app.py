@@ -6,6 +6,7 @@ import streamlit as st
 
 from labeling.permissions import Action, allows
 from ui import session
+from ui.language_choice import language_pages
 from ui.plain_text import plain
 from ui.views import export, guidelines, history, own_prompts, quality, rank, rounds
 
@@ -29,5 +30,8 @@ if allows(account, Action.SEE_QUALITY):
     pages.append(st.Page(quality.show, title="Quality", url_path="quality"))
 if allows(account, Action.EXPORT):
     pages.append(st.Page(export.show, title="Export", url_path="export"))
-own = [st.Page(session.sign_out, title=words.say("sign_out"), url_path="sign-out")]
+own = [
+    *language_pages(words),
+    st.Page(session.sign_out, title=words.say("sign_out"), url_path="sign-out"),
+]
 st.navigation({"": pages, plain(account.name): own}, position="top").run()

@@ -1,8 +1,10 @@
-"""The cookie that carries a sign-in's token, and where a person may be sent after signing in."""
+"""The cookies (a sign-in's token, the language), and where one may be sent after signing in."""
 
 from urllib.parse import urlsplit
 
 COOKIE = "rankloop_sign_in"
+LANGUAGE_COOKIE = "rankloop_language"
+LANGUAGE_SECONDS = 365 * 24 * 3600
 # Longer than any sign-in: whether the token still counts is the database's to say, and a page
 # that is open can only be told "sign in again" if its stale cookie still arrives.
 COOKIE_SECONDS = 30 * 24 * 3600

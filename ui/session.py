@@ -9,7 +9,7 @@ from storage.engine import reading
 from storage.tables import Account
 from ui import process
 from ui.components.leave import leave
-from ui.cookie import COOKIE
+from ui.cookie import COOKIE, LANGUAGE_COOKIE
 from ui.languages import Words, words_for
 
 
@@ -32,8 +32,9 @@ def require_account() -> Account:
 
 
 def words() -> Words:
-    """Return the words of the language that the browser asks for."""
-    return words_for(st.context.headers.get("Accept-Language"), None)
+    """Return the words of the language that was chosen, or that the browser asks for."""
+    chosen = st.context.cookies.get(LANGUAGE_COOKIE)
+    return words_for(st.context.headers.get("Accept-Language"), chosen)
 
 
 def sign_out() -> None:

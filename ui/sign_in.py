@@ -4,7 +4,7 @@ import secrets
 from html import escape
 from pathlib import Path
 from string import Template
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
@@ -17,14 +17,15 @@ from labeling.keys import key_of
 from storage.engine import reading, writing
 from storage.errors import NotAllowed
 from ui import process
-from ui.cookie import COOKIE, COOKIE_SECONDS, safe_path
+from ui.cookie import COOKIE, COOKIE_SECONDS, LANGUAGE_COOKIE, LANGUAGE_SECONDS, safe_path
+from ui.languages import Words, languages, words_for
 from ui.patience import Patience
 
 FORM_BYTES = 16_384
 HERE = Path(__file__).parent
 PAGE = Template((HERE / "sign_in.html").read_text(encoding="utf-8"))
+SAID = ("title", "lead", "name", "password", "send", "lost")
 MARK = (HERE / "mark.svg").read_text(encoding="utf-8").strip()
-REFUSED = "Name and password do not fit."
 
 _patience = Patience()
 
@@ -54,25 +55,50 @@ async def _show_form(request: Request) -> Response:
     target = safe_path(request.query_params.get("next"))
     token = request.cookies.get(COOKIE)
     known: bool = token is not None and await to_thread.run_sync(signed_in, token)
-    if known:
-        return RedirectResponse(target, status_code=303)
-    return _form(target=target)
+    answer: Response = (
+        RedirectResponse(target, status_code=303)
+        if known
+        else _form(_words(request), target=target)
+    )
+    return _with_language(request, answer)
+
+
+def _words(request: Request) -> Words:
+    chosen = request.query_params.get("language") or request.cookies.get(LANGUAGE_COOKIE)
+    return words_for(request.headers.get("accept-language"), chosen)
+
+
+def _with_language(request: Request, answer: Response) -> Response:
+    """Keep the language that `?language=` asks for, on this page or from a page's menu."""
+    chosen = request.query_params.get("language")
+    if chosen in languages():
+        answer.set_cookie(
+            LANGUAGE_COOKIE,
+            chosen,
+            max_age=LANGUAGE_SECONDS,
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+    return answer
 
 
 async def _log_in(request: Request, hashing: CapacityLimiter) -> Response:
+    words = _words(request)
     if not same_origin(request):
-        return _form(problem="This form came from another site; sign in here.", status=403)
+        return _form(words, problem=words.say("sign_in.elsewhere"), status=403)
     fields = await _fields(request)
     name, target = fields.get("name", "").strip(), safe_path(fields.get("next"))
     wait = _patience.seconds_to_wait(name)
     if wait > 0:
-        problem = f"Too many attempts. Try again in {max(1, round(wait))} seconds."
-        return _form(problem=problem, target=target, name=name, status=429)
+        problem = words.say("sign_in.wait", count=max(1, round(wait)))
+        return _form(words, problem=problem, target=target, name=name, status=429)
     try:
         token = await to_thread.run_sync(_open, name, fields.get("password", ""), limiter=hashing)
     except NotAllowed:
         _patience.failed(name)
-        return _form(problem=REFUSED, target=target, name=name, status=401)
+        problem = words.say("sign_in.refused")
+        return _form(words, problem=problem, target=target, name=name, status=401)
     _patience.succeeded(name)
     response = RedirectResponse(target, status_code=303)
     response.set_cookie(
@@ -140,7 +166,7 @@ def _close(token: str) -> None:
 
 
 def _form(
-    *, problem: str = "", target: str = "/", name: str = "", status: int = 200
+    words: Words, *, problem: str = "", target: str = "/", name: str = "", status: int = 200
 ) -> HTMLResponse:
     nonce = secrets.token_urlsafe(12)
     said = f'<div class="problem" role="alert">{escape(problem)}</div>' if problem else ""
@@ -153,6 +179,10 @@ def _form(
         name=escape(name, quote=True),
         focus_name="" if name else " autofocus",
         focus_password=" autofocus" if name else "",
+        language=words.language,
+        direction=words.direction,
+        languages=_language_links(words, target),
+        **{f"say_{part}": escape(words.say(f"sign_in.{part}")) for part in SAID},
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; font-src 'self'; img-src 'self'; "
@@ -160,6 +190,16 @@ def _form(
     )
     headers = {"content-security-policy": policy, "cache-control": "no-store"}
     return HTMLResponse(page, status_code=status, headers=headers)
+
+
+def _language_links(words: Words, target: str) -> str:
+    links = [
+        f'<a href="/login?{escape(urlencode({"language": code, "next": target}))}" '
+        f'lang="{code}">{escape(name)}</a>'
+        for code, name in languages().items()
+        if code != words.language
+    ]
+    return " · ".join(links)
 
 
 def _font_path() -> str:

@@ -14,6 +14,7 @@ from ui.desk import Desk
 from ui.languages import Words
 
 SECONDS = 3
+SAID_BY_WORKER = {NO_PROMPT_FITS: "waiting.no_prompt", ANSWERS_ALIKE: "waiting.alike"}
 
 
 def show(found: Desk, look: Callable[[], Desk]) -> None:
@@ -42,6 +43,6 @@ def _reason(words: Words) -> str:
         ready = ready_task_count(rows, project_id=project.id, policy_id=policy.id)
     if lease is None or lease.expires_at <= now():
         return words.say("waiting.no_worker")
-    if lease.doing in (NO_PROMPT_FITS, ANSWERS_ALIKE):
-        return f"{lease.doing}."
+    if lease.doing in SAID_BY_WORKER:
+        return words.say(SAID_BY_WORKER[lease.doing])
     return words.say("waiting.ranked" if ready else "waiting.preparing")

@@ -1,0 +1,196 @@
+"""The interface's languages: every file says everything, and everything said has a text."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labeling.criteria import READY_SETS
+from labeling.labeling_settings import Criterion, PageSettings
+from tests.ui.conftest import ROOT
+from ui.languages import DEFAULT, FOLDER, base_of, languages, words_for
+from ui.languages.criteria_words import shown_criteria
+
+# Keys that are put together elsewhere than where they are said: of the criteria of a ready set, and
+# of the language itself.
+ALSO_SAID = ("criterion.", "language.")
+PLACES = re.compile(r"\{(\w+)\}")
+SAID_IN_JS = re.compile(r"\bsay\(\s*[\w.]+,\s*([^)]*)")
+SAID_IN_PYTHON = re.compile(r"\.say\(\s*(f?\"[^\"]+\")")
+LITERAL = re.compile(r"[\"`]([a-z_]+(?:\.[^\"`]*)?)[\"`]")
+
+
+def texts(code: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads((FOLDER / f"{code}.json").read_text(encoding="utf-8"))
+    return found
+
+
+ENGLISH = texts(DEFAULT)
+OTHERS = [code for code in languages() if code != DEFAULT]
+
+
+def sources(suffix: str) -> Iterator[Path]:
+    return (path for path in (ROOT / "ui").rglob(f"*.{suffix}"))
+
+
+def written(suffix: str) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in sources(suffix))
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_language_says_the_same_things(code: str) -> None:
+    assert {base_of(key) for key in texts(code)} == {base_of(key) for key in ENGLISH}
+
+
+@pytest.mark.parametrize("code", languages())
+def test_a_plural_has_a_form_for_all_else(code: str) -> None:
+    forms = {key for key in texts(code) if "#" in key}
+    assert {base_of(key) for key in forms} == {
+        base_of(key) for key in forms if key.endswith("#other")
+    }
+    assert not {base_of(key) for key in forms} & set(texts(code))
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_language_fills_the_same_places(code: str) -> None:
+    def places(all_texts: dict[str, str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for key, text in all_texts.items():
+            found.setdefault(base_of(key), set()).update(PLACES.findall(text))
+        return found
+
+    assert places(texts(code)) == places(ENGLISH)
+
+
+@pytest.mark.parametrize("code", languages())
+def test_no_text_is_empty_or_html(code: str) -> None:
+    for key, text in texts(code).items():
+        assert text.strip() == text != "", key
+        assert not re.search(r"<\w", text), key
+
+
+def said_keys() -> set[str]:
+    """Return every key, or beginning of one, that the pages and the component ask for."""
+    found: set[str] = set()
+    for asked in SAID_IN_JS.findall(written("js")):
+        found |= set(LITERAL.findall(asked))
+    found |= {text.lstrip("f").strip('"') for text in SAID_IN_PYTHON.findall(written("py"))}
+    return found
+
+
+def beginning_of(asked: str) -> str | None:
+    """Return what stands before the first place of a key that is put together, else None."""
+    for sign in ("${", "{"):
+        if sign in asked:
+            return asked.partition(sign)[0]
+    return None
+
+
+def test_everything_that_is_said_has_a_text() -> None:
+    known = {base_of(key) for key in ENGLISH}
+    for asked in said_keys():
+        start = beginning_of(asked)
+        if start is None:
+            assert asked in known, f"{asked} is said, and en.json does not have it"
+        else:
+            assert any(key.startswith(start) for key in known), f"nothing begins with {start}"
+
+
+def test_nothing_is_left_that_nobody_says() -> None:
+    everything = written("js") + written("py") + written("html")
+    starts = {start for asked in said_keys() if (start := beginning_of(asked))}
+    unused = [
+        key
+        for key in {base_of(key) for key in ENGLISH}
+        if not re.search(rf"[\"'`]{re.escape(key)}[\"'`]", everything)
+        and not key.startswith((*ALSO_SAID, *starts))
+    ]
+    assert sorted(unused) == []
+
+
+# ---- which language -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accepted", "chosen", "code"),
+    [
+        (None, None, "en"),
+        ("", None, "en"),
+        ("zh", None, "zh"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", None, "zh"),
+        ("ZH-hant-TW", None, "zh"),
+        ("fr;q=1.0, en;q=0.2, zh;q=0.7", None, "zh"),
+        ("en-GB, zh;q=0.5", None, "en"),
+        ("zh;q=0, en;q=0.1", None, "en"),
+        ("fr, de", None, "en"),
+        ("*", None, "en"),
+        ("zh;q=nonsense", None, "zh"),
+        ("../../etc, \x00", None, "en"),
+        ("en", "zh", "zh"),
+        ("zh", "en", "en"),
+        ("zh", "xx", "zh"),
+        ("en", "../zh", "en"),
+    ],
+)
+def test_a_choice_comes_first_then_the_browser(
+    accepted: str | None, chosen: str | None, code: str
+) -> None:
+    words = words_for(accepted, chosen)
+    assert words.language == words.texts["language"] == code
+    assert words.direction == "ltr"
+
+
+def test_values_and_forms() -> None:
+    english, chinese = words_for(None, "en"), words_for(None, "zh")
+    assert english.say("counts", today=3, total=7) == "3 today · 7 in all"
+    assert (
+        english.say("news.learned", count=1) == "The model has learned from one of your judgments."
+    )
+    assert english.say("news.learned", count=2) == "The model has learned from 2 of your judgments."
+    assert chinese.say("news.learned", count=1) == "模型已经从您的 1 条评判中学习。"
+    assert english.say("counts", today="{total}", total=7) == "{total} today · 7 in all"
+    assert english.say("no such key") == "no such key"
+
+
+def test_languages_name_themselves() -> None:
+    assert list(languages().items())[:2] == [("en", "English"), ("zh", "中文")]
+
+
+# ---- criteria and flags -------------------------------------------------------------------------
+
+
+def test_a_ready_set_is_said_in_every_language() -> None:
+    for criterion in {each for ready in READY_SETS.values() for each in ready}:
+        key = f"criterion.{criterion.name}"
+        assert ENGLISH[f"{key}.question"] == criterion.question
+        assert ENGLISH[key].lower() == criterion.name.lower()
+    for flag in PageSettings().flags:
+        assert ENGLISH[f"flag.{flag}"] == flag
+
+
+def test_a_question_of_a_lead_is_said_as_it_was_written() -> None:
+    own = Criterion(name="helpful", question="Helps our customers?")
+    theirs = Criterion(name="polite", kind="check", question="Polite?")
+    shown = shown_criteria((own, theirs), words_for(None, "zh"))
+    assert [(each["name"], each["title"], each["question"]) for each in shown] == [
+        ("helpful", "有帮助", "Helps our customers?"),
+        ("polite", "polite", "Polite?"),
+    ]
+
+
+def test_the_component_says_the_same_words(request: pytest.FixtureRequest) -> None:
+    browser = request.getfixturevalue("browser")
+    page = browser.new_page()
+    page.add_script_tag(
+        content=(ROOT / "ui/components/ranking/words.js").read_text(encoding="utf-8")
+    )
+    say = "([words, key, values]) => say(words, key, values)"
+    for code in languages():
+        words = words_for(None, code)
+        for count in (0, 1, 2, 11):
+            said = page.evaluate(say, [words.texts, "news.learned", {"count": count}])
+            assert said == words.say("news.learned", count=count)
+    assert page.evaluate(say, [{"a": "{b} {c}"}, "a", {"b": "{c}"}]) == "{c} {c}"
+    page.close()
