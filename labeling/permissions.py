@@ -12,6 +12,7 @@ class Action(StrEnum):
     JUDGE = "judge"
     SEE_QUALITY = "see_quality"
     REQUEST_ROUND = "request_round"
+    ROLL_BACK = "roll_back"
     MANAGE_PROMPTS = "manage_prompts"
     CHANGE_LABELING = "change_labeling"
     REVIEW = "review"
@@ -23,6 +24,7 @@ _WORDS = {
     Action.JUDGE: "rank completions",
     Action.SEE_QUALITY: "see the quality figures",
     Action.REQUEST_ROUND: "start a training round",
+    Action.ROLL_BACK: "roll back to an older policy",
     Action.MANAGE_PROMPTS: "change the prompts",
     Action.CHANGE_LABELING: "change how labeling works",
     Action.REVIEW: "review judgments",

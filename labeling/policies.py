@@ -1,11 +1,11 @@
 """Create a project's first policy, and the one of imported completions; find its policies."""
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from labeling.events import record
 from storage.clock import now
 from storage.errors import Conflict, NotFound
-from storage.tables import Policy, PolicyKind, PolicyStatus
+from storage.tables import Policy, PolicyKind, PolicyStatus, Project
 
 IMPORTED = 0  # the version of the policy that imported completions are under
 
@@ -33,10 +33,56 @@ def create_first_policy(
     return policy
 
 
+def replace_live(
+    session: Session,
+    *,
+    project_id: int,
+    parent: Policy,
+    checkpoint_uri: str,
+    round_id: int | None,
+) -> Policy:
+    """Store the next version, live at once, and retire the one that was; the session is writing.
+
+    `parent` is the version that it came from. The caller has looked at the live policy in this
+    transaction, after `lock_policies`.
+    """
+    live = live_policy(session, project_id=project_id)
+    newest = session.exec(
+        select(func.max(col(Policy.version))).where(Policy.project_id == project_id)
+    ).one()
+    live.status = PolicyStatus.RETIRED
+    session.add(live)
+    # Retired first: a unique index allows one live policy a project at every moment.
+    session.flush()
+    policy = Policy(
+        project_id=project_id,
+        version=int(newest or 0) + 1,
+        parent_id=parent.id,
+        round_id=round_id,
+        name=parent.name,
+        checkpoint_uri=checkpoint_uri,
+        kind=parent.kind,
+        status=PolicyStatus.LIVE,
+        published_at=now(),
+    )
+    session.add(policy)
+    session.flush()
+    return policy
+
+
+def lock_policies(session: Session, *, project_id: int) -> None:
+    """Let nobody else publish or roll back in this project until the transaction ends."""
+    session.exec(
+        select(Project.id).where(Project.id == project_id).with_for_update(key_share=True)
+    ).one()
+
+
 def live_policy(session: Session, *, project_id: int) -> Policy:
     """Return the one policy whose completions are being ranked; raise `NotFound` without one."""
     policy = session.exec(
-        select(Policy).where(Policy.project_id == project_id, Policy.status == PolicyStatus.LIVE)
+        select(Policy)
+        .where(Policy.project_id == project_id, Policy.status == PolicyStatus.LIVE)
+        .execution_options(populate_existing=True)
     ).first()
     if policy is None:
         raise NotFound("This project has no live policy yet; run `rankloop init` to set it up.")

@@ -188,7 +188,7 @@ def add_task(
         overlap=project.overlap,
         priority=priority,
     )
-    rows = [_completion_row(new, prompt_id, policy_id) for new in completions]
+    rows = [completion_row(new, prompt_id, policy_id) for new in completions]
     session.add_all([task, *rows])
     session.flush()
     session.add_all(
@@ -207,7 +207,8 @@ def add_task(
     return task
 
 
-def _completion_row(new: NewCompletion, prompt_id: int, policy_id: int) -> Completion:
+def completion_row(new: NewCompletion, prompt_id: int, policy_id: int) -> Completion:
+    """Return a sampled answer as a row, with text that every database can store."""
     return Completion(
         prompt_id=prompt_id,
         policy_id=policy_id,

@@ -26,7 +26,7 @@ from reward.steps.outcome import (
     new_uri,
 )
 from reward.steps.ppo import train_policy
-from reward.steps.publish import check_candidate, publish
+from reward.steps.publish import check_base, check_candidate, publish
 from reward.steps.reward import train_reward
 from reward.steps.sft import train_on_demonstrations
 from reward.steps.snapshot import take_snapshot
@@ -123,6 +123,8 @@ class Loop:
         def report(step_index: int, steps: int, metrics: Mapping[str, float]) -> None:
             assert one.id is not None
             with writing(self.runtime.engine) as session:
+                # Somebody may have rolled back: what is trained on could not be published.
+                check_base(session, one=one)
                 record_point(
                     session,
                     lease=self.lease,

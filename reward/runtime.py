@@ -43,7 +43,7 @@ class Runtime:
         self.device = find_device(settings.device)
         self.profile = training_profile(self.device, self.project.training, settings.training)
         self._backbone: Backbone | None = None
-        self._loaded_policy: int | None = None
+        self._loaded: tuple[int, str | None] | None = None  # a policy and its adapter
         self._folders: dict[str, Path] = {}  # what each adapter was loaded from
 
     @property
@@ -74,9 +74,12 @@ class Runtime:
     def load_policy(self, policy: Policy, adapter: str) -> str | None:
         """Load a policy's checkpoint into an adapter; return its name, or None for the backbone.
 
-        Raises `Unavailable` naming the file that is missing or broken.
+        The backbone is the first policy, and every version that was rolled back to it. Raises
+        `Unavailable` naming the file that is missing or broken.
         """
-        if policy.parent_id is None:
+        with reading(self.engine) as session:
+            first = _ancestry(session, policy)[-1]
+        if policy.checkpoint_uri == first.checkpoint_uri:
             return None
         return self.load_checkpoint(policy.checkpoint_uri, adapter)
 
@@ -118,15 +121,15 @@ class Runtime:
             live = live_policy(session, project_id=self.project_id)
             ancestry = _ancestry(session, live)
         for policy in ancestry:
-            if policy.parent_id is not None and policy.id == self._loaded_policy:
-                return policy, LIVE
-            self._loaded_policy = None
+            if self._loaded is not None and policy.id == self._loaded[0]:
+                return policy, self._loaded[1]
+            self._loaded = None
             try:
                 adapter = self.load_policy(policy, LIVE)
             except Unavailable as error:
                 self._set_aside(policy, error)
                 continue
-            self._loaded_policy = policy.id
+            self._loaded = (key_of(policy), adapter)
             return policy, adapter
         raise Unavailable("No policy of this project can be loaded; run `rankloop doctor`.")
 

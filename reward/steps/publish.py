@@ -1,14 +1,13 @@
 """Step 6: make the candidate the live policy, in the one transaction that also ends the round."""
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session
 
 from labeling.events import record
-from labeling.policies import live_policy
+from labeling.policies import live_policy, lock_policies, replace_live
 from reward.steps.outcome import StepContext, StepOutcome
 from storage.blobs import verify
-from storage.clock import now
 from storage.errors import Conflict
-from storage.tables import Policy, PolicyStatus, Round
+from storage.tables import Policy, Round
 
 
 def check_candidate(context: StepContext) -> StepOutcome:
@@ -22,31 +21,15 @@ def publish(session: Session, *, one: Round) -> Policy:
 
     Raises `Conflict` where another policy became live since the round began.
     """
-    base = live_policy(session, project_id=one.project_id)
-    if base.id != one.base_policy_id:
-        raise Conflict(
-            f"Policy version {base.version} became live while round {one.number} was training; "
-            "the round's policy is not published."
-        )
-    newest = session.exec(
-        select(func.max(col(Policy.version))).where(Policy.project_id == one.project_id)
-    ).one()
-    base.status = PolicyStatus.RETIRED
-    session.add(base)
-    # Retired first: a unique index allows one live policy a project at every moment.
-    session.flush()
-    policy = Policy(
+    lock_policies(session, project_id=one.project_id)
+    base = check_base(session, one=one)
+    policy = replace_live(
+        session,
         project_id=one.project_id,
-        version=int(newest or 0) + 1,
-        parent_id=base.id,
-        round_id=one.id,
-        name=base.name,
+        parent=base,
         checkpoint_uri=one.artefacts["policy"],
-        status=PolicyStatus.LIVE,
-        published_at=now(),
+        round_id=one.id,
     )
-    session.add(policy)
-    session.flush()
     record(
         session,
         project_id=one.project_id,
@@ -56,3 +39,14 @@ def publish(session: Session, *, one: Round) -> Policy:
         round=one.number,
     )
     return policy
+
+
+def check_base(session: Session, *, one: Round) -> Policy:
+    """Return the policy that the round began from; raise `Conflict` where it is live no more."""
+    live = live_policy(session, project_id=one.project_id)
+    if live.id != one.base_policy_id:
+        raise Conflict(
+            f"Policy version {live.version} became live while round {one.number} was training; "
+            "the round's policy is not published."
+        )
+    return live

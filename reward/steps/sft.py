@@ -117,6 +117,9 @@ def _inherited_reference(context: StepContext) -> str | None:
     """Return the reference of the round that made this round's base policy, if it had one."""
     with reading(context.runtime.engine) as session:
         base = session.get_one(Policy, context.round.base_policy_id)
+        # A policy that was rolled back to is its parent once more, with the parent's reference.
+        while base.round_id is None and base.parent_id is not None:
+            base = session.get_one(Policy, base.parent_id)
         if base.round_id is None:
             return None
         return session.get_one(Round, base.round_id).artefacts.get("reference")
