@@ -17,7 +17,7 @@ from ui.languages.criteria_words import shown_criteria
 # of the language itself.
 ALSO_SAID = ("criterion.", "language.")
 PLACES = re.compile(r"\{(\w+)\}")
-SAID_IN_JS = re.compile(r"\bsay\(\s*[\w.]+,\s*([^)]*)")
+SAID_IN_JS = re.compile(r"\b(?:say\(\s*[\w.]+,|words\[)\s*([^)\]]*)")
 SAID_IN_PYTHON = re.compile(r"\.say\(\s*(f?\"[^\"]+\")")
 LITERAL = re.compile(r"[\"`]([a-z_]+(?:\.[^\"`]*)?)[\"`]")
 
