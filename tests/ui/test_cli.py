@@ -23,7 +23,8 @@ from ui.cli.frame import run
 CONTRACT = {
     ("init",), ("up",), ("serve",), ("worker",), ("import", "prompts"),
     ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"),
-    ("doctor",), ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
+    ("guidelines", "show"), ("guidelines", "publish"), ("gold", "add"), ("labeling", "show"),
+    ("labeling", "set"), ("doctor",), ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ui.cli.frame import Group, Options, pass_options
+from ui.cli.labeling import gold, guidelines, labeling
 from ui.cli.train import evaluate, train
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -217,3 +218,6 @@ def doctor(options: Options, as_json: bool) -> int:
 
 cli.add_command(train)
 cli.add_command(evaluate)
+cli.add_command(guidelines)
+cli.add_command(gold)
+cli.add_command(labeling)

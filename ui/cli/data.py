@@ -7,6 +7,7 @@ import click
 from labeling.prompts import import_prompts
 from storage.engine import reading, writing
 from storage.settings import Settings
+from storage.tables import TaskKind
 from ui.cli.frame import project_of
 from ui.database import open_database
 
@@ -23,6 +24,25 @@ def add_prompts(settings: Settings, file: Path) -> None:
     click.echo(
         f"{result.added} prompts added, {result.duplicates} were there already; "
         f"{result.total} in all."
+    )
+
+
+def add_known_answers(settings: Settings, file: Path, *, qualification: bool) -> None:
+    """Import tasks with known answers, all or none."""
+    from labeling.known_answer_import import import_known_answers
+
+    with writing(open_database(settings)) as session:
+        done = import_known_answers(
+            session,
+            project=project_of(session, settings),
+            path=file,
+            by=None,
+            heldout_share=settings.heldout_share,
+            kind=TaskKind.QUALIFICATION if qualification else TaskKind.GOLD,
+        )
+    click.echo(
+        f"{done.gold} gold and {done.qualification} qualification tasks added, "
+        f"{done.duplicates} were there already."
     )
 
 
