@@ -101,6 +101,7 @@ def add_arena_task(
     project: Project,
     prompt_id: int,
     answers: Sequence[tuple[Policy, NewCompletion]],
+    priority: int = 0,
 ) -> Task:
     """Store two completions of two policies, and the task that compares them, in the order given.
 
@@ -115,6 +116,7 @@ def add_arena_task(
         prompt_id=prompt_id,
         policy_id=key_of(newest),
         overlap=1,
+        priority=priority,
         kind=TaskKind.ARENA,
     )
     rows = [completion_row(new, prompt_id, key_of(policy)) for policy, new in answers]

@@ -7,10 +7,12 @@ round did not measure is said, and does not shut the gate.
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from labeling.arena import HumanWinRate
 from reward.evaluation import EvaluationReport
 from reward.intervals import Interval
 from reward.policy_figures import SECOND_REWARD_MODEL, PolicyFigures
 
+EVEN = 0.5  # the win rate of two policies that people like equally
 LIVE = "live"  # the name of the policy in force in a round's report
 
 Direction = Literal["at least", "at most", "above"]
@@ -93,6 +95,23 @@ def check_policy(report: EvaluationReport, settings: GateSettings) -> list[GateC
         *_drift(report, settings),
         *_lengths(candidate, live, settings),
         *_texts(candidate, live, settings),
+    ]
+
+
+def check_people(rate: HumanWinRate | None) -> list[GateCheck]:
+    """Check that people do not prefer the policy before the live one (setting arena.gate).
+
+    A round that goes on from a policy that people like less would lead further astray: the check
+    fails where the whole interval lies below a half. Without a comparison nothing is measured.
+    """
+    return [
+        check(
+            "human_win_rate",
+            rate.high if rate else None,
+            "at least",
+            EVEN,
+            "upper bound of how often people prefer the live policy to the one before it",
+        )
     ]
 
 

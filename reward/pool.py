@@ -1,38 +1,36 @@
 """The pool of ready tasks: prompts answered K times by the live policy, ahead of the annotators."""
 
-import difflib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from itertools import islice
 
 from sqlalchemy import Engine
 from sqlmodel import Session, func, select
 
+from labeling.freshness import withdraw_stale
 from labeling.keys import key_of
 from labeling.tasks import (
     ANSWERS_ALIKE,
     NO_PROMPT_FITS,
     Candidate,
-    NewCompletion,
     add_task,
     candidates,
     ready_task_count,
     still_wanted,
 )
-from reward.conversations import answer_text, prompt_ids
+from reward.answers import answer_prompts, near_identical, prompt_token_ids
+from reward.arena_filler import ArenaFiller
 from reward.runtime import Runtime
-from reward.sampling import Sample
 from reward.selector import Selector, Shown
 from storage.engine import reading, writing
 from storage.errors import BadInput
 from storage.settings import Settings
 from storage.tables import Policy, Prompt, Task
 
-log = logging.getLogger(__name__)
+__all__ = ["PoolFiller", "answer_prompts", "fill_pool", "near_identical"]
 
-NEAR_IDENTICAL = 0.9  # share of matching words from which two completions are one for a reader
+log = logging.getLogger(__name__)
 
 
 def fill_pool(
@@ -56,6 +54,7 @@ class PoolFiller:
         self.runtime = runtime
         self.fence = fence
         self.selector = Selector(runtime)
+        self.arena = ArenaFiller(runtime, fence)
         self.nothing_left = ""  #: why there was no prompt to answer when last looked for, or ""
         self._misses = 0
         self._unfit: set[int] = set()  # prompts
@@ -83,19 +82,22 @@ class PoolFiller:
         """
         self.nothing_left = ""
         added = 0
-        missing = wanted - self.ready()
+        missing = wanted - self._ready_and_fresh()
         while missing > 0 and keep_going():
             made = self.add_chunk(min(missing, self.runtime.profile.generation.chunk_tasks))
             if self.nothing_left:
                 break
             added += made
             # Counted anew, since another filler may be at work.
-            missing = min(missing - made, wanted - self.ready())
+            missing = min(missing - made, wanted - self._ready_and_fresh())
             progress(added, added + max(missing, 0))
         return added
 
     def add_chunk(self, count: int) -> int:
-        """Answer up to `count` prompts with the live policy; return how many became tasks."""
+        """Answer up to `count` prompts with the live policy; return how many became tasks.
+
+        A share of them is answered once by the live policy and once by the one before it instead.
+        """
         policy, adapter = self.runtime.live_policy()
         seed = self._seed(policy)
         chosen = self._choose(policy, count, seed)
@@ -103,14 +105,38 @@ class PoolFiller:
             self.nothing_left = self._why_none(policy)
             return 0
         self.nothing_left = ""
+        compared = self.arena.add(
+            policy, adapter, chosen, seed=seed, priority=self.selector.chance_priority(seed=seed)
+        )
+        left = [one for one in chosen if key_of(one.prompt) not in compared]
+        added = len(compared) + self._add_rankings(policy, adapter, left, seed)
+        # Without a new task nothing else would change the next seed.
+        self._misses += added == 0
+        return added
+
+    def _ready_and_fresh(self) -> int:
+        """Withdraw tasks of superseded policies where the live one has enough; return how many."""
+        ready = self.ready()
+        sizes, settings = self.runtime.profile.generation, self.runtime.settings
+        enough = min(sizes.low_water, settings.pool_tasks)
+        if ready >= enough:
+            with writing(self.runtime.engine) as session:
+                self.fence(session)
+                withdraw_stale(
+                    session, project_id=self.runtime.project_id, live_ready=ready, enough=enough
+                )
+        return ready
+
+    def _add_rankings(
+        self, policy: Policy, adapter: str | None, chosen: list[Candidate], seed: int
+    ) -> int:
+        if not chosen:
+            return 0
         prompts = [one.prompt for one in chosen]
         plan = self.selector.plan(prompts, seed=seed)
         answered = answer_prompts(self.runtime, adapter, prompts, seed=seed, counts=plan.counts)
         shown = self.selector.choose(prompts, answered, plan, seed=seed)
-        added = self._store(policy, chosen, shown)
-        # Without a new task nothing else would change the next seed.
-        self._misses += added == 0
-        return added
+        return self._store(policy, chosen, shown)
 
     def _count(self, policy_id: int | None) -> int:
         with reading(self.runtime.engine) as session:
@@ -141,7 +167,7 @@ class PoolFiller:
 
     def _fits(self, prompt: Prompt) -> bool:
         try:
-            fits = len(_ids(self.runtime, prompt)) <= self._longest()
+            fits = len(prompt_token_ids(self.runtime, prompt)) <= self._longest()
         except BadInput as error:
             log.warning("Prompt %d is passed over: %s", key_of(prompt), error)
             fits = False
@@ -185,88 +211,3 @@ class PoolFiller:
                     task.selection = task_shown.selection
                     added += 1
         return added
-
-
-def answer_prompts(
-    runtime: Runtime,
-    adapter: str | None,
-    prompts: Sequence[Prompt],
-    *,
-    seed: int,
-    counts: Sequence[int] | None = None,
-) -> list[list[NewCompletion]]:
-    """Return distinct completions of each prompt, up to its count (K without), shuffled.
-
-    Half answer the prompt as it stands, the others with a style hint appended. Near-identical ones
-    are drawn again a bounded number of times; what is still alike then stays, except an exact copy.
-    """
-    counts = counts or [runtime.project.completions_per_task] * len(prompts)
-    rng = random.Random(seed)
-    plan = [_hints(count, runtime.profile.generation.hints, rng) for count in counts]
-    slots = [(row, place) for row, count in enumerate(counts) for place in range(count)]
-    found: dict[tuple[int, int], NewCompletion] = {}
-    for attempt in range(runtime.profile.generation.resamples + 1):
-        wanted = [slot for slot in slots if slot not in found or _repeats(found, slot)]
-        if not wanted:
-            break
-        drawn_seed = rng.randrange(2**31)
-        hints = [plan[row][place] for row, place in wanted]
-        samples = _draw(runtime, adapter, [prompts[row] for row, _ in wanted], hints, drawn_seed)
-        for slot, hint, one in zip(wanted, hints, samples, strict=True):
-            found[slot] = _completion(runtime, one, hint, drawn_seed, attempt)
-    answered = []
-    for row, count in enumerate(counts):
-        distinct = {found[row, place].text: found[row, place] for place in range(count)}
-        completions = [one for text, one in distinct.items() if text]
-        rng.shuffle(completions)
-        answered.append(completions)
-    return answered
-
-
-def near_identical(one: str, other: str) -> bool:
-    """Say whether two texts read as the same: equal but for case, or nine words in ten shared."""
-    words, others = one.lower().split(), other.lower().split()
-    if words == others:
-        return True
-    return difflib.SequenceMatcher(None, words, others).ratio() >= NEAR_IDENTICAL
-
-
-def _repeats(found: dict[tuple[int, int], NewCompletion], slot: tuple[int, int]) -> bool:
-    row, place = slot
-    text = found[slot].text
-    return not text or any(near_identical(found[row, p].text, text) for p in range(place))
-
-
-def _hints(k: int, hints: Sequence[str], rng: random.Random) -> list[str]:
-    hinted = k // 2 if hints else 0
-    chosen = rng.sample(list(hints), min(hinted, len(hints)))
-    return [""] * (k - len(chosen)) + chosen
-
-
-def _ids(runtime: Runtime, prompt: Prompt, hint: str = "") -> list[int]:
-    return prompt_ids(
-        runtime.backbone.tokenizer, prompt.messages, runtime.project.system_prompt, hint
-    )
-
-
-def _draw(
-    runtime: Runtime,
-    adapter: str | None,
-    prompts: Sequence[Prompt],
-    hints: Sequence[str],
-    seed: int,
-) -> list[Sample]:
-    ids = [_ids(runtime, prompt, hint) for prompt, hint in zip(prompts, hints, strict=True)]
-    with runtime.generator(adapter) as generator:
-        return generator.generate(ids, runtime.profile.sampling, seed=seed)
-
-
-def _completion(runtime: Runtime, one: Sample, hint: str, seed: int, attempt: int) -> NewCompletion:
-    sampling = {**asdict(runtime.profile.sampling), "hint": hint, "attempt": attempt}
-    return NewCompletion(
-        text=answer_text(runtime.backbone.tokenizer, one.ids, runtime.backbone.end_tokens),
-        sampling=sampling,
-        seed=seed,
-        finish_reason="stop" if one.ended else "length",
-        token_count=len(one.ids),
-    )

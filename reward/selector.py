@@ -102,6 +102,11 @@ class Selector:
             for one in shown
         ]
 
+    def chance_priority(self, *, seed: int) -> int:
+        """Return the priority of a task that is not chosen: drawn from those of the chosen ones."""
+        found = self._recent_priorities()
+        return random.Random(seed).choice(found) if found else 0
+
     def _settings(self) -> SelectionSettings:
         # Read anew: a lead may have changed it since this process began.
         with reading(self.runtime.engine) as session:

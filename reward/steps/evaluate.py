@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from labeling.arena import human_win_rates
+from labeling.labeling_settings import labeling_settings
 from reward.conversations import Messages
 from reward.evaluation import BASE, CANDIDATE, REFERENCE, EvaluationReport, report_of
-from reward.gate import LIVE, check_policy, refusal
+from reward.gate import LIVE, GateCheck, check_people, check_policy, refusal
 from reward.policy_figures import (
     REWARD_MODEL,
     SECOND_REWARD_MODEL,
@@ -18,7 +20,7 @@ from reward.steps.heldout import HeldoutPrompt, heldout_prompts
 from reward.steps.outcome import StepContext, StepOutcome
 from reward.steps.ppo import load_reference, load_reward
 from storage.engine import reading
-from storage.tables import Policy
+from storage.tables import Policy, Project
 
 FIRST = "first"
 FEW_SHOT = "few_shot"
@@ -47,7 +49,7 @@ def evaluate_candidate(context: StepContext) -> StepOutcome:
     adapters |= {FIRST: None} if FIRST in measured else {}
     context.working("reading the held-out text")
     report = report_of(evaluator, measured, adapters)
-    checks = check_policy(report, runtime.profile.gate)
+    checks = [*check_policy(report, runtime.profile.gate), *_people(context, base)]
     earlier = list(one.metrics.get("gate", []))
     return StepOutcome(
         metrics={
@@ -58,6 +60,17 @@ def evaluate_candidate(context: StepContext) -> StepOutcome:
         },
         rejected=refusal(checks),
     )
+
+
+def _people(context: StepContext, live: Policy) -> list[GateCheck]:
+    """Return the check of what people think of the live policy, where a lead wants it."""
+    with reading(context.runtime.engine) as session:
+        # Read anew: a lead may have changed it since this process began.
+        project = session.get_one(Project, context.runtime.project_id)
+        if not labeling_settings(project).arena.gate:
+            return []
+        rates = human_win_rates(session, project_id=context.runtime.project_id)
+    return check_people(rates.get(live.version))
 
 
 def _measure(

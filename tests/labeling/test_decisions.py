@@ -89,7 +89,8 @@ def test_a_decision_is_the_label_and_the_judgments_stay_in_the_figures(
     done = export_preferences(
         stage.engine, project=stage.project, account=None, out=tmp_path / "out"
     )
-    rows = [json.loads(line) for line in (tmp_path / "out" / "train.jsonl").open()]
+    lines = (tmp_path / "out" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
     assert (done.judgments, done.train, len(rows)) == (1, 5, 5)
     assert {row["chosen"][0]["content"] for row in rows} == {"opposed.0", "opposed.1"}
 

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import Session, func, select
 
 from labeling.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, add_task, ready_task_count
-from reward import generator, pool
+from reward import answers, generator, pool
 from reward.lease import LeaseLost
 from reward.pool import PoolFiller, fill_pool, near_identical
 from reward.runtime import Runtime
@@ -90,13 +90,13 @@ def _let_fit(
 ) -> list[int]:
     """Make every prompt but those that fit too long; return a list of the prompts looked at."""
     looked_at: list[int] = []
-    real = pool._ids
+    real = pool.prompt_token_ids
 
     def ids(runtime: Runtime, prompt: Prompt, hint: str = "") -> list[int]:
         looked_at.append(prompt.id or 0)
         return real(runtime, prompt, hint) if fits(prompt.id or 0) else [0] * 10_000
 
-    monkeypatch.setattr(pool, "_ids", ids)
+    monkeypatch.setattr(pool, "prompt_token_ids", ids)
     return looked_at
 
 
@@ -166,7 +166,7 @@ def test_a_prompt_that_the_chat_template_refuses_does_not_fit(
     def refuse(*_: object) -> list[int]:
         raise BadInput("The chat template refuses two user messages in a row.")
 
-    monkeypatch.setattr(pool, "prompt_ids", refuse)
+    monkeypatch.setattr(answers, "prompt_ids", refuse)
     filler = PoolFiller(runtime)
     assert filler.fill(filler.ready() + 1) == 0
     assert filler.nothing_left == NO_PROMPT_FITS
