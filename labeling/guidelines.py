@@ -4,14 +4,26 @@ import difflib
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import and_, or_
 from sqlmodel import Session, col, func, select
 
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.texts import storable
+from storage.clock import now
 from storage.errors import BadInput, NotFound
-from storage.tables import Account, GuidelineReading, GuidelineVersion, Project
+from storage.tables import (
+    Account,
+    AccountKind,
+    Assignment,
+    AssignmentState,
+    GuidelineReading,
+    GuidelineVersion,
+    Project,
+    Role,
+    Task,
+)
 
 LONGEST_GUIDELINES = 100_000
 LONGEST_NOTE = 500
@@ -19,11 +31,11 @@ LONGEST_NOTE = 500
 
 @dataclass(frozen=True)
 class Reader:
-    """Tell who has read the newest version they have read, and when."""
+    """Tell the newest version that somebody has read, and when; None where they have read none."""
 
     name: str
-    version: int
-    read_at: datetime
+    version: int | None
+    read_at: datetime | None
 
 
 def guidelines_in_force(session: Session, *, project_id: int) -> GuidelineVersion | None:
@@ -117,8 +129,41 @@ def mark_read(session: Session, *, project_id: int, account_id: int, version: in
     )
 
 
+def guidelines_to_read(
+    session: Session, *, project_id: int, account_id: int
+) -> GuidelineVersion | None:
+    """Return unread guidelines of an account that has no task at hand, else None.
+
+    Whoever has one ends it by the guidelines that they began it with.
+    """
+    unread = unread_guidelines(session, project_id=project_id, account_id=account_id)
+    if unread is None:
+        return None
+    held = session.exec(
+        select(Assignment.id)
+        .join(Task, col(Task.id) == col(Assignment.task_id))
+        .where(
+            Assignment.annotator_id == account_id,
+            Assignment.state == AssignmentState.LEASED,
+            col(Assignment.expires_at) > now(),
+            Task.project_id == project_id,
+        )
+        .limit(1)
+    ).first()
+    return unread if held is None else None
+
+
+def last_read(session: Session, *, project_id: int, account_id: int) -> int | None:
+    """Return the newest version that the account has read, or None."""
+    return session.exec(
+        select(func.max(GuidelineReading.version)).where(
+            GuidelineReading.project_id == project_id, GuidelineReading.account_id == account_id
+        )
+    ).one()
+
+
 def guideline_readers(session: Session, *, project_id: int) -> list[Reader]:
-    """Return each active account that has read any version, with the newest it has read."""
+    """Return each active annotator, and whoever else has read a version, by name."""
     newest = (
         select(
             col(GuidelineReading.account_id).label("account_id"),
@@ -129,14 +174,22 @@ def guideline_readers(session: Session, *, project_id: int) -> list[Reader]:
         .subquery()
     )
     rows = session.exec(
-        select(Account.name, GuidelineReading.version, GuidelineReading.read_at)
-        .join(GuidelineReading, col(GuidelineReading.account_id) == col(Account.id))
+        select(Account.name, newest.c.version, GuidelineReading.read_at)
+        .join(newest, newest.c.account_id == col(Account.id), isouter=True)
         .join(
-            newest,
-            (newest.c.account_id == col(GuidelineReading.account_id))
-            & (newest.c.version == col(GuidelineReading.version)),
+            GuidelineReading,
+            and_(
+                col(GuidelineReading.project_id) == project_id,
+                col(GuidelineReading.account_id) == col(Account.id),
+                col(GuidelineReading.version) == newest.c.version,
+            ),
+            isouter=True,
         )
-        .where(GuidelineReading.project_id == project_id, col(Account.active))
+        .where(
+            col(Account.active),
+            Account.kind == AccountKind.PERSON,
+            or_(col(Account.role) == Role.ANNOTATOR, newest.c.version.is_not(None)),
+        )
         .order_by(col(Account.name))
     )
     return [Reader(*row) for row in rows]

@@ -7,6 +7,8 @@ from labeling.guidelines import (
     guideline_readers,
     guideline_versions,
     guidelines_in_force,
+    guidelines_to_read,
+    last_read,
     mark_read,
     publish_guidelines,
     unread_guidelines,
@@ -14,6 +16,7 @@ from labeling.guidelines import (
 from storage.engine import reading, writing
 from storage.errors import BadInput, NotAllowed, NotFound
 from storage.tables import Account, Event, GuidelineReading, Project, Role
+from tests.labeling.stage import set_stage
 from tests.sample_rows import add_account
 
 
@@ -67,6 +70,7 @@ def test_an_annotator_may_not_publish(engine: Engine, project: Project) -> None:
 def test_a_version_is_unread_until_its_reader_says_so(
     engine: Engine, project: Project, lead: Account
 ) -> None:
+    add_account(engine, "bob")
     annotator = add_account(engine, "ann")
     own = {"project_id": project.id or 0, "account_id": annotator.id or 0}
     with writing(engine) as session:
@@ -85,10 +89,28 @@ def test_a_version_is_unread_until_its_reader_says_so(
     with reading(engine) as session:
         unread = unread_guidelines(session, **own)
         assert unread is not None and unread.version == 2
-        (reader,) = guideline_readers(session, project_id=project.id or 0)
-        assert (reader.name, reader.version) == ("ann", 1)
+        readers = guideline_readers(session, project_id=project.id or 0)
+        assert [(one.name, one.version) for one in readers] == [("ann", 1), ("bob", None)]
+        assert last_read(session, **own) == 1
 
 
 def test_a_difference_shows_both_sides() -> None:
     assert difference("a\nb\nc", "a\nB\nc").splitlines()[1:] == [" a", "-b", "+B", " c"]
     assert difference("a", "a") == ""
+
+
+def test_who_has_a_task_at_hand_may_end_it_first(engine: Engine, project: Project) -> None:
+    stage = set_stage(engine, project)
+    stage.add_task("t", k=2)
+    publish(engine, project, None, "Be kind.")
+    own = {"project_id": stage.project_id, "account_id": stage.account("ann")}
+
+    def to_read() -> bool:
+        with reading(engine) as session:
+            return guidelines_to_read(session, **own) is not None
+
+    assert to_read()
+    task = stage.lend("ann")
+    assert not to_read()
+    stage.submit("ann", task, [1, 2], "n")
+    assert to_read()

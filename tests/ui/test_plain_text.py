@@ -1,7 +1,6 @@
 import pytest
 
-from ui.plain_text import plain
-from ui.views.guidelines import without_images
+from ui.plain_text import plain, without_images
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,83 @@
-"""The guidelines page: what to look at when ranking."""
+"""The guidelines page: annotators read them, leads write them."""
 
 import streamlit as st
 
-from labeling.guidelines import guidelines_in_force
+from labeling.guidelines import (
+    difference,
+    guideline_versions,
+    guidelines_in_force,
+    guidelines_to_read,
+    last_read,
+    mark_read,
+)
 from labeling.keys import key_of
-from storage.engine import reading
-from ui import process, session
-
-BUILT_IN = """
-Read the prompt, then every completion to its end. Rank them by which one you would rather have
-been given, **1 is best**.
-
-- **Helpful:** does it do what the prompt asks, whole and to the point?
-- **Honest:** is it right, as far as you can tell, and open about what it does not know?
-- **Harmless:** would acting on it hurt anybody?
-
-Give equal ranks when you see no difference; a tie says more than a coin toss. Skip a task that you
-cannot judge and say why. Length alone is no merit.
-"""
+from labeling.permissions import Action, allows
+from storage.engine import reading, writing
+from storage.tables import Account, GuidelineVersion
+from ui import guideline_editor, process, session
+from ui.languages import Words
+from ui.plain_text import plain, without_images
 
 
 def show() -> None:
-    """Show the project's guidelines, or the built-in ones."""
-    session.require_account()
-    st.title("Guidelines")
+    """Show the guidelines in force, or the built-in ones; leads may change them."""
+    account, words = session.require_account(), session.words()
+    st.title(words.say("guidelines.title"))
     with reading(process.engine()) as database:
         own = guidelines_in_force(database, project_id=key_of(process.project()))
-    st.markdown(without_images(own.text if own is not None else BUILT_IN))
+    if not allows(account, Action.CHANGE_LABELING):
+        _draw(own, words)
+        return
+    read, edit, versions, readers = st.tabs(["Read", "Edit", "Versions", "Who has read them"])
+    with read:
+        _draw(own, words)
+    with edit:
+        guideline_editor.edit(account, own.text if own else words.say("guidelines.built_in"))
+    with versions:
+        guideline_editor.compare()
+    with readers:
+        guideline_editor.readers(own)
 
 
-def without_images(markdown: str) -> str:
-    """Return Markdown whose images are left as text: showing one would fetch it."""
-    return markdown.replace("![", "&#33;[")
+def ask_to_read(account: Account, words: Words) -> bool:
+    """Draw guidelines that the account must read before its next task; False where there are none.
+
+    While a task is lent to them, they may end it first.
+    """
+    here, me = key_of(process.project()), key_of(account)
+    with reading(process.engine()) as database:
+        unread = guidelines_to_read(database, project_id=here, account_id=me)
+        if unread is None:
+            return False
+        before = last_read(database, project_id=here, account_id=me)
+        earlier = guideline_versions(database, project_id=here) if before else []
+    st.title(words.say("guidelines.title"))
+    st.info(words.say("guidelines.changed" if before else "guidelines.first"))
+    _draw(unread, words)
+    old = next((one.text for one in earlier if one.version == before), None)
+    if old is not None:
+        with st.expander(words.say("guidelines.what_changed")):
+            st.code(difference(old, unread.text), language="diff", wrap_lines=True)
+    st.button(
+        words.say("guidelines.read"), type="primary", on_click=_read, args=(unread.version, me)
+    )
+    return True
+
+
+def _read(version: int, account_id: int) -> None:
+    with writing(process.engine()) as database:
+        here = key_of(process.project())
+        mark_read(database, project_id=here, account_id=account_id, version=version)
+
+
+def _draw(own: GuidelineVersion | None, words: Words) -> None:
+    if own is None:
+        st.markdown(without_images(words.say("guidelines.built_in")))
+        return
+    date = f"{own.created_at:%Y-%m-%d}"
+    said = words.say("guidelines.version", version=own.version, date=date)
+    if own.note:
+        said += " · " + words.say("guidelines.note", note=own.note)
+    st.caption(plain(said))
+    with st.container(width=760):
+        st.markdown(without_images(own.text))

@@ -1,0 +1,107 @@
+"""What leads have on the guidelines page: an editor with preview, the versions, the readers."""
+
+import streamlit as st
+
+from labeling.guidelines import (
+    difference,
+    guideline_readers,
+    guideline_versions,
+    publish_guidelines,
+)
+from labeling.keys import key_of
+from storage.engine import reading, writing
+from storage.errors import RankloopError
+from storage.tables import Account, GuidelineVersion, Project
+from ui import process
+from ui.plain_text import plain, without_images
+
+# Of the session and not of the widgets: Streamlit forgets a widget's text when its page is left.
+_TEXT, _NOTE = "guidelines_text", "guidelines_note"
+
+
+def edit(account: Account, start: str) -> None:
+    """Draw the editor, begun with the text in force, and its preview; publish on demand."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        text = st.text_area(
+            "Text in Markdown",
+            value=st.session_state.get(_TEXT, start),
+            height=420,
+            help="Headings, lists, bold, links and tables; images and HTML are left out.",
+        )
+        note = st.text_input(
+            "What is new, for annotators",
+            value=st.session_state.get(_NOTE, ""),
+            max_chars=500,
+            placeholder="Optional, one sentence",
+        )
+        st.session_state[_TEXT], st.session_state[_NOTE] = text, note
+        if st.button("Publish", type="primary", disabled=text.strip() == start.strip()):
+            _publish(account, text, note)
+        st.caption("Annotators are asked to read a new version before their next task.")
+    with right:
+        st.caption("Preview")
+        with st.container(border=True, height=530):
+            st.markdown(without_images(text))
+
+
+def compare() -> None:
+    """Draw the versions there are, and what changed between two of them."""
+    with reading(process.engine()) as database:
+        found = guideline_versions(database, project_id=key_of(process.project()))
+    if not found:
+        st.info("Nothing is published yet; the text that comes with Rankloop is shown.")
+        return
+    rows = [
+        {"Version": one.version, "Published": one.created_at, "What is new": one.note}
+        for one in found
+    ]
+    published = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")
+    st.dataframe(rows, hide_index=True, column_config={"Published": published})
+    if len(found) < 2:
+        return
+    texts = {one.version: one.text for one in found}
+    older, newer = st.columns(2)
+    numbers = list(texts)
+    old = older.selectbox("From version", numbers, index=1)
+    new = newer.selectbox("to version", numbers, index=0)
+    changed = difference(texts[old], texts[new])
+    if changed:
+        st.code(changed, language="diff", wrap_lines=True)
+    else:
+        st.info("The two are the same.")
+
+
+def readers(own: GuidelineVersion | None) -> None:
+    """Draw who has read which version."""
+    with reading(process.engine()) as database:
+        found = guideline_readers(database, project_id=key_of(process.project()))
+    newest = own.version if own else 0
+    if own is None:
+        st.info("Nothing is published yet, so nobody is asked to read it.")
+        return
+    up_to_date = sum(one.version == newest for one in found)
+    st.text(f"{up_to_date} of {len(found)} have read version {newest}.")
+    rows = [
+        {
+            "Name": one.name,
+            "Has read": f"version {one.version}" if one.version else "none",
+            "On": one.read_at,
+        }
+        for one in sorted(found, key=lambda one: one.version or 0)
+    ]
+    on = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")
+    st.dataframe(rows, hide_index=True, column_config={"On": on})
+
+
+def _publish(account: Account, text: str, note: str) -> None:
+    try:
+        with writing(process.engine()) as database:
+            project = database.get_one(Project, key_of(process.project()))
+            publish_guidelines(database, project=project, by=account, text=text, note=note)
+    except RankloopError as error:
+        st.error(plain(str(error)))
+        return
+    del st.session_state[_TEXT], st.session_state[_NOTE]
+    st.toast("Published. Annotators will be asked to read it.")
+    st.rerun()
