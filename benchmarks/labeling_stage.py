@@ -51,9 +51,8 @@ def add_tasks(engine: Engine, project_name: str, numbers: Sequence[int]) -> None
         project = get_project(session, name=project_name)
         policy = live_policy(session, project_id=key_of(project))
         for number in numbers:
-            prompt = NewPrompt(
-                [{"role": "user", "content": _text(f"Question {number}", 0.5)}], "", ""
-            )
+            asked, texts = task_texts(number)
+            prompt = NewPrompt([{"role": "user", "content": asked}], "", "")
             row = prompt_row(prompt, content_sha256(prompt.messages), key_of(project), 0.0)
             session.add(row)
             session.flush()
@@ -62,11 +61,14 @@ def add_tasks(engine: Engine, project_name: str, numbers: Sequence[int]) -> None
                 project=project,
                 prompt_id=key_of(row),
                 policy_id=key_of(policy),
-                completions=[
-                    NewCompletion(_text(f"Answer {position} to {number}"), {}, 0, "stop", WORDS)
-                    for position in range(COMPLETIONS)
-                ],
+                completions=[NewCompletion(text, {}, 0, "stop", WORDS) for text in texts],
             )
+
+
+def task_texts(number: int) -> tuple[str, list[str]]:
+    """Return a task's prompt and its completions in position order."""
+    texts = [_text(f"Answer {position} to {number}") for position in range(COMPLETIONS)]
+    return _text(f"Question {number}", 0.5), texts
 
 
 def position_of(completion: str) -> int:
