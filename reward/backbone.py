@@ -22,6 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from reward.freed_memory import return_freed_memory
 from reward.model_shape import (
     checked_output_weight,
     decoder_of,
@@ -200,8 +201,11 @@ class Backbone:
         Afterwards the weights are the originals, bit for bit.
         """
         self.use(name)
-        with self._method.merged(name):
-            yield
+        try:
+            with self._method.merged(name):
+                yield
+        finally:
+            return_freed_memory()
 
     # -- forward -------------------------------------------------------------------------------
 

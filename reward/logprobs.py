@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 128
+CHUNK = 64
 
 
 class _TokenLogProb(torch.autograd.Function):
@@ -35,7 +35,7 @@ class _TokenLogProb(torch.autograd.Function):
             norm[part] = z.logsumexp(1)
             log_prob[part] = chosen - norm[part]
             p = (z - norm[part, None]).exp_()
-            entropy[part] = norm[part] - (p * z).sum(1)
+            entropy[part] = norm[part] - z.mul_(p).sum(1)
             if grad is not None:
                 mean_row = p.to(weight.dtype) @ weight
                 grad[part] = ((weight[tokens[part]] - mean_row) / temperature).to(grad.dtype)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
+from reward.freed_memory import return_freed_memory
 from reward.packing import Layout
 from storage.errors import Unavailable
 
@@ -60,6 +61,8 @@ def store_columns_first(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear):
             module.weight.data = module.weight.data.T.contiguous().T
+            # Each layer at once, or the old weights of all would be resident beside the new.
+            return_freed_memory()
 
 
 def linear_names(model: Any) -> list[str]:

@@ -186,7 +186,8 @@ class PPOTrainer:
             for prompt, one, row in zip(prompts, samples, rows, strict=True)
         ]
         everyone = itertools.chain.from_iterable(self.processes.gather(lengths))
-        order = [row for _, row in sorted(everyone)]
+        # The longest first: what a part frees then holds the next one's activations.
+        order = [row for _, row in sorted(everyone, reverse=True)]
         size = -(-len(order) // self.settings.minibatches)
         own = {row: index for index, row in enumerate(rows)}
         found = []

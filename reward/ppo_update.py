@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reward.advantages import clipped_policy_loss, clipped_value_loss, masked_mean
+from reward.freed_memory import return_freed_memory
 from reward.logprobs import token_log_probs
 from reward.optimizer_state import optimizer_tensors, restore_optimizer
 from reward.padding import answered_batch
@@ -65,6 +66,8 @@ class PPOUpdate:
     def _update_policy(self, minibatches: list[Minibatch], seed: int) -> list[Metrics]:
         updates: list[Metrics] = []
         for epoch in range(self.settings.epochs):
+            # What the pass before has freed is in pieces that this one's activations do not fit.
+            return_freed_memory()
             passed = [self._step(one) for one in _shuffled(minibatches, seed + epoch)]
             updates += passed
             moved = sum(one["policy/approxkl_avg"] for one in passed) / len(passed)
