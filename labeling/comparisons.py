@@ -16,17 +16,21 @@ _OF_JUDGMENT = (
     "policy_version",
     "round",
     "annotator_id",
+    "annotator_kind",
     "created_at",
 )
 
 
-def comparisons(session: Session, *, project_id: int, split: Split | None = None) -> pd.DataFrame:
-    """Return one row a chosen/rejected pair of current judgments; ties make none.
+def comparisons(
+    session: Session, *, project_id: int, split: Split | None = None, include_models: bool = False
+) -> pd.DataFrame:
+    """Return one row a chosen/rejected pair of the rankings that may be used; ties make none.
 
     Columns: judgment_id, task_id, prompt_id, split, messages, policy_version, round, annotator_id,
-    created_at, chosen_id, rejected_id, chosen, rejected (texts), chosen_rank, rejected_rank.
+    annotator_kind (person, simulated or model), created_at, chosen_id, rejected_id, chosen,
+    rejected (texts), chosen_rank, rejected_rank.
     """
-    judged = judged_tasks(session, project_id=project_id)
+    judged = judged_tasks(session, project_id=project_id, include_models=include_models)
     if split is not None:
         judged = judged[judged["split"] == split.value].reset_index(drop=True)
     return comparisons_of(judged)

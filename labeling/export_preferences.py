@@ -41,13 +41,20 @@ class Export:
 
 
 def export_preferences(
-    engine: Engine, *, project: Project, account: Account | None, out: Path, format: str = "trl"
+    engine: Engine,
+    *,
+    project: Project,
+    account: Account | None,
+    out: Path,
+    format: str = "trl",
+    include_models: bool = False,
 ) -> Export:
     """Write `train.jsonl`, `test.jsonl` (held-out prompts) and `README.md` into the folder `out`.
 
-    One row a strict pair of a current ranking; ties make none. `account` asks (None: the person at
-    the server's shell). No transaction is open while the files are written: the export is recorded
-    in a short one of its own, once they are there. Raises `BadInput` on an unknown format,
+    One row a strict pair of a current ranking; ties make none. `include_models` adds the tasks that
+    model annotators took, each row marked with the annotator's kind. `account` asks (None: the
+    person at the server's shell). No transaction is open while the files are written: the export is
+    recorded in a short one of its own, once they are there. Raises `BadInput` on an unknown format,
     `Conflict` where `out` is a file or holds anything, `NotFound` where there is no pair,
     `NotAllowed`, `Unavailable`.
     """
@@ -57,7 +64,7 @@ def export_preferences(
         raise BadInput(f"There is no format {format}; use {', '.join(FORMATS)}.")
     folder = _free_folder(out)
     with reading(engine) as session:
-        pairs = comparisons(session, project_id=key_of(project))
+        pairs = comparisons(session, project_id=key_of(project), include_models=include_models)
     if pairs.empty:
         raise NotFound("There are no preferences to export yet; rank some tasks first.")
     pairs["annotator"] = _pseudonyms(pairs["annotator_id"], project)
@@ -172,7 +179,8 @@ task, the decision stands instead of its judgments.
 | `prompt_id`, `task_id` | what was judged |
 | `judgment_id` | the ranking of one annotator; 0 is a lead's decision on the task |
 | `chosen_id`, `rejected_id` | the completions |
-| `policy_version` | the version of the model that wrote both completions |
+| `policy_version` | the version of the model that wrote the completions; the newer of two |
 | `round` | the training round that made that version; 0 for the model at the start |
 | `annotator` | a pseudonym, the same in every export of this project |
+| `annotator_kind` | `person`, `simulated`, or `model` for a task that no person judged |
 """

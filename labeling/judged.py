@@ -30,7 +30,11 @@ from storage.tables import (
 #: What people are asked for its own sake; the other kinds test them.
 REAL_WORK = (TaskKind.ORDINARY, TaskKind.ARENA)
 _OF_TASK = ("prompt_id", "split", "messages", "policy_version", "round")
-_OF_RANKING = ("judgment_id", "task_id", "ranks", "annotator_id", "created_at")
+_OF_RANKING = (
+    *("judgment_id", "task_id", "ranks", "annotator_id", "annotator_kind", "created_at"),
+)
+#: The mark of a model's judgment that stands instead of people's (`labeling/model_judgments.py`).
+TAKEN = "taken"
 JUDGED_COLUMNS = (*_OF_RANKING, *_OF_TASK)
 
 
@@ -50,20 +54,25 @@ def usable() -> list[ColumnElement[bool]]:
     return [*counted(), col(Account.active).is_(True), col(Account.kind) != AccountKind.MODEL]
 
 
-def judged_tasks(session: Session, *, project_id: int) -> pd.DataFrame:
+def judged_tasks(
+    session: Session, *, project_id: int, include_models: bool = False
+) -> pd.DataFrame:
     """Return one row a ranking that training and export may use, oldest first.
 
     Those are the `usable` judgments; but where a lead has decided a task, the decision is its only
     row, instead of the judgments, which stay as they are in the database and in every figure of
     agreement. A decision has judgment_id 0, annotator_id of the lead, and created_at of its own.
+    With `include_models`, the tasks that models took without people have their judgments too.
 
-    Columns: judgment_id, task_id, ranks (list by task position), annotator_id, created_at,
-    prompt_id, split (text), messages (list), policy_version, round (number of the round that made
-    the policy; 0 for one that no round made), and completion_ids, completions and finish_reasons
-    (lists by position).
+    Columns: judgment_id, task_id, ranks (list by task position), annotator_id, annotator_kind
+    (person, simulated or model), created_at, prompt_id, split (text), messages (list),
+    policy_version, round (number of the round that made the policy; 0 for one that no round made),
+    and completion_ids, completions and finish_reasons (lists by position).
     """
     decided = decided_labels(session, project_id=project_id)
     rankings = _usable_judgments(session, project_id)
+    if include_models:
+        rankings = _with_taken(rankings, _model_judgments(session, project_id))
     rankings = rankings[~rankings["task_id"].isin(decided["task_id"])]
     if not decided.empty:
         rankings = pd.concat([rankings, _as_rankings(decided)], ignore_index=True)
@@ -74,25 +83,53 @@ def judged_tasks(session: Session, *, project_id: int) -> pd.DataFrame:
 
 
 def _usable_judgments(session: Session, project_id: int) -> pd.DataFrame:
-    statement = (
+    rows = session.execute(_rankings(project_id).where(*usable())).all()
+    return _with_kind(pd.DataFrame(rows, columns=[*_OF_RANKING, "marks"]))
+
+
+def _model_judgments(session: Session, project_id: int) -> pd.DataFrame:
+    conditions = [*counted(), col(Account.active), col(Account.kind) == AccountKind.MODEL]
+    rows = session.execute(_rankings(project_id).where(*conditions)).all()
+    found = pd.DataFrame(rows, columns=[*_OF_RANKING, "marks"])
+    taken = [TAKEN in marks for marks in found["marks"]]
+    return _with_kind(found[pd.Series(taken, index=found.index, dtype=bool)])
+
+
+def _with_kind(found: pd.DataFrame) -> pd.DataFrame:
+    kinds = [str(kind) for kind in found["annotator_kind"]]
+    return found.assign(annotator_kind=kinds)[list(_OF_RANKING)]
+
+
+def _rankings(project_id: int) -> Any:
+    return (
         select(
             col(Judgment.id),
             col(Judgment.task_id),
             col(Judgment.ranks),
             col(Judgment.annotator_id),
+            col(Account.kind),
             col(Judgment.created_at),
+            col(Judgment.marks),
         )
         .join(Task, col(Task.id) == col(Judgment.task_id))
         .join(Account, col(Account.id) == col(Judgment.annotator_id))
-        .where(col(Judgment.project_id) == project_id, *usable())
+        .where(col(Judgment.project_id) == project_id)
         .order_by(col(Judgment.id))
     )
-    return pd.DataFrame(session.execute(statement).all(), columns=list(_OF_RANKING))
+
+
+def _with_taken(rankings: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+    """Return the rankings and those of models, oldest first; where people judged, theirs alone."""
+    added = models[~models["task_id"].isin(rankings["task_id"])]
+    both = pd.concat([rankings, added], ignore_index=True) if len(added) else rankings
+    return both.sort_values("created_at", kind="stable")
 
 
 def _as_rankings(decided: pd.DataFrame) -> pd.DataFrame:
     renamed = decided.rename(columns={"by_id": "annotator_id", "decided_at": "created_at"})
-    return renamed.assign(judgment_id=0)[list(_OF_RANKING)]
+    # Only people lead.
+    kind = AccountKind.PERSON.value
+    return renamed.assign(judgment_id=0, annotator_kind=kind)[list(_OF_RANKING)]
 
 
 def _judged_ids(project_id: int) -> Select[Any]:

@@ -103,7 +103,21 @@ class ModelAnnotatorSettings(_Section):
     #: share of the tasks that it took which people judge all the same
     audit: Share = 0.1
     #: "" (none), "likelihood" (the backbone itself), or the URL of an OpenAI-compatible server
-    judge: str = ""
+    judge: Annotated[str, StringConstraints(pattern=r"^(likelihood|https?://\S+)?$")] = ""
+    #: the model that the server is asked for ("": its first)
+    judge_model: str = ""
+    #: what an LM judge is told before it reads the conversation
+    judge_instruction: str = "Answer helpfully, truthfully and harmlessly."
+    #: seconds after which a server's answer is given up
+    judge_timeout: Annotated[float, Field(gt=0)] = 60.0
+    #: judgments of people, newest first, that an LM judge is calibrated on
+    calibration_judgments: Annotated[int, Field(ge=1)] = 50
+    #: pairs of people without which no model is calibrated, and none takes a task
+    calibration_pairs: Annotated[int, Field(ge=1)] = 30
+    #: tasks that a model judges between two looks at everything else
+    tasks_at_once: Annotated[int, Field(ge=1)] = 8
+    #: train on the tasks that models took, too
+    train: bool = False
 
 
 class ReviewSettings(_Section):

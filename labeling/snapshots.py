@@ -17,6 +17,7 @@ from labeling.demonstrations import demonstrations_of
 from labeling.events import record
 from labeling.judged import judged_tasks
 from labeling.keys import key_of
+from labeling.labeling_settings import labeling_settings
 from storage import blobs
 from storage.clock import now
 from storage.errors import Unavailable
@@ -28,6 +29,7 @@ FILTERS = {
     "judgments": "current, not discarded, no tests; where a lead decided, the decision alone",
     "accounts": "active, no models",
 }
+WITH_MODELS = {"accounts": "active, models only of tasks that they took without people"}
 SCHEMA = pyarrow.schema(
     [
         ("judgment_id", pyarrow.int64()),
@@ -93,8 +95,9 @@ def create_snapshot(
     """
     taken_at = now()
     project_id = key_of(project)
+    models = labeling_settings(project).model_annotators.train
     frozen = _Frozen(
-        _with_json(judged_tasks(session, project_id=project_id), SCHEMA),
+        _with_json(judged_tasks(session, project_id=project_id, include_models=models), SCHEMA),
         _with_json(demonstrations_of(session, project_id=project_id), DEMONSTRATION_SCHEMA),
     )
     latest = _latest(session, project_id)
@@ -102,6 +105,7 @@ def create_snapshot(
         return latest
     digest = frozen.judgments_sha256
     manifest = _manifest_of(frozen, project, code_version, taken_at)
+    manifest["filters"] = FILTERS | (WITH_MODELS if models else {})
     snapshot = Snapshot(
         project_id=key_of(project),
         uri="",

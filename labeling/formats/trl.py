@@ -23,4 +23,5 @@ def row_of(comparison: dict[str, Any]) -> dict[str, Any]:
         "policy_version": comparison["policy_version"],
         "round": comparison["round"],
         "annotator": comparison["annotator"],
+        "annotator_kind": comparison["annotator_kind"],
     }

@@ -1,12 +1,16 @@
 """Judgments by models: what they take, what stays with people, and what enters which figure."""
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from labeling.labeling_settings import ModelAnnotatorSettings
+from labeling.export_preferences import export_preferences
+from labeling.judged import judged_tasks
+from labeling.labeling_settings import ModelAnnotatorSettings, change_labeling
 from labeling.model_judgments import (
     Mark,
     ModelLabel,
@@ -16,6 +20,8 @@ from labeling.model_judgments import (
     store_model_judgment,
     tasks_to_judge,
 )
+from labeling.rounds import judgments_until_round
+from labeling.snapshots import create_snapshot
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import BadInput, Conflict
@@ -186,3 +192,75 @@ def test_a_label_that_does_not_fit_is_refused(stage: Stage, label: ModelLabel) -
     with pytest.raises(BadInput):
         _label(stage, task_id, label)
     assert _task(stage, task_id).status is TaskStatus.READY
+
+
+def _mixed(stage: Stage) -> dict[str, int]:
+    """Have a person judge one task, and the model take one, audit one and be unsure of one."""
+    tasks = {"person": stage.add_task("p", k=2)}
+    stage.judge("ann", [1, 2])
+    for name, confidence, audit in (("taken", 0.9, 0.0), ("audit", 0.9, 1.0), ("unsure", 0.5, 0)):
+        tasks[name] = stage.add_task(name, k=2)
+        settings = ModelAnnotatorSettings(audit=audit)
+        _label(stage, tasks[name], ModelLabel([2, 1], confidence), settings)
+    return tasks
+
+
+def test_training_and_export_leave_models_out_unless_asked(stage: Stage) -> None:
+    tasks = _mixed(stage)
+    with reading(stage.engine) as session:
+        people = judged_tasks(session, project_id=stage.project_id)
+        both = judged_tasks(session, project_id=stage.project_id, include_models=True)
+    assert people["task_id"].tolist() == [tasks["person"]]
+    assert both["task_id"].tolist() == [tasks["person"], tasks["taken"]]
+    assert both["annotator_kind"].tolist() == ["person", "model"]
+    assert both["completions"].tolist()[1] == ["taken.0", "taken.1"]
+
+
+def test_where_people_judged_too_theirs_is_the_label(stage: Stage) -> None:
+    task_id = stage.add_task("t", k=2)
+    _label(stage, task_id, ModelLabel([2, 1], 0.9))
+    with writing(stage.engine) as session:  # A lead wants people on it all the same.
+        session.get_one(Task, task_id).status = TaskStatus.READY
+    stage.judge("ann", [1, 2])
+    with reading(stage.engine) as session:
+        both = judged_tasks(session, project_id=stage.project_id, include_models=True)
+    assert both["ranks"].tolist() == [[1, 2]]
+
+
+def test_every_exported_row_names_the_kind_of_its_annotator(stage: Stage, tmp_path: Path) -> None:
+    _mixed(stage)
+    for include, wanted in ((False, ["person"]), (True, ["person", "model"])):
+        out = tmp_path / str(include)
+        export_preferences(
+            stage.engine, project=stage.project, account=None, out=out, include_models=include
+        )
+        lines = (out / "train.jsonl").read_text().splitlines()
+        assert [json.loads(line)["annotator_kind"] for line in lines] == wanted
+
+
+def test_a_snapshot_holds_models_only_by_the_setting_and_says_so(
+    stage: Stage, tmp_path: Path
+) -> None:
+    _mixed(stage)
+    for train, judgments, said in ((False, 1, "no models"), (True, 2, "models only of tasks")):
+        with writing(stage.engine) as session:
+            project = session.merge(stage.project)
+            change_labeling(
+                session,
+                project=project,
+                by=None,
+                section="model_annotators",
+                values={"train": train},
+            )
+            snapshot = create_snapshot(
+                session, project=project, folder=tmp_path / "snapshots", code_version="test"
+            )
+        assert snapshot.manifest["judgments"] == judgments
+        assert said in snapshot.manifest["filters"]["accounts"]
+
+
+def test_a_round_waits_for_people(stage: Stage) -> None:
+    _mixed(stage)
+    with reading(stage.engine) as session:
+        left = judgments_until_round(session, project_id=stage.project_id, judgments_per_round=3)
+    assert left == 2
