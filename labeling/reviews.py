@@ -32,7 +32,10 @@ from storage.tables import (
     TaskStatus,
 )
 
-__all__ = ["Cause", "ReviewItem", "ReviewReason", "discarded_judgments", "letter", "review_queue"]
+__all__ = ["LETTERS", "Cause", "ReviewItem", "ReviewReason", "discarded_judgments", "review_queue"]
+
+
+LETTERS = "ABCDEFGHI"  # what a lead calls the completions, by task position
 
 
 class Cause(StrEnum):
@@ -210,15 +213,10 @@ def _against_the_model(
         pair = of_pair.loc[judgment_id]
         words = (
             f"A reward model that never saw this prompt is {1 - pair['probability']:.0%} sure "
-            f"that {letter(int(pair['worse']))} is better than {letter(int(pair['better']))}, "
+            f"that {LETTERS[int(pair['worse'])]} is better than {LETTERS[int(pair['better'])]}, "
             f"against {name}."
         )
         yield task_id, ReviewReason(Cause.MODEL, words, at)
-
-
-def letter(position: int) -> str:
-    """Return what a lead calls the completion at a task position: A, B, C …"""
-    return chr(ord("A") + position)
 
 
 def _items(

@@ -4,14 +4,16 @@ from typing import Any
 
 import streamlit as st
 
+from labeling.freshness import Staleness, staleness
 from labeling.permissions import Action, allows
 from labeling.policies import live_policy
+from labeling.rollback import policy_summaries
 from labeling.rounds import judgments_until_round, request_round, round_curves, round_summaries
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import RankloopError
 from storage.tables import WorkerLease
-from ui import charts, process, round_report, session
+from ui import charts, policy_table, process, round_report, session
 from ui.figure_card import figure_card
 from ui.plain_text import plain
 from ui.round_table import columns_of, progress_of, table_of
@@ -31,11 +33,16 @@ def show() -> None:
     if refusal := st.session_state.pop("round_refusal", None):
         st.warning(plain(refusal))
     # Samples show how each policy writes: whoever ranks blind must not see them.
-    _live(samples=allows(account, Action.SEE_QUALITY))
+    _live(
+        samples=allows(account, Action.SEE_QUALITY),
+        may_roll_back=allows(account, Action.ROLL_BACK),
+    )
 
 
 @st.fragment(run_every=SECONDS)
-def _live(*, samples: bool) -> None:
+def _live(*, samples: bool, may_roll_back: bool) -> None:
+    if told := st.session_state.pop("rolled_back", None):
+        st.toast(plain(told), duration="long")
     project = process.project()
     assert project.id is not None
     wanted = process.settings().judgments_per_round
@@ -45,7 +52,10 @@ def _live(*, samples: bool) -> None:
         version = live_policy(rows, project_id=project.id).version
         lease = rows.get(WorkerLease, project.id)
         points = round_curves(rows, round_id=rounds[-1]["id"]) if rounds else None
-    _head(version, left, wanted, lease)
+        policies = policy_summaries(rows, project_id=project.id)
+        stale = staleness(rows, project.id)
+    _head(version, left, wanted, lease, stale)
+    policy_table.show(policies, may_roll_back=may_roll_back)
     if not rounds:
         st.info(f"No round yet. The first one starts by itself after {left} more judgments.")
         return
@@ -60,8 +70,11 @@ def _live(*, samples: bool) -> None:
         round_report.show(ended, samples=samples)
 
 
-def _head(version: int, left: int, wanted: int, lease: WorkerLease | None) -> None:
-    policy, judgments, worker = st.columns(3)
+def _head(
+    version: int, left: int, wanted: int, lease: WorkerLease | None, stale: Staleness
+) -> None:
+    policy, judgments, pool, worker = st.columns(4)
+    policy_table.stale_card(pool, stale)
     figure_card(policy, "Live policy", f"version {version}", "whose completions are being ranked")
     come, share = f"{wanted - left} of {wanted} have come", 1 - left / wanted
     figure_card(judgments, "Until the next round", f"{left} judgments", come, share)

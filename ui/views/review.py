@@ -1,0 +1,57 @@
+"""The review page: the tasks that want a second look on the left, one of them on the right."""
+
+import streamlit as st
+
+from labeling.keys import key_of
+from labeling.permissions import Action, require
+from labeling.reviewed_task import ReviewedTask, reviewed_task
+from labeling.reviews import ReviewItem, review_queue
+from storage.engine import reading
+from ui import process, review_list, review_task, session
+from ui.plain_text import plain
+from ui.review_deeds import CHOSEN, keep_typed, take_answers
+
+EMPTY = (
+    "Nothing waits for you. Tasks come here when their judgments agree too little, when an "
+    "annotator flags one, when everybody has skipped one, or when a reward model that never saw "
+    "the prompt is sure of another order. Leads set the bounds under Labeling, section review."
+)
+
+
+def show() -> None:
+    """Show the queue and the chosen task, or what would bring one here."""
+    account, project_id = session.require_account(), key_of(process.project())
+    require(account, Action.REVIEW)
+    st.title("Review")
+    keep_typed()
+    done, refused = take_answers()
+    if done:
+        st.toast(plain(done))
+    if refused:
+        st.warning(plain(refused))
+    with reading(process.engine()) as rows:
+        items = review_queue(
+            rows, project_id=project_id, account=account, home=process.settings().home
+        )
+        ids = [item.task_id for item in items]
+        chosen = st.session_state.get(CHOSEN) or next(iter(ids), None)
+        task = chosen and reviewed_task(
+            rows, project_id=project_id, task_id=chosen, account=account
+        )
+    if not task:
+        st.info(EMPTY)
+        return
+    _both(items, task, review_list.after(ids, task.task_id))
+
+
+def _both(items: list[ReviewItem], task: ReviewedTask, then: int) -> None:
+    left, right = st.columns([1, 3], gap="large")
+    with left:
+        review_list.show(items, task.task_id, then)
+    with right:
+        if task.task_id not in [item.task_id for item in items]:
+            st.success("This task no longer waits for a lead.")
+        for item in items:
+            for reason in item.reasons if item.task_id == task.task_id else ():
+                st.warning(plain(reason.words), icon=":material/flag:")
+        review_task.show(task, then)
