@@ -78,8 +78,7 @@ def _roll_back(version: int) -> None:
         with writing(process.engine()) as rows:
             policy = roll_back(rows, project_id=project.id, version=version, by=account)
     except RankloopError as error:
-        st.session_state["round_refusal"] = str(error)
+        st.session_state["rolled_back"] = str(error)
         return
-    st.session_state["round_told"] = (
-        f"Version {version} is live again, as version {policy.version}."
-    )
+    told = f"Version {version} is live again, as version {policy.version}."
+    st.session_state["rolled_back"] = told
