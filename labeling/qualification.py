@@ -34,7 +34,16 @@ from storage.tables.tasks import CLOSED_ASSIGNMENT, SPECIAL_TASK
 
 
 class NotQualified(NotAllowed):
-    """Say that the annotator has no attempt at the qualification left."""
+    """Say that the annotator has no attempt left; `share` of the last one's pairs were right."""
+
+    def __init__(self, attempt: Qualification, mark: float) -> None:
+        """Take the attempt that failed, and the pass mark (0 to 1)."""
+        super().__init__(
+            f"You got {share_of(attempt):.0%} of the qualification's pairs right and {mark:.0%} "
+            "are needed; ask a lead, who can let you try again."
+        )
+        # Plain numbers: the row is gone with the transaction that this error ends.
+        self.share = share_of(attempt)
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,7 @@ def qualification_task(session: Session, *, project: Project, annotator: Account
         return None
     settings = labeling_settings(project).qualification
     if attempt.attempt >= settings.attempts:
-        raise NotQualified(
-            f"You got {_share(attempt)} of the qualification's pairs right and "
-            f"{settings.pass_mark:.0%} are needed; ask a lead, who can let you try again."
-        )
+        raise NotQualified(attempt, settings.pass_mark)
     attempt = _begin(session, project, annotator, number=attempt.attempt + 1)
     return _next_open(session, attempt)
 
@@ -92,9 +98,11 @@ def after_qualification_task(
     _decide(session, project, attempt)
     settings = labeling_settings(project).qualification
     if attempt.passed:
-        return f"You passed the qualification with {_share(attempt)} of the pairs right. Thank you!"
+        return f"You passed the qualification: {share_of(attempt):.0%} of the pairs were right."
     left = settings.attempts - attempt.attempt
-    start = f"You got {_share(attempt)} of the pairs right; {settings.pass_mark:.0%} are needed."
+    start = (
+        f"You got {share_of(attempt):.0%} of the pairs right; {settings.pass_mark:.0%} are needed."
+    )
     if left <= 0:
         return f"{start} Ask a lead, who can let you try again."
     return f"{start} Read the guidelines again, then try once more."
@@ -107,6 +115,11 @@ def standing(session: Session, *, project_id: int, account_id: int) -> Standing:
         return Standing(len(_set_of(session, project_id)), 0, attempt)
     left = len(_open_ids(session, attempt)) if attempt.passed is None else 0
     return Standing(len(attempt.task_ids), len(attempt.task_ids) - left, attempt)
+
+
+def share_of(attempt: Qualification) -> float:
+    """Return the share of an attempt's pairs that were right (0 to 1)."""
+    return attempt.correct / attempt.pairs if attempt.pairs else 0.0
 
 
 def wave_through(session: Session, *, project: Project, account_id: int, by: Account) -> None:
@@ -294,10 +307,6 @@ def _annotator(session: Session, account_id: int) -> Account:
     if found is None:
         raise NotFound(f"There is no account {account_id}; load the page again.")
     return found
-
-
-def _share(attempt: Qualification) -> str:
-    return f"{attempt.correct / attempt.pairs:.0%}" if attempt.pairs else "none"
 
 
 def _record(

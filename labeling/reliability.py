@@ -1,12 +1,13 @@
 """How far each annotator's judgments can be relied on: known answers, repeats, pace, standing."""
 
 import pandas as pd
-from sqlalchemy import String, and_, case, cast, func
+from sqlalchemy import String, and_, case, cast, func, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from labeling.agreement import pairwise_agreement
 from labeling.judgments import not_superseded
+from labeling.keys import key_of
 from labeling.known_answers import score
 from labeling.pace import FAST
 from labeling.permissions import Action, require
@@ -16,14 +17,21 @@ from storage.tables import (
     AccountKind,
     Judgment,
     KnownAnswer,
+    Prompt,
     Qualification,
     Task,
     TaskKind,
 )
+from storage.tables.tasks import SPECIAL_TASK
 
 COLUMNS = (
     *("annotator_id", "name", "judgments", "gold", "gold_tasks", "self_agreement"),
     *("self_pairs", "fast", "qualification"),
+)
+
+TASK_COLUMNS = (
+    *("task_id", "kind", "messages", "completions"),
+    *("ranks", "explanation", "answers", "right"),
 )
 
 
@@ -55,6 +63,55 @@ def reliability(session: Session, *, project_id: int, account: Account) -> pd.Da
     figures = ["gold", "self_agreement", "fast"]
     table[figures] = table[figures].astype(object).where(table[figures].notna(), None)
     return table[list(COLUMNS)]
+
+
+def known_answer_tasks(session: Session, *, project_id: int, account: Account) -> pd.DataFrame:
+    """Return one row for each gold or qualification task that is lent out, newest first.
+
+    Columns: task_id, kind, messages, completions (how many), ranks, explanation, answers (first
+    judgments, of the copies of later attempts too) and right (share of their pairs; None without
+    any). A low share asks whether the known answer is right. Raises `NotAllowed`.
+    """
+    require(account, Action.SEE_QUALITY)
+    rows = session.exec(
+        select(Task, KnownAnswer, Prompt.messages)
+        .join(KnownAnswer, col(KnownAnswer.task_id) == col(Task.id))
+        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
+        .where(text(SPECIAL_TASK), Task.project_id == project_id)
+        .order_by(col(Task.id).desc())
+    ).all()
+    answers = _answers(session, project_id)
+    found = []
+    for task, known, messages in rows:
+        scores = [score(ranks, known.ranks) for ranks in answers.get(key_of(task), [])]
+        pairs = sum(one.pairs for one in scores)
+        right = sum(one.correct for one in scores) / pairs if pairs else None
+        found.append(
+            (
+                *(task.id, task.kind.value, messages, len(known.ranks), known.ranks),
+                *(known.explanation, len(scores), right),
+            )
+        )
+    return pd.DataFrame(found, columns=list(TASK_COLUMNS)).astype({"right": object})
+
+
+def _answers(session: Session, project_id: int) -> dict[int, list[list[int]]]:
+    """Return the first judgments of tasks with known answers, under the task or its original."""
+    rows = session.exec(
+        select(Task.id, Task.for_annotator_id, Task.repeats_id, Judgment.ranks)
+        .join(Judgment, col(Judgment.task_id) == col(Task.id))
+        .where(
+            Task.project_id == project_id,
+            col(Task.kind).in_([TaskKind.GOLD, TaskKind.QUALIFICATION]),
+            col(Judgment.supersedes_id).is_(None),
+        )
+    )
+    answers: dict[int, list[list[int]]] = {}
+    for task_id, only_for, repeats_id, ranks in rows:
+        original = task_id if only_for is None else repeats_id
+        if original is not None:
+            answers.setdefault(original, []).append(ranks)
+    return answers
 
 
 def _pace(session: Session, project_id: int) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def stands(stage: Stage, name: str) -> Standing:
 
 def test_real_work_comes_after_the_pass_mark(stage: Stage) -> None:
     said = take(stage, "ann", RIGHT, [1, 1, 2])
-    assert said[0] == "" and "passed the qualification with 92% of the pairs" in said[1]
+    assert said[0] == "" and "passed the qualification: 92% of the pairs" in said[1]
     assert kind_of(stage, stage.lend("ann")) == TaskKind.ORDINARY
     found = stands(stage, "ann")
     assert found.attempt is not None

@@ -3,12 +3,13 @@
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from ui import deeds, desk, process, session
+from labeling.qualification import NotQualified
+from ui import correction, desk, process, session
 from ui.components.ranking import Deed, ranking
 from ui.languages import Words
 from ui.plain_text import plain
 from ui.sitting import Sitting
-from ui.views import waiting
+from ui.views import guidelines, waiting
 
 KEY = "ranking"
 
@@ -16,14 +17,26 @@ KEY = "ranking"
 @st.fragment
 def show() -> None:
     """Show the annotator's task, or say why there is none."""
-    words = session.words()
-    found = _look()
+    account, words, kept = session.require_account(), session.words(), sitting()
+    if not kept.at_work and guidelines.ask_to_read(account, words):
+        return
+    try:
+        found = _look()
+    except NotQualified as error:
+        st.title(words.say("rank.title"))
+        st.warning(plain(str(error)))
+        return
     if found.task is None:
+        for told in filter(None, (kept.refusal, kept.feedback)):
+            st.info(plain(told["text"]))
         waiting.show(found, _look)
         return
     if found.judged_before:
-        _say_that_it_corrects(found, words)
-    ranking(data=sitting().as_data(words), key=KEY, act=_act)
+        correction.draw(found, kept, words)
+    elif found.qualifying:
+        number, count = found.qualifying
+        st.info(plain(words.say("qualification.task", number=number, count_of=count)))
+    ranking(data=kept.as_data(words), key=KEY, act=_act)
 
 
 def page(words: Words) -> StreamlitPage:
@@ -45,22 +58,6 @@ def _look() -> desk.Desk:
     account = session.require_account()
     midnight = desk.midnight_in(st.context.timezone)
     return sitting().look(account=account, midnight=midnight, words=session.words())
-
-
-def _say_that_it_corrects(found: desk.Desk, words: Words) -> None:
-    said = [words.say("correct.lead")]
-    if found.comment:
-        said.append(words.say("correct.comment", comment=found.comment))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.info(plain("\n".join(said)))
-        st.button(words.say("correct.leave"), on_click=_leave_as_it_was)
-
-
-def _leave_as_it_was() -> None:
-    kept, account = sitting(), session.require_account()
-    if kept.correcting is not None:
-        deeds.leave_as_it_was(process.engine(), account=account, assignment_id=kept.correcting)
-    kept.correct(None)
 
 
 def _act(name: Deed) -> None:

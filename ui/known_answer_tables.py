@@ -1,0 +1,183 @@
+"""What leads have on the page of known answers: the tasks, and where everybody stands."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas
+import streamlit as st
+from sqlmodel import Session
+
+from labeling.keys import key_of
+from labeling.known_answer_import import import_known_answers
+from labeling.known_answers import withdraw_known_answer
+from labeling.qualification import reset_qualification, wave_through
+from labeling.reliability import known_answer_tasks, reliability
+from storage.engine import reading, writing
+from storage.errors import RankloopError
+from storage.tables import Account, Project, TaskKind
+from ui import process
+from ui.plain_text import plain
+
+KINDS = ["jsonl", "gz", "csv", "parquet"]
+
+
+def tasks(account: Account) -> None:
+    """Draw the gold and qualification tasks; let a lead add a file of them or withdraw one."""
+    with reading(process.engine()) as database:
+        found = known_answer_tasks(database, project_id=key_of(process.project()), account=account)
+    if found.empty:
+        st.info(
+            "There are none yet. Add a file here, or make one from a judged task on the Review "
+            "page."
+        )
+    else:
+        _task_table(found, account)
+    _add_file(account)
+
+
+def people(account: Account) -> None:
+    """Draw how far each annotator's judgments can be relied on; let a lead pass or reset them."""
+    with reading(process.engine()) as database:
+        found = reliability(database, project_id=key_of(process.project()), account=account)
+    if found.empty:
+        st.info("Nobody has judged yet.")
+        return
+    reliability_table(found)
+    names = dict(zip(found["annotator_id"], found["name"], strict=True))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox(
+            "Annotator", list(names), format_func=lambda one: names[one], width=240
+        )
+        st.button("Let through", on_click=_pass, args=(account, int(chosen)))
+        st.button("One more attempt", on_click=_reset, args=(account, int(chosen)))
+    st.caption(
+        "“Let through” ends the qualification of an annotator whatever the test says; "
+        "“One more attempt” begins a new one. Both are recorded."
+    )
+
+
+def reliability_table(found: pandas.DataFrame) -> None:
+    """Draw one row an annotator: gold, self-agreement, pace, qualification."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        found.drop(columns=["annotator_id"]),
+        hide_index=True,
+        column_config={
+            "name": "Name",
+            "judgments": number("Judgments", help="Of every kind of task"),
+            "gold": number(
+                "Gold", format="percent",
+                help="Share of pairs right on gold tasks, first answers; a tie counts half",
+            ),
+            "gold_tasks": number("of tasks"),
+            "self_agreement": number(
+                "Agrees with self", format="percent",
+                help="Share of pairs ordered alike when a task came a second time",
+            ),
+            "self_pairs": number("of pairs"),
+            "fast": number(
+                "Too fast", format="percent", help="Share of judgments quicker than reading"
+            ),
+            "qualification": "Qualification",
+        },
+    )  # fmt: skip
+
+
+def _task_table(found: pandas.DataFrame, account: Account) -> None:
+    last = found["messages"].map(lambda messages: messages[-1]["content"])
+    shown = pandas.DataFrame(
+        {
+            "Task": found["task_id"],
+            "Set": found["kind"],
+            "Prompt": last.str.slice(0, 200),
+            "Known ranks": found["ranks"].map(lambda ranks: " ".join(map(str, ranks))),
+            "Answers": found["answers"],
+            "Right": found["right"],
+            "Explanation": found["explanation"],
+        }
+    )
+    right = st.column_config.NumberColumn(
+        format="percent", help="A low share may mean that the known answer is wrong"
+    )
+    st.dataframe(shown, hide_index=True, column_config={"Right": right})
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox("Task", list(found["task_id"]), width=160)
+        st.button("Withdraw it", on_click=_withdraw, args=(account, int(chosen)))
+
+
+def _add_file(account: Account) -> None:
+    with st.expander("Add tasks from a file"):
+        st.text(
+            "JSONL, CSV or Parquet; a row has prompt (or messages), completions, ranks (1 is "
+            "best), and may have explanation and set (gold or qualification)."
+        )
+        file = st.file_uploader("File", type=KINDS)
+        kind = st.radio("Rows without a set go to", ["gold", "qualification"], horizontal=True)
+        if st.button("Add", type="primary", disabled=file is None):
+            _import(account, file, kind)
+
+
+def _import(account: Account, file: Any, kind: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # Only the name's last part is used, so that it cannot lead out of the folder.
+        path = Path(folder) / Path(file.name).name
+        path.write_bytes(file.getvalue())
+        try:
+            with writing(process.engine()) as database:
+                done = import_known_answers(
+                    database,
+                    project=_project(database),
+                    path=path,
+                    by=account,
+                    heldout_share=process.settings().heldout_share,
+                    kind=TaskKind(kind),
+                )
+        except RankloopError as error:
+            st.error(plain(str(error).replace(f"{folder}/", "")))
+            return
+    st.toast(
+        f"{done.gold} gold and {done.qualification} qualification tasks added, "
+        f"{done.duplicates} were there already."
+    )
+    st.rerun()
+
+
+def _withdraw(account: Account, task_id: int) -> None:
+    def deed(database: Session) -> str:
+        withdraw_known_answer(database, task_id=task_id, by=account)
+        return f"Task {task_id} is lent to nobody any more."
+
+    _do(deed)
+
+
+def _pass(account: Account, account_id: int) -> None:
+    def deed(database: Session) -> str:
+        project = _project(database)
+        wave_through(database, project=project, account_id=account_id, by=account)
+        return "They may do real work now."
+
+    _do(deed)
+
+
+def _reset(account: Account, account_id: int) -> None:
+    def deed(database: Session) -> str:
+        project = _project(database)
+        reset_qualification(database, project=project, account_id=account_id, by=account)
+        return "They will be given the qualification once more."
+
+    _do(deed)
+
+
+def _do(deed: Callable[[Session], str]) -> None:
+    try:
+        with writing(process.engine()) as database:
+            said = deed(database)
+    except RankloopError as error:
+        said = str(error)
+    st.toast(plain(said))
+
+
+def _project(database: Session) -> Project:
+    return database.get_one(Project, key_of(process.project()))

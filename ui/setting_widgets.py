@@ -1,0 +1,128 @@
+"""One widget for each kind of setting: what it shows, and the value that it gives back."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import pandas
+import streamlit as st
+from annotated_types import Ge, Gt, Le
+from pydantic.fields import FieldInfo
+
+from labeling.labeling_settings import Criterion
+from ui.setting_words import SettingWords
+
+_TABLES = ("criteria", "pool_shares")
+
+
+def widget(field: FieldInfo, value: Any, words: SettingWords, key: str) -> Any:
+    """Draw the widget that fits a field, filled with `value`; return what it holds now.
+
+    Shares are shown in percent and given back from 0 to 1.
+    """
+    kind, name = field.annotation, key.rsplit(".", 1)[-1]
+    if name in _TABLES:
+        return _criteria(value, words, key) if name == "criteria" else _shares(value, words, key)
+    if kind is bool:
+        return st.toggle(words.label, value, key=key, help=words.help or None)
+    if get_origin(kind) is Literal:
+        options = list(get_args(kind))
+        return st.selectbox(
+            words.label, options, options.index(value), key=key, help=words.help or None
+        )
+    if kind is str:
+        return st.text_input(words.label, value, key=key, help=words.help or None).strip()
+    if get_origin(kind) is tuple:
+        given = st.text_area(
+            words.label, "\n".join(value), key=key, help=f"{words.help} One a line.".strip()
+        )
+        return [line.strip() for line in given.splitlines() if line.strip()]
+    return _number(field, value, words, key)
+
+
+def _number(field: FieldInfo, value: float | None, words: SettingWords, key: str) -> Any:
+    lowest, highest = _bounds(field)
+    if highest == 1.0:
+        shown = None if value is None else value * 100
+        given = st.number_input(
+            words.label, lowest * 100, 100.0, shown, 1.0, "%.1f", key=key, help=words.help or None
+        )
+        # In percent a share has one decimal; of what was typed, nothing finer is kept.
+        return None if given is None else round(given / 100, 4)
+    whole = float not in (field.annotation, *get_args(field.annotation))
+    as_number = int if whole else float
+    return st.number_input(
+        words.label,
+        as_number(lowest),
+        None if highest is None else as_number(highest),
+        None if value is None else as_number(value),
+        as_number(1),
+        key=key,
+        help=words.help or None,
+        placeholder="no cap",
+    )
+
+
+def _bounds(field: FieldInfo) -> tuple[float, float | None]:
+    lowest, highest = 0.0, None
+    # The bounds of `X | None` are those of X.
+    inner = [
+        one for part in get_args(field.annotation) for one in getattr(part, "__metadata__", ())
+    ]
+    found = [*field.metadata, *(each for one in inner for each in getattr(one, "metadata", [one]))]
+    for bound in found:
+        if isinstance(bound, Ge):
+            lowest = float(bound.ge)  # type: ignore[arg-type]
+        elif isinstance(bound, Gt):
+            lowest = float(bound.gt)  # type: ignore[arg-type]
+        elif isinstance(bound, Le):
+            highest = float(bound.le)  # type: ignore[arg-type]
+    return lowest, highest
+
+
+def _criteria(value: tuple[Criterion, ...], words: SettingWords, key: str) -> list[dict[str, Any]]:
+    rows = pandas.DataFrame(
+        [each.model_dump() for each in value], columns=["name", "kind", "question"], dtype="str"
+    )
+    column = st.column_config
+    st.text(words.label, help=words.help)
+    given = st.data_editor(
+        rows,
+        key=key,
+        num_rows="dynamic",
+        hide_index=True,
+        column_config={
+            "name": column.TextColumn("Name", required=True),
+            "kind": column.SelectboxColumn(
+                "Answer", options=["likert", "check"], default="likert", required=True,
+                format_func={"likert": "1 to 7", "check": "yes or no"}.get,
+            ),
+            "question": column.TextColumn("Question", width="large"),
+        },
+    )  # fmt: skip
+    return [
+        {"name": row["name"], "kind": row["kind"], "question": row["question"] or ""}
+        for row in given.astype(object).where(given.notna(), "").to_dict("records")
+        if row["name"]
+    ]
+
+
+def _shares(value: dict[str, float], words: SettingWords, key: str) -> dict[str, float]:
+    rows = pandas.DataFrame(
+        {"pool": pandas.Series(list(value), dtype="str"),
+         "percent": pandas.Series([share * 100 for share in value.values()], dtype="float")}
+    )  # fmt: skip
+    st.text(words.label, help=words.help)
+    given = st.data_editor(
+        rows,
+        key=key,
+        num_rows="dynamic",
+        hide_index=True,
+        column_config={
+            "pool": st.column_config.TextColumn("Pool", required=True),
+            "percent": st.column_config.NumberColumn("Percent", min_value=0, max_value=100),
+        },
+    )
+    return {
+        str(row["pool"]): float(row["percent"] or 0) / 100
+        for row in given.fillna({"percent": 0.0}).to_dict("records")
+        if row["pool"] and not pandas.isna(row["pool"])
+    }

@@ -1,0 +1,125 @@
+"""The settings of labeling in plain words, section by section, for the leads' settings page."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SettingWords:
+    """Hold what a setting is called, and what it does in a sentence or two."""
+
+    label: str
+    help: str = ""
+
+
+#: section to its title and what it is about
+SECTIONS: dict[str, tuple[str, str]] = {
+    "page": ("Task page", "What annotators see and are asked beside the ranking."),
+    "assignment": ("Who gets which task", "The order of the queue, and limits for annotators."),
+    "gold": ("Known answers and repeats", "Tasks that measure annotators, mixed in unseen."),
+    "qualification": (
+        "Qualification",
+        "A test before real work; in force where there are qualification tasks (Known answers).",
+    ),
+    "pace": ("Pace", "When a judgment is marked as too fast to have been read. None is refused."),
+    "selection": ("Which completions are shown", "Chosen from those that the model sampled."),
+    "model_annotators": (
+        "Labels by models",
+        "Marked everywhere, and not trained on or exported unless asked.",
+    ),
+    "review": ("Review queue", "Which tasks leads are asked to look at."),
+    "arena": ("Arena", "Blind comparisons of two versions of the model."),
+    "freshness": ("Freshness", "What becomes of ready tasks when a newer version is live."),
+}
+
+_SHARE = "Percent."
+
+FIELDS: dict[str, SettingWords] = {
+    "page.layout": SettingWords("Layout", "Annotators may choose another for themselves."),
+    "page.strength": SettingWords(
+        "Ask how much better the better one is", "Only where a task has two completions."
+    ),
+    "page.criteria": SettingWords(
+        "Criteria", "Questions about each completion: 1 to 7, or yes and no."
+    ),
+    "page.flags": SettingWords("Flags", "What an annotator may say is wrong with a task."),
+    "page.rationale": SettingWords("Rationale", "A field for why they ranked so."),
+    "page.rewrites": SettingWords(
+        "Let annotators rewrite completions", "Rewrites are kept as demonstrations."
+    ),
+    "page.own_prompts": SettingWords("Let annotators write prompts"),
+    "assignment.strategy": SettingWords(
+        "Order of the queue",
+        "Priority: newest version first. Breadth: tasks with the fewest judgments first. Depth: "
+        "those with the most first, so that tasks are finished one after the other.",
+    ),
+    "assignment.pool_shares": SettingWords(
+        "Shares of pools",
+        "Percent of new tasks kept to each pool of annotators; the rest is for everyone.",
+    ),
+    "assignment.most_judgments": SettingWords(
+        "Most judgments of one annotator", "Empty: no cap. It keeps one person from dominating."
+    ),
+    "gold.rate": SettingWords(
+        "Gold tasks", f"{_SHARE} Of an annotator's tasks, while there are gold tasks left for them."
+    ),
+    "gold.feedback": SettingWords(
+        "Tell annotators afterwards whether they agreed with the known answer"
+    ),
+    "gold.repeat_rate": SettingWords(
+        "Repeats", f"{_SHARE} Of an annotator's tasks, that repeat an earlier one of their own."
+    ),
+    "gold.repeat_after": SettingWords(
+        "Judgments between a task and its repeat", "At least so many."
+    ),
+    "qualification.pass_mark": SettingWords(
+        "Pass mark", f"{_SHARE} Of all pairs in the test; a tie on one side counts half."
+    ),
+    "qualification.attempts": SettingWords("Attempts"),
+    "pace.fastest_reading": SettingWords(
+        "Fastest reading", "Words a minute, over prompt and completions. People read about 240."
+    ),
+    "pace.shortest": SettingWords("Shortest time", "Milliseconds; a quicker judgment is marked."),
+    "selection.strategy": SettingWords("Strategy"),
+    "selection.sampled": SettingWords(
+        "Completions sampled for each that is shown", "1 to 8. Not used by random."
+    ),
+    "selection.random_slice": SettingWords(
+        "Random slice", f"{_SHARE} Of tasks chosen at random all the same, for unbiased figures."
+    ),
+    "model_annotators.reward_model": SettingWords("The reward model labels tasks ahead of people"),
+    "model_annotators.confidence": SettingWords(
+        "Confidence from which no person is asked", f"{_SHARE} Calibrated; 50 to 100."
+    ),
+    "model_annotators.audit": SettingWords(
+        "Audit", f"{_SHARE} Of the tasks it took that people judge all the same."
+    ),
+    "model_annotators.judge": SettingWords(
+        "LM judge", "Empty for none, likelihood, or the address of an OpenAI-compatible server."
+    ),
+    "review.low_agreement": SettingWords(
+        "Low agreement", f"{_SHARE} Tasks whose judgments agree less are reviewed."
+    ),
+    "review.model_disagreement": SettingWords(
+        "Reward model against the label", f"{_SHARE} Surer than this, the task is reviewed."
+    ),
+    "review.newest_judgments": SettingWords(
+        "Judgments looked through", "The newest so many, for tasks of low agreement."
+    ),
+    "arena.share": SettingWords("Arena tasks", f"{_SHARE} Of new tasks."),
+    "arena.gate": SettingWords(
+        "Publish only if people preferred the live version to the one before it"
+    ),
+    "freshness.withdraw": SettingWords(
+        "Withdraw tasks of older versions once the live one has enough"
+    ),
+    "freshness.kept_share": SettingWords("Kept all the same", f"{_SHARE} For regression."),
+    "freshness.age_of_judgments": SettingWords(
+        "Judgments for the age of the pool", "The newest so many, over which the mean is taken."
+    ),
+}
+
+
+def words_of(section: str, field: str) -> SettingWords:
+    """Return the words of a setting; its own name where nobody has written any yet."""
+    named = SettingWords(field.replace("_", " ").capitalize())
+    return FIELDS.get(f"{section}.{field}", named)
