@@ -186,8 +186,7 @@ class PPOTrainer:
             for prompt, one, row in zip(prompts, samples, rows, strict=True)
         ]
         everyone = itertools.chain.from_iterable(self.processes.gather(lengths))
-        # The longest first: what a part frees then holds the next one's activations.
-        order = [row for _, row in sorted(everyone, reverse=True)]
+        order = [row for _, row in sorted(everyone)]
         size = -(-len(order) // self.settings.minibatches)
         own = {row: index for index, row in enumerate(rows)}
         found = []
@@ -203,7 +202,8 @@ class PPOTrainer:
                         self.sampling.temperature,
                         keep_sampled=self.keep_sampled,
                     )
-                    for at in range(0, len(mine), step)
+                    # The longest first: what a part frees then holds the next one's activations.
+                    for at in reversed(range(0, len(mine), step))
                 ]
             )
         return found
