@@ -8,7 +8,18 @@ from labeling.permissions import Action, allows
 from ui import session
 from ui.language_choice import language_pages
 from ui.plain_text import plain
-from ui.views import export, guidelines, history, own_prompts, quality, rank, rounds
+from ui.views import (
+    export,
+    guidelines,
+    history,
+    labeling_settings,
+    own_prompts,
+    qualification,
+    quality,
+    rank,
+    review,
+    rounds,
+)
 
 HERE = Path(__file__).parent
 
@@ -26,10 +37,16 @@ pages = [
 ]
 if own_prompts.allowed(account):
     pages.insert(2, st.Page(own_prompts.show, title=words.say("write.title"), url_path="write"))
+if allows(account, Action.REVIEW):
+    pages.append(st.Page(review.show, title="Review", url_path="review"))
 if allows(account, Action.SEE_QUALITY):
     pages.append(st.Page(quality.show, title="Quality", url_path="quality"))
 if allows(account, Action.EXPORT):
     pages.append(st.Page(export.show, title="Export", url_path="export"))
+known = qualification.page(account, words)
+pages += [known] if known else []
+if allows(account, Action.CHANGE_LABELING):
+    pages.append(st.Page(labeling_settings.show, title="Settings", url_path="settings"))
 own = [
     *language_pages(words),
     st.Page(session.sign_out, title=words.say("sign_out"), url_path="sign-out"),
