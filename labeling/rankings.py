@@ -88,7 +88,7 @@ def places_from_ranks(display_order: Sequence[int], ranks: Sequence[int]) -> lis
     return [ranks[position] for position in display_order]
 
 
-def order_in_words(ranks: Sequence[int], letters: str) -> str:
+def order_in_words(ranks: Sequence[int], letters: str = "ABCDEFGHI") -> str:
     """Return the order as "B > A = D > C", best first; `letters[i]` names what has `ranks[i]`."""
     groups = [
         " = ".join(letters[i] for i, rank in enumerate(ranks) if rank == wanted)

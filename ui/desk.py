@@ -16,6 +16,7 @@ from labeling.judgments import count_judgments
 from labeling.keys import key_of
 from labeling.labeling_settings import PageSettings, labeling_settings
 from labeling.news import Learned, learned_from
+from labeling.qualification import standing
 from storage.engine import reading, writing
 from storage.tables import Account, Project
 from ui.languages import Words
@@ -28,6 +29,7 @@ class Desk:
 
     `judged_before` counts the judgments that the annotator has given of this very assignment: 0 but
     for a correction. `comment` is a lead's, where the judgment to be corrected was sent back.
+    `qualifying` is (which task, of how many) while the qualification lasts.
     """
 
     task: AssignedTask | None
@@ -39,6 +41,7 @@ class Desk:
     news: dict[str, Any] | None
     page: PageSettings
     guideline_version: int | None
+    qualifying: tuple[int, int] | None
 
     @property
     def serial(self) -> str:
@@ -113,6 +116,7 @@ def look(
             news=_news(learned_from(session, project_id=here, annotator_id=me)),
             page=labeling_settings(project).page,
             guideline_version=guidelines.version if guidelines else None,
+            qualifying=_qualifying(session, here, me),
         )
 
 
@@ -134,6 +138,13 @@ def _of_task(
         return draft, 0, ""
     judged = count_judged(session, assignment_id=task.assignment_id)
     return draft, judged, comment_on(session, assignment_id=task.assignment_id)
+
+
+def _qualifying(session: Session, project_id: int, account_id: int) -> tuple[int, int] | None:
+    found = standing(session, project_id=project_id, account_id=account_id)
+    if found.attempt is None or found.attempt.passed is not None:
+        return None
+    return min(found.done + 1, found.tasks), found.tasks
 
 
 def _news(learned: Learned | None) -> dict[str, Any] | None:

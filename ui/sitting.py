@@ -45,6 +45,11 @@ class Sitting:
     done: str = ""
     warned: int = 0
 
+    @property
+    def at_work(self) -> bool:
+        """Say whether the annotator is in the midst of something that nothing should cover."""
+        return self.still or self.correcting is not None
+
     def look(self, *, account: Account, midnight: datetime, words: Words) -> Desk:
         """Return the annotator's desk: as it was after a draft or heartbeat, else looked at anew.
 

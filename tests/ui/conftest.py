@@ -149,8 +149,8 @@ def environment(**values: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_server(home: Path, **values: str) -> Iterator[Server]:
-    port = free_port()
+def running_server(home: Path, port: int | None = None, **values: str) -> Iterator[Server]:
+    port = port or free_port()
     started = time.monotonic()
     process = subprocess.Popen(
         command("--home", str(home), "serve"),

@@ -60,7 +60,8 @@ function writeKept(storage, key, value) {
 const inTab = () => sessionStorage;
 const inBrowser = () => localStorage;
 
-// What begins a showing: the newer of this tab's copy and the database's draft, and the nonce.
+// What begins a showing: the newer of this tab's copy and the database's draft, whether the
+// database lacks it, and the nonce.
 function begin({ serial, completions, draft, layout, ranks }) {
   const count = completions.length;
   const kept = readKept(inTab, keptKey(serial));
@@ -71,7 +72,8 @@ function begin({ serial, completions, draft, layout, ranks }) {
   const wanted = [readKept(inBrowser, LAYOUT_KEY), state.layout, layout];
   state.layout = wanted.find((name) => LAYOUTS.includes(name)) ?? LAYOUTS[0];
   const nonce = typeof kept?.nonce === "string" ? kept.nonce : newNonce();
-  return { state, nonce };
+  const unsaved = here !== null && here.changed_at > (there?.changed_at ?? 0);
+  return { state, nonce, unsaved };
 }
 
 const keepHere = (serial, state, nonce) => writeKept(inTab, keptKey(serial), { state, nonce });

@@ -5,24 +5,29 @@
 
 const FIRST_PATIENCE_MS = 8000;
 const LONGEST_PATIENCE_MS = 30000;
+const RECONNECTED_PATIENCE_MS = 1000;
 // Refused without a word this often, a deed is given back to the annotator.
 const MOST_TRIES = 4;
 const DRAFT_EVERY_MS = 2000;
 const BEAT_EVERY_MS = 60000;
 
 class Outbox {
-  // `changed()` is called when what there is to say has changed; `draft()` gives what to keep.
-  constructor({ changed, draft, beat }) {
-    Object.assign(this, { changed, draft, beat });
+  // `changed()` is called when what there is to say has changed; `draft()` gives what to keep, and
+  // `lost()` is called when the last one may not have arrived.
+  constructor({ changed, draft, beat, lost = () => {} }) {
+    Object.assign(this, { changed, draft, beat, lost });
     this.deed = null;
     this.late = false;
     this.online = isOnline();
-    this.draftAt = 0;
+    this.draftAt = -DRAFT_EVERY_MS;
   }
 
   listen() {
     this.watcher = watchConnection((online) => this.connection(online));
     this.beating = setInterval(() => this.sendBeat(), BEAT_EVERY_MS);
+    // Streamlit mounts the component anew at each change of its data: what was due stays due.
+    if (this.deed) this.wait(Math.max(0, this.dueAt - performance.now()));
+    else this.noteChange();
   }
 
   unlisten() {
@@ -53,8 +58,14 @@ class Outbox {
       this.deed.tries += 1;
       this.post(this.deed.name, this.deed.value);
     }
-    this.patience = setTimeout(() => this.unanswered(), wait);
+    this.wait(wait);
     this.changed();
+  }
+
+  wait(milliseconds) {
+    clearTimeout(this.patience);
+    this.dueAt = performance.now() + milliseconds;
+    this.patience = setTimeout(() => this.unanswered(), milliseconds);
   }
 
   unanswered() {
@@ -77,8 +88,12 @@ class Outbox {
     if (online === this.online) return;
     this.online = online;
     // Streamlit first runs the page again for the new connection; what is sent with it is lost.
-    if (online && this.deed) this.patience = setTimeout(() => this.try(), 1000);
-    else if (online) this.noteChange();
+    if (online && this.deed) this.wait(RECONNECTED_PATIENCE_MS);
+    if (online) {
+      this.lost();
+      this.draftAt = performance.now();
+      this.noteChange();
+    }
     this.changed();
   }
 

@@ -11,7 +11,8 @@ class Ranking {
     this.onVisibility = () => this.visibility();
     this.outbox = new Outbox({
       changed: () => this.data && this.paint(),
-      draft: () => this.unkept(),
+      draft: () => (this.data ? this.unkept() : null),
+      lost: () => (this.keptText = null),
       beat: () => ({ assignment: this.data.assignment, at: newNonce() }),
     });
   }
@@ -51,7 +52,8 @@ class Ranking {
     if (before && ["submit", "skip", "flag"].includes(answered?.name)) forget(before.serial);
     Object.assign(this, begin(this.data));
     this.clock = new VisibleClock(this.state.milliseconds);
-    this.keptText = this.essence();
+    this.keptText = this.unsaved ? null : this.essence();
+    if (this.unsaved) this.outbox.noteChange();
     this.active = Math.max(0, this.state.ranks_by_place.indexOf(0));
     if (this.state.ranks_by_place[this.state.focus] === 0) this.active = this.state.focus;
     this.before = -1;
