@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
+from labeling.arena import HumanWinRate, human_win_rates
 from labeling.events import record
 from labeling.judged import usable
 from labeling.permissions import Action, require
@@ -125,6 +126,7 @@ def round_summaries(session: Session, *, project_id: int) -> list[dict[str, Any]
     """Return every round, oldest first, as plain values that JSON can hold.
 
     `policy_version` is the version that the round published (None where it published none),
+    `human_win_rate` how often people prefer that version to the one before (None: not asked),
     `seconds` the time from its start to its end, or until now while it runs; times are ISO 8601
     in UTC.
     """
@@ -144,7 +146,8 @@ def round_summaries(session: Session, *, project_id: int) -> list[dict[str, Any]
         .where(Round.project_id == project_id)
         .order_by(col(Round.number))
     ).all()
-    return [_summary(*row) for row in rows]
+    rates = human_win_rates(session, project_id=project_id)
+    return [{**_summary(*row), "human_win_rate": _rate(rates, row[1])} for row in rows]
 
 
 def round_curves(session: Session, *, round_id: int) -> pandas.DataFrame:
@@ -162,6 +165,11 @@ def round_curves(session: Session, *, round_id: int) -> pandas.DataFrame:
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
     return pandas.DataFrame(rows, columns=CURVE_COLUMNS)
+
+
+def _rate(rates: dict[int, HumanWinRate], version: int | None) -> dict[str, Any] | None:
+    rate = None if version is None else rates.get(version)
+    return rate.as_dict() if rate else None
 
 
 def _summary(

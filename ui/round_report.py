@@ -7,6 +7,7 @@ import pandas
 import streamlit as st
 
 from ui.plain_text import plain
+from ui.policy_table import win_words
 from ui.round_table import ENDED
 
 VERDICTS = {
@@ -126,6 +127,8 @@ def show(one: dict[str, Any], *, samples: bool) -> None:
     st.subheader(f"Round {one['number']}: {VERDICTS[one['state']]}")
     if one["state"] != "done":
         st.text(one["reason"])
+    if one["policy_version"] is not None:
+        st.text(f"People: version {one['policy_version']} {win_words(one['human_win_rate'])}.")
     # Unlike a data frame, a table breaks lines, so that a phone shows every column.
     _table(checks_of(one))
     wins = wins_of(one)

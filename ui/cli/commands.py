@@ -6,6 +6,8 @@ import click
 
 from ui.cli.frame import Group, Options, pass_options
 from ui.cli.labeling import gold, guidelines, labeling
+from ui.cli.policies import policies
+from ui.cli.tasks import queue, tasks
 from ui.cli.train import evaluate, train
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -216,8 +218,11 @@ def doctor(options: Options, as_json: bool) -> int:
     return report(options.settings(), as_json=as_json)
 
 
+cli.add_command(policies)
 cli.add_command(train)
 cli.add_command(evaluate)
+cli.add_command(queue)
+cli.add_command(tasks)
 cli.add_command(guidelines)
 cli.add_command(gold)
 cli.add_command(labeling)

@@ -15,6 +15,7 @@ from labeling.rounds import request_round, round_summaries
 from storage.engine import reading, writing
 from storage.settings import Settings
 from ui.cli.frame import project_of, shell_account
+from ui.cli.policies import win_words
 from ui.database import open_database
 
 
@@ -39,9 +40,10 @@ def list_rounds(settings: Settings, *, as_json: bool, start: bool) -> None:
 def _line(one: dict[str, Any]) -> str:
     seconds = "" if one["seconds"] is None else f"  {one['seconds']:.0f} s"
     version = "" if one["policy_version"] is None else f"  policy {one['policy_version']}"
+    wins = "" if one["human_win_rate"] is None else f"  {win_words(one)}"
     return (
         f"round {one['number']:<3} {one['state']:<9} {one['judgments']:>6} judgments"
-        f"{version}{seconds}  ({one['reason']})"
+        f"{version}{seconds}{wins}  ({one['reason']})"
     )
 
 
