@@ -177,7 +177,7 @@ async def _annotate(
             found.lost.append("no task was left")
             return
         try:
-            waited = await page.submit(submission(page.data, chance))
+            waited = await page.submit(submission(page.data, draw_ranks(chance), 5000))
         except PageLost as error:
             found.lost.append(str(error))
             return
@@ -188,15 +188,20 @@ async def _annotate(
         due += options.pause * (1 + JITTER * (2 * chance.random() - 1))
 
 
-def submission(data: dict[str, Any], chance: random.Random) -> dict[str, Any]:
-    """Return a ranking drawn by chance, as the component sends it."""
-    wanted = [chance.randint(1, COMPLETIONS) for _ in range(COMPLETIONS)]
-    dense = {rank: place for place, rank in enumerate(sorted(set(wanted)), start=1)}
+def draw_ranks(chance: random.Random) -> list[int]:
+    """Return ranks in task position order, drawn by chance, with ties and without gaps."""
+    drawn = [chance.randint(1, COMPLETIONS) for _ in range(COMPLETIONS)]
+    dense = {rank: place for place, rank in enumerate(sorted(set(drawn)), start=1)}
+    return [dense[rank] for rank in drawn]
+
+
+def submission(data: dict[str, Any], ranks: Sequence[int], milliseconds: int) -> dict[str, Any]:
+    """Return the ranks (task position order) as the component sends them: by place."""
     return {
         "assignment": data["assignment"],
         "nonce": uuid4().hex,
-        "ranks_by_place": [dense[wanted[position_of(text)]] for text in data["completions"]],
-        "milliseconds": chance.randint(3000, 60000),
+        "ranks_by_place": [ranks[position_of(text)] for text in data["completions"]],
+        "milliseconds": milliseconds,
     }
 
 

@@ -23,7 +23,7 @@ import aiohttp
 import psutil
 
 from benchmarks import readme
-from benchmarks.labeling_load import DOCS, browsers, submission
+from benchmarks.labeling_load import DOCS, browsers, draw_ranks, submission
 from benchmarks.labeling_stage import COMPLETIONS, fill, settings_of, task_texts
 from benchmarks.page_session import PageLost, PageSession, sign_in
 from benchmarks.pages import PASSWORD, Server, percentile
@@ -78,7 +78,7 @@ class _OurAnnotator:
         data = self.page.data
         if data is None:
             raise ToolFailed("no task was left")
-        waited = await self.page.submit(submission(data, self.chance))
+        waited = await self.page.submit(submission(data, draw_ranks(self.chance), 5000))
         # Assignments and tasks are one to one here: one annotator a task.
         return data["completions"][0].split(" to ")[1].split()[0], waited
 

@@ -110,12 +110,11 @@ class Server:
         environment = {**os.environ, **more}
         self.url = f"http://127.0.0.1:{self.port}"
         self.began = time.monotonic()
-        self.process = subprocess.Popen(
-            rankloop("serve"),
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self.log = home / "serve.log"
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                rankloop("serve"), env=environment, stdout=subprocess.DEVNULL, stderr=log
+            )
 
     def wait_for_page(self) -> float:
         """Return the seconds from the start to the first page."""
