@@ -124,8 +124,8 @@ class Stage:
     def ranks(self) -> list[int]:
         """Return the ranks by place as the page shows them, 0 for none."""
         found: list[int] = self.page.evaluate(
-            """() => [...document.querySelector("#host").shadowRoot.querySelectorAll(".card")].map(
-              card => Number(card.querySelector('.rank[aria-pressed="true"]')?.dataset.rank ?? 0))"""
+            """() => [...document.querySelector("#host").shadowRoot.querySelectorAll(".card")]
+              .map(card => Number(card.querySelector('.rank[aria-pressed="true"]')?.dataset.rank ?? 0))"""
         )
         return found
 

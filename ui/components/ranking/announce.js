@@ -11,13 +11,10 @@ function standingOf(ranks, place) {
 }
 
 function saidOfChange(ranks, place, words) {
-  const letter = letterOf(place);
   const { at, others } = standingOf(ranks, place);
-  if (at < 0) return say(words, "said.unranked", { letter });
-  const values = { letter, ordinal: say(words, `ordinal.${at + 1}`) };
-  const first = others.length
-    ? say(words, "said.tied", { ...values, others: listed(others.map(letterOf), words) })
-    : say(words, "said.alone", values);
+  const values = { letter: letterOf(place), ordinal: say(words, `ordinal.${at + 1}`) };
+  const key = at < 0 ? "said.unranked" : others.length ? "said.tied" : "said.alone";
+  const first = say(words, key, { ...values, others: listed(others.map(letterOf), words) });
   const left = unrankedPlaces(ranks).map(letterOf);
   const rest = left.length
     ? say(words, "said.left", { letters: listed(left, words) })
