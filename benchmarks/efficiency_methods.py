@@ -3,12 +3,13 @@
 `feature`: sentence embeddings and plain numbers of the text, a linear model. `head`: the backbone
 frozen, a linear head on its states (what `tuning = head` trains, at its optimum). Every other name
 is a tuning method of the backbone, fitted by `reward/reward_training.py` with the settings of the
-CPU profile. Seconds are the processor's, so that other work on the machine does not count.
+CPU profile. Seconds are the processor's, so that other work on the machine does not count, and
+leave out what is done once for a text: its embedding, or its pass through the frozen layers.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from reward.feature_space import centred
 from reward.models import model_folder
 from reward.packing import pack_ranking
 from reward.profiles import training_profile
-from reward.ranked_examples import RankedExample, cache_trunks
+from reward.ranked_examples import CachedExample, RankedExample, cache_trunks, ranked_anew
 from reward.reward_model import RewardModel, pair_margins
 from reward.reward_training import train_reward_model
 from reward.sentence_encoder import SentenceEncoder, prepare_encoder
@@ -70,6 +71,7 @@ class Workshop:
 
     work: Path
     model: str
+    trunks: dict[tuple[int, str], CachedExample] = field(default_factory=dict)
 
     @cached_property
     def encoder(self) -> SentenceEncoder:
@@ -209,13 +211,23 @@ class Workshop:
         backbone = self.backbone(name.partition(",")[0], profile.top_layers)
         backbone.seed = seed
         settings = replace(profile.reward, **TRAINED[name])  # type: ignore[arg-type]
+        seen = self._read_once(backbone, train)
         began = time.process_time()
         model = RewardModel.fresh(backbone, settings)
-        seen = cache_trunks(backbone, [self._example(backbone, one) for one in train])
         train_reward_model(model, seen, settings, seed=seed)
         seconds = time.process_time() - began
-        unseen = cache_trunks(backbone, [self._example(backbone, one) for one in test])
-        return pair_margins(model, unseen), seconds
+        return pair_margins(model, self._read_once(backbone, test)), seconds
+
+    def _read_once(self, backbone: Backbone, rankings: Sequence[Ranked]) -> list[CachedExample]:
+        """Return rankings with their trunks; texts go through the frozen layers only once."""
+        found = []
+        for one in rankings:
+            example = self._example(backbone, one)
+            place = (backbone.split, _key(one, "\n\n".join(one.completions)))
+            if place not in self.trunks:
+                (self.trunks[place],) = cache_trunks(backbone, [example])
+            found.append(ranked_anew(self.trunks[place], example))
+        return found
 
     @staticmethod
     def _example(backbone: Backbone, one: Ranked) -> RankedExample:

@@ -1,7 +1,7 @@
 """Rankings as a reward model reads them: token ids, and the trunk's activations of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -75,11 +75,15 @@ def cache_trunks(
     """Run the frozen trunk once over every example; `on_example` hears how many are done."""
     cached = []
     for done, example in enumerate(examples, start=1):
-        pairs = torch.tensor(example.pairs, device=backbone.device, dtype=torch.long)
         sequences, trunk = _lay_out(backbone, example)
-        cached.append(CachedExample(sequences, trunk, pairs.reshape(-1, 2), example))
+        cached.append(CachedExample(sequences, trunk, _pairs(example, backbone.device), example))
         on_example(done)
     return cached
+
+
+def ranked_anew(cached: CachedExample, example: RankedExample) -> CachedExample:
+    """Return what `cache_trunks` would for the same texts under other ranks."""
+    return replace(cached, pairs=_pairs(example, cached.pairs.device), example=example)
 
 
 def parts_at_once(examples: Sequence[CachedExample], rankings: int, tokens: int) -> list[list[int]]:
@@ -97,6 +101,10 @@ def parts_at_once(examples: Sequence[CachedExample], rankings: int, tokens: int)
             widest = example.tokens
         parts[-1].append(place)
     return parts
+
+
+def _pairs(example: RankedExample, device: torch.device) -> Tensor:
+    return torch.tensor(example.pairs, device=device, dtype=torch.long).reshape(-1, 2)
 
 
 def _lay_out(

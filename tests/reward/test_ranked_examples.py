@@ -1,12 +1,20 @@
 """How rankings are laid out, and how many of them go through the model at once."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from reward import ranked_examples
 from reward.backbone import Backbone
 from reward.packing import PackedRanking
-from reward.ranked_examples import CachedExample, RankedExample, cache_trunks, parts_at_once
+from reward.ranked_examples import (
+    CachedExample,
+    RankedExample,
+    cache_trunks,
+    parts_at_once,
+    ranked_anew,
+)
 from reward.reward_model import RewardModel, head_scores
 
 SHORT = RankedExample([5, 6], [[70, 71], [72]], [1, 2], 1)
@@ -40,3 +48,13 @@ def test_a_long_ranking_is_not_packed_and_scores_the_same(
     assert kinds == [True, False]
     for one, other in zip(head_scores(model, mixed), head_scores(model, packed), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_the_same_texts_are_ranked_anew(backbone: Backbone) -> None:
+    (first,) = cache_trunks(backbone, [LONG])
+    other = replace(LONG, ranks=[2, 1, 3])
+    again, fresh = ranked_anew(first, other), cache_trunks(backbone, [other])[0]
+    assert torch.equal(again.pairs, fresh.pairs)
+    assert again.pairs.tolist() == [[0, 2], [1, 0], [1, 2]]
+    assert torch.equal(again.trunk, fresh.trunk)
+    assert again.example == other
