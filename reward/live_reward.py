@@ -116,11 +116,20 @@ class LiveRewards:
 
 
 def answered_example(
-    runtime: Runtime, messages: Messages, texts: Sequence[str], reasons: Sequence[str]
+    runtime: Runtime,
+    messages: Messages,
+    texts: Sequence[str],
+    reasons: Sequence[str],
+    *,
+    system_prompt: str | None = None,
 ) -> RankedExample | None:
-    """Return a prompt and its completions as token ids, unranked; None where they do not fit."""
+    """Return a prompt and its completions as token ids, unranked; None where they do not fit.
+
+    `reasons` says why each completion ended; `system_prompt` None: the project's.
+    """
     tokenizer, ends = runtime.backbone.tokenizer, runtime.backbone.end_tokens
-    prompt = prompt_ids(tokenizer, messages, runtime.project.system_prompt)
+    said = runtime.project.system_prompt if system_prompt is None else system_prompt
+    prompt = prompt_ids(tokenizer, messages, said)
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else ends[-1]
     answers = [
         answer_ids(tokenizer, text, ended=reason == "stop", end_token=int(end))

@@ -31,16 +31,19 @@ class PairCalibration:
 def calibrate_margins(margins: Sequence[float], bins: int = BINS) -> PairCalibration | None:
     """Learn from pairs in people's order: the better one's score less the worse one's.
 
-    In `bins` parts of like size by how far apart the scores are; None without a pair.
+    In `bins` parts of like size by how far apart the scores are; equal distances share one. None
+    without a pair whose scores differ.
     """
-    if not margins:
+    ordered = numpy.array(sorted((one for one in margins if one != 0), key=abs))
+    if not len(ordered):
         return None
-    ordered = sorted(margins, key=abs)
-    parts = [part for part in numpy.array_split(numpy.array(ordered), bins) if len(part)]
+    parts: dict[float, list[float]] = {}
+    for part in numpy.array_split(ordered, min(bins, len(ordered))):
+        parts.setdefault(float(numpy.abs(part).mean()), []).extend(part.tolist())
     return _calibration(
-        [float(numpy.abs(part).mean()) for part in parts],
-        [float(sum(outcome(float(one)) for one in part)) for part in parts],
-        [len(part) for part in parts],
+        list(parts),
+        [float(sum(map(outcome, part))) for part in parts.values()],
+        [len(part) for part in parts.values()],
     )
 
 

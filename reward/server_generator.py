@@ -87,6 +87,15 @@ class CompletionServer:
             raise self.wrong("answered /v1/completions without choices")
         return sorted(choices, key=_index)
 
+    def chat(self, request: Mapping[str, Any]) -> str:
+        """Return the text that a chat model answers with."""
+        choices = _rows(self._json("POST", "/v1/chat/completions", request), "choices")
+        message = choices[0].get("message") if choices else None
+        text = message.get("content") if isinstance(message, Mapping) else None
+        if not isinstance(text, str):
+            raise self.wrong("answered /v1/chat/completions without text")
+        return text
+
     def load_adapter(self, name: str, folder: Path) -> None:
         """Let the server load an adapter's folder under a name; one that it has already is kept."""
         body = {"lora_name": name, "lora_path": str(folder.absolute())}

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import torch
 
 from labeling.rounds import current_round, round_due
+from reward.ahead_labeling import AheadLabeling
 from reward.lease import Lease, LeaseLost, report_progress, require
 from reward.loop import Loop
 from reward.pool import PoolFiller
@@ -53,7 +54,7 @@ def main() -> int:
 
 
 class Work:
-    """What the child does: rounds first, then the pool, a chunk at a time."""
+    """What the child does: rounds first, then the pool and the models that judge it, by chunks."""
 
     def __init__(self, runtime: Runtime, lease: Lease, pool: PoolFiller, loop: Loop) -> None:
         """Say on which device the work is done."""
@@ -61,6 +62,9 @@ class Work:
         self.lease = lease
         self.pool = pool
         self.loop = loop
+        self.ahead = AheadLabeling(
+            runtime, pool.selector.rewards, fence=pool.fence, working=self._report
+        )
         self._said = ""
         with writing(runtime.engine) as session:
             report_progress(session, lease=lease, doing="starting", device=runtime.device_in_words)
@@ -71,6 +75,8 @@ class Work:
         if self._round_waits():
             self.loop.run_round_if_due()
         self._fill(keep_going=lambda: True)
+        while self.ahead.label_some():
+            pass
         self._say_idle()
 
     def forever(self) -> None:
@@ -80,7 +86,8 @@ class Work:
                 self._said = ""
                 self.loop.run_round_if_due()
             added = self._fill(keep_going=lambda: not self._round_waits())
-            if added == 0 and not self._round_waits():
+            judged = self.ahead.label_some()
+            if added == 0 and judged == 0 and not self._round_waits():
                 self._say_idle()
                 time.sleep(self.runtime.settings.worker_poll_seconds)
 
