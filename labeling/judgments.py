@@ -29,6 +29,7 @@ from labeling.permissions import Action, require
 from labeling.putting_aside import flag_assignment, skip_assignment
 from labeling.rankings import ranks_from_places, validate_ranks
 from labeling.words import count_words
+from storage.clock import now
 from storage.errors import BadInput, NotFound
 from storage.tables import (
     Account,
@@ -60,8 +61,8 @@ __all__ = [
 _REFUSED = "judgment.refused"
 _SAVED = "Your ranking is saved."
 _FULL = (
-    "Others finished this task while it was no longer lent to you, so your ranking is not "
-    "counted; it is kept in the record."
+    "This task was finished or withdrawn while it was no longer lent to you, so your ranking is "
+    "not counted; it is kept in the record."
 )
 
 
@@ -126,10 +127,7 @@ def submit_judgment(
         return stored
     if assignment.state == AssignmentState.SUBMITTED:
         judgment.supersedes_id = key_of(_own_current(session, assignment_id))
-    elif assignment.counted and (
-        task.status != TaskStatus.READY
-        or not has_room(session, task=task, without_id=assignment_id)
-    ):
+    elif assignment.counted and not _is_welcome(session, assignment, task):
         return _refuse(session, judgment)
     judgment.guideline_version = _version_in_force(session, task.project_id)
     judgment.marks = pace_marks(
@@ -199,6 +197,14 @@ def count_judgments(
     if since is not None:
         statement = statement.where(Judgment.created_at >= since)
     return session.exec(statement).one()
+
+
+def _is_welcome(session: Session, assignment: Assignment, task: Task) -> bool:
+    if not has_room(session, task=task, without_id=assignment.id):
+        return False
+    # A task may be withdrawn while it is lent: the lease is honoured.
+    lent = assignment.state == AssignmentState.LEASED and assignment.expires_at > now()
+    return lent or task.status == TaskStatus.READY
 
 
 def _stored_before(session: Session, judgment: Judgment) -> Submission | None:

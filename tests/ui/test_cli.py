@@ -23,8 +23,10 @@ from ui.cli.frame import run
 CONTRACT = {
     ("init",), ("up",), ("serve",), ("worker",), ("import", "prompts"),
     ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"),
+    ("queue",), ("tasks", "requeue"), ("tasks", "withdraw"),
     ("guidelines", "show"), ("guidelines", "publish"), ("gold", "add"), ("labeling", "show"),
-    ("labeling", "set"), ("doctor",), ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
+    ("labeling", "set"), ("doctor",),
+    ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
 }  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def test_every_help_has_an_example_that_parses(
     leaves(cli)[path].make_context("rankloop", given, parent=click.Context(cli))
 
 
-@pytest.mark.parametrize("group", [[], ["import"], ["export"], ["account"], ["train"]])
+@pytest.mark.parametrize("group", [[], ["import"], ["export"], ["account"], ["tasks"], ["train"]])
 def test_every_group_has_an_example(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, [*group, "--help"]) == 0
     assert "Example:\n  rankloop " in capsys.readouterr().out
