@@ -22,6 +22,16 @@ from storage.tables import Account, Project
 from ui.languages import Words
 from ui.languages.criteria_words import shown_criteria
 
+_WORDS_OF_OTHER_PAGES = (
+    "criterion.",
+    "guidelines.",
+    "history.",
+    "qualification.",
+    "sign_in.",
+    "waiting.",
+    "write.",
+)
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -71,7 +81,11 @@ class Desk:
                 "rewrites": page.rewrites,
             },
             "draft": self.draft,
-            "words": words.texts,
+            "words": {
+                key: text
+                for key, text in words.texts.items()
+                if not key.startswith(_WORDS_OF_OTHER_PAGES)
+            },
             "language": words.language,
             "direction": words.direction,
             "today": self.today,

@@ -1,7 +1,7 @@
 """What one open ranking page remembers between two runs of its script, and what its events do."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -37,6 +37,7 @@ class Sitting:
     and shows the same. `still` says that the next run of the script has nothing to look up.
     """
 
+    id: str = field(default_factory=lambda: uuid4().hex)
     correcting: int | None = None
     desk: Desk | None = None
     still: bool = False
@@ -80,8 +81,12 @@ class Sitting:
     def as_data(self, words: Words) -> dict[str, Any]:
         """Return what the ranking component is given."""
         assert self.desk is not None
-        told = {"refusal": self.refusal, "feedback": self.feedback, "done": self.done}
-        return self.desk.as_data(words) | told
+        return self.desk.as_data(words) | {
+            "sitting": self.id,
+            "refusal": self.refusal,
+            "feedback": self.feedback,
+            "done": self.done,
+        }
 
     def act(self, *, account: Account, name: Deed, value: object, words: Words) -> None:
         """Carry out one event of the component; what is refused is said and changes nothing."""

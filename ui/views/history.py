@@ -73,7 +73,7 @@ def _head(own: OwnJudgment, account: Account, words: Words) -> None:
             st.text(_first_line(own.messages[-1]["content"]))
             st.caption(plain(_summary(own, words)))
         label = words.say("history.correct")
-        if st.button(label, key=f"correct-{own.judgment_id}", width="content"):
+        if st.button(label, key=f"correct-{own.assignment_id}", width="content"):
             with writing(process.engine()) as rows:
                 assignment = reopen_judgment(
                     rows, annotator_id=key_of(account), judgment_id=own.judgment_id

@@ -97,6 +97,13 @@ class Outbox {
     this.changed();
   }
 
+  // Another server, or another session of it, has shown the page: it knows of nothing under way.
+  shownAnew() {
+    this.lost();
+    if (this.deed) this.try();
+    else this.noteChange();
+  }
+
   // ---- drafts and heartbeats ------------------------------------------------------------------
 
   noteChange() {

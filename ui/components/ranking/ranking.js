@@ -42,6 +42,7 @@ class Ranking {
     this.data = data;
     if (fresh || data.language !== before.language) this.words = wordsOf(data);
     if (fresh) this.start(before, answered);
+    else if (data.sitting !== before.sitting) this.outbox.shownAnew();
     if (fresh || refused) this.notice = refused ? data.refusal.text : "";
     this.paintCounts();
     this.paint();
