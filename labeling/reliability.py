@@ -1,7 +1,7 @@
 """How far each annotator's judgments can be relied on: known answers, repeats, pace, standing."""
 
 import pandas as pd
-from sqlalchemy import String, and_, case, cast, func, text
+from sqlalchemy import String, and_, case, cast, func, or_, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -19,6 +19,7 @@ from storage.tables import (
     KnownAnswer,
     Prompt,
     Qualification,
+    Role,
     Task,
     TaskKind,
 )
@@ -36,7 +37,7 @@ TASK_COLUMNS = (
 
 
 def reliability(session: Session, *, project_id: int, account: Account) -> pd.DataFrame:
-    """Return one row for each person or simulated annotator who judged or began a qualification.
+    """Return one row for each active annotator, and whoever else has judged, models left out.
 
     Columns: annotator_id, name, judgments; gold (share of pairs right on gold tasks, first answers,
     a tie on one side half: `known_answers.score`) and gold_tasks; self_agreement (share of pairs
@@ -50,16 +51,10 @@ def reliability(session: Session, *, project_id: int, account: Account) -> pd.Da
     table = table.join(_self_agreement(session, project_id), how="outer")
     table = table.join(_qualification(session, project_id), how="outer")
     counts = ["judgments", "gold_tasks", "self_pairs"]
+    table = _people(session, [int(one) for one in table.index]).join(table)
     table[counts] = table[counts].fillna(0).astype(int)
     table["qualification"] = table["qualification"].fillna("none")
-    names = session.exec(
-        select(Account.id, Account.name).where(
-            col(Account.id).in_([int(one) for one in table.index]),
-            Account.kind != AccountKind.MODEL,
-        )
-    ).all()
-    people = pd.DataFrame(names, columns=["annotator_id", "name"]).set_index("annotator_id")
-    table = people.join(table).sort_values("name").reset_index()
+    table = table.sort_values("name").reset_index()
     figures = ["gold", "self_agreement", "fast"]
     table[figures] = table[figures].astype(object).where(table[figures].notna(), None)
     return table[list(COLUMNS)]
@@ -110,8 +105,26 @@ def _answers(session: Session, project_id: int) -> dict[int, list[list[int]]]:
     for task_id, only_for, repeats_id, ranks in rows:
         original = task_id if only_for is None else repeats_id
         if original is not None:
-            answers.setdefault(original, []).append(ranks)
+            answers.setdefault(original, []).append(list(ranks))
     return answers
+
+
+def _people(session: Session, judged: list[int]) -> pd.DataFrame:
+    """Return name, indexed by annotator_id, of who has judged and of every active annotator."""
+    found = session.exec(
+        select(Account.id, Account.name).where(
+            Account.kind != AccountKind.MODEL,
+            or_(
+                col(Account.id).in_(judged),
+                and_(
+                    col(Account.active),
+                    Account.role == Role.ANNOTATOR,
+                    Account.kind == AccountKind.PERSON,
+                ),
+            ),
+        )
+    ).all()
+    return pd.DataFrame(found, columns=["annotator_id", "name"]).set_index("annotator_id")
 
 
 def _pace(session: Session, project_id: int) -> pd.DataFrame:

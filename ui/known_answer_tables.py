@@ -64,6 +64,7 @@ def reliability_table(found: pandas.DataFrame) -> None:
     st.dataframe(
         found.drop(columns=["annotator_id"]),
         hide_index=True,
+        placeholder="–",
         column_config={
             "name": "Name",
             "judgments": number("Judgments", help="Of every kind of task"),
@@ -101,7 +102,7 @@ def _task_table(found: pandas.DataFrame, account: Account) -> None:
     right = st.column_config.NumberColumn(
         format="percent", help="A low share may mean that the known answer is wrong"
     )
-    st.dataframe(shown, hide_index=True, column_config={"Right": right})
+    st.dataframe(shown, hide_index=True, placeholder="–", column_config={"Right": right})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Task", list(found["task_id"]), width=160)
         st.button("Withdraw it", on_click=_withdraw, args=(account, int(chosen)))

@@ -11,6 +11,7 @@ from labeling.labeling_settings import Criterion
 from ui.setting_words import SettingWords
 
 _TABLES = ("criteria", "pool_shares")
+_ANSWERS = {"likert": "1 to 7", "check": "yes or no"}
 
 
 def widget(field: FieldInfo, value: Any, words: SettingWords, key: str) -> Any:
@@ -47,27 +48,28 @@ def _number(field: FieldInfo, value: float | None, words: SettingWords, key: str
         )
         # In percent a share has one decimal; of what was typed, nothing finer is kept.
         return None if given is None else round(given / 100, 4)
+    # Streamlit wants all numbers of one kind.
     whole = float not in (field.annotation, *get_args(field.annotation))
-    as_number = int if whole else float
-    return st.number_input(
+    kind: Any = int if whole else float
+    given = st.number_input(
         words.label,
-        as_number(lowest),
-        None if highest is None else as_number(highest),
-        None if value is None else as_number(value),
-        as_number(1),
+        min_value=kind(lowest),
+        max_value=None if highest is None else kind(highest),
+        value=None if value is None else kind(value),
+        step=kind(1),
         key=key,
         help=words.help or None,
         placeholder="no cap",
     )
+    return given
 
 
 def _bounds(field: FieldInfo) -> tuple[float, float | None]:
     lowest, highest = 0.0, None
     # The bounds of `X | None` are those of X.
-    inner = [
-        one for part in get_args(field.annotation) for one in getattr(part, "__metadata__", ())
-    ]
-    found = [*field.metadata, *(each for one in inner for each in getattr(one, "metadata", [one]))]
+    parts = [getattr(part, "__metadata__", ()) for part in get_args(field.annotation)]
+    found = [*field.metadata, *(one for part in parts for one in part)]
+    found += [bound for one in found for bound in getattr(one, "metadata", ())]
     for bound in found:
         if isinstance(bound, Ge):
             lowest = float(bound.ge)  # type: ignore[arg-type]
@@ -92,8 +94,8 @@ def _criteria(value: tuple[Criterion, ...], words: SettingWords, key: str) -> li
         column_config={
             "name": column.TextColumn("Name", required=True),
             "kind": column.SelectboxColumn(
-                "Answer", options=["likert", "check"], default="likert", required=True,
-                format_func={"likert": "1 to 7", "check": "yes or no"}.get,
+                "Answer", options=list(_ANSWERS), default="likert", required=True,
+                format_func=lambda kind: _ANSWERS[str(kind)],
             ),
             "question": column.TextColumn("Question", width="large"),
         },

@@ -96,6 +96,25 @@ FIELDS: dict[str, SettingWords] = {
     "model_annotators.judge": SettingWords(
         "LM judge", "Empty for none, likelihood, or the address of an OpenAI-compatible server."
     ),
+    "model_annotators.judge_model": SettingWords(
+        "Model of the server", "Empty: the first that it has."
+    ),
+    "model_annotators.judge_instruction": SettingWords(
+        "Instruction for the LM judge", "It reads this before the conversation."
+    ),
+    "model_annotators.judge_timeout": SettingWords(
+        "Timeout", "Seconds after which a server's answer is given up."
+    ),
+    "model_annotators.calibration_judgments": SettingWords(
+        "Judgments to calibrate on", "Of people, the newest so many."
+    ),
+    "model_annotators.calibration_pairs": SettingWords(
+        "Fewest pairs to calibrate on", "With fewer, no model takes a task."
+    ),
+    "model_annotators.tasks_at_once": SettingWords(
+        "Tasks at once", "That a model judges between two looks at everything else."
+    ),
+    "model_annotators.train": SettingWords("Train on the tasks that models took, too"),
     "review.low_agreement": SettingWords(
         "Low agreement", f"{_SHARE} Tasks whose judgments agree less are reviewed."
     ),
