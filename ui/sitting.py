@@ -73,9 +73,12 @@ class Sitting:
                 raise
             self._no_database(words)
             return self.desk
-        except RankloopError:
-            self.correcting, self.desk = None, None
-            raise
+        except RankloopError as error:
+            if self.correcting is None:
+                raise
+            self.correct(None)
+            self.refuse(str(error))
+            return self.look(account=account, midnight=midnight, words=words)
         return self.desk
 
     def as_data(self, words: Words) -> dict[str, Any]:

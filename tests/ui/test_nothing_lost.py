@@ -14,9 +14,21 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlmodel import select
 
+from labeling.labeling_settings import change_labeling
+from labeling.projects import get_project
 from storage.clock import now
 from storage.engine import reading, writing
-from storage.tables import Assignment, Event, Review, ReviewDecision, Role, Task, TaskStatus
+from storage.tables import (
+    Assignment,
+    Demonstration,
+    Event,
+    Prompt,
+    Review,
+    ReviewDecision,
+    Role,
+    Task,
+    TaskStatus,
+)
 from tests.ui.conftest import Home, Server, free_port, running_server
 from tests.ui.ranking_page import (
     PATIENCE_MS,
@@ -215,6 +227,30 @@ def test_what_was_sent_back_stands_on_top_with_its_comment(
     assert stored_by_place(module_home, name)[2] == [2, 1, 2, 3]
     page.reload()
     expect(page.get_by_role("link", name="My judgments", exact=True)).to_be_visible()
+
+
+def test_a_prompt_of_ones_own_is_kept_until_it_is_saved(
+    contexts: Contexts, server: Server, module_home: Home, name: str
+) -> None:
+    with writing(module_home.engine) as session:
+        project = get_project(session, name="default")
+        change_labeling(
+            session, project=project, by=None, section="page", values={"own_prompts": True}
+        )
+    page = open_task(contexts().new_page(), server, name)
+    page.get_by_role("link", name="Write a prompt").click()
+    page.get_by_label("Your prompt").fill(f"为什么 {name}?")
+    page.get_by_label("The answer you would like").fill("因为")
+    page.reload()
+    expect(page.get_by_label("Your prompt")).to_have_value(f"为什么 {name}?")
+    page.get_by_role("button", name="Save").dblclick()
+    expect(page.get_by_text("Your prompt is saved")).to_be_visible()
+    expect(page.get_by_label("The answer you would like")).to_have_value("")
+    with reading(module_home.engine) as session:
+        prompt = session.exec(select(Prompt).where(Prompt.source == "annotator")).one()
+        written = session.exec(select(Demonstration)).one()
+    assert prompt.messages == [{"role": "user", "content": f"为什么 {name}?"}]
+    assert (written.prompt_id, written.text) == (prompt.id, "因为")
 
 
 # ---- the server is killed -----------------------------------------------------------------------
