@@ -47,7 +47,8 @@ def words_of(one: dict[str, Any]) -> list[str]:
     words = [f"**Version {one['version']}**{live}{again}"]
     if one["published_at"]:
         words.append(plain(f"{datetime.fromisoformat(one['published_at']):%Y-%m-%d %H:%M} UTC"))
-    return [*words, plain(win_words(one["human_win_rate"]))]
+    first = one["parent"] is None
+    return words if first else [*words, plain(win_words(one["human_win_rate"]))]
 
 
 def win_words(rate: dict[str, Any] | None) -> str:

@@ -20,7 +20,8 @@ def show(items: list[ReviewItem], chosen: int, then: int) -> None:
             mine = item.task_id == chosen
             st.button(
                 plain(_shortened(item.prompt)), key=f"review-{item.task_id}", width="stretch",
-                type="primary" if mine else "secondary", on_click=choose, args=(item.task_id,),
+                wrap=False, type="primary" if mine else "secondary", on_click=choose,
+                args=(item.task_id,),
             )  # fmt: skip
             st.caption(plain(" · ".join(_why(item))))
 

@@ -12,7 +12,6 @@ from storage.tables import AccountKind, ReviewDecision, TaskStatus
 from ui.plain_text import plain
 from ui.review_deeds import act, refuse
 
-TEXT_HEIGHT = 240  # pixels; longer texts scroll, so that the ranks stay in sight
 STRENGTHS = ("", "negligibly", "slightly", "clearly", "significantly")
 WORDS = {
     ReviewDecision.DECIDED: "decided",
@@ -55,15 +54,22 @@ def _completions(task: ReviewedTask) -> None:
         for place, position in zip(
             st.columns(a_row), range(start, min(start + a_row, k)), strict=False
         ):
-            with place.container(border=True):
+            with place.container(border=True, height="stretch"):
                 st.markdown(f"**{LETTERS[position]}**")
-                with st.container(height=TEXT_HEIGHT, border=False):
+                # Its style ends long texts early, with a bar to scroll: the ranks stay in sight.
+                with st.container(key=f"review-text-{position}", height="stretch"):
                     st.text(task.completions[position])
+                given = [f"{one.annotator} {one.ranks[position]}" for one in _standing(task)]
+                st.caption(plain(f"Ranked by {', '.join(given)}" if given else "Not ranked"))
                 st.segmented_control(
                     f"Rank of {LETTERS[position]}",
                     list(range(1, k + 1)),
                     key=_rank_key(task.task_id, position),
                 )
+
+
+def _standing(task: ReviewedTask) -> list[ReviewedJudgment]:
+    return [one for one in task.judgments if not one.discarded]
 
 
 def _decision(task: ReviewedTask, then: int) -> None:
