@@ -13,7 +13,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=fal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format typecheck bench bench-training clean system-packages
+.PHONY: help run test test-all lint format typecheck bench bench-training bench-labeling clean system-packages
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(VENV)/installed-dev system-packages ## Measure the speeds that the proj
 
 bench-training: $(VENV)/installed-dev system-packages ## Measure training against TRL (45 minutes; ARGS=--quick: 20)
 	$(BIN)/python -m benchmarks.training $(ARGS)
+
+bench-labeling: $(VENV)/installed-dev system-packages ## Measure labeling: load, scale, peers, faults (45 minutes; ARGS=--quick: 12)
+	$(BIN)/python -m benchmarks.labeling $(ARGS)
 
 clean: ## Remove caches and build products (keeps .venv and rankloop-data)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
