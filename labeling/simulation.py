@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
@@ -19,17 +20,25 @@ from storage.engine import writing
 from storage.errors import BadInput, Conflict, Unavailable
 from storage.tables import Account, AccountKind, Project, Role
 
+if TYPE_CHECKING:
+    from labeling.busy_simulation import Faults
+
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """Count what a simulation did: judgments stored, accounts, tasks added, seconds."""
+    """Count what a simulation did: judgments stored, accounts, tasks added, seconds.
+
+    `crashes` are submits whose client was lost, `abandoned` leases that were never submitted.
+    """
 
     judgments: int
     annotators: int
     tasks_added: int
     seconds: float
+    crashes: int = 0
+    abandoned: int = 0
 
 
 def simulate(
@@ -44,12 +53,14 @@ def simulate(
     minutes: float,
     fill_pool: Callable[[], int],
     progress: Progress | None = None,
+    faults: "Faults | None" = None,
 ) -> Simulation:
     """Store `judgments` rankings by the accounts sim-1 … sim-A, taking turns.
 
-    Where no task is left, `fill_pool()` must add some and return how many. `progress(done, total)`
-    is called after each judgment. Raises `BadInput` on arguments that do not fit, `Unavailable`
-    where no task could be added; what was stored until then stays.
+    With `faults` several work at once, and things go wrong; without, the same seed gives the same
+    judgments. Where no task is left, `fill_pool()` must add some and return how many.
+    `progress(done, total)` is called after each judgment. Raises `BadInput` on arguments that do
+    not fit, `Unavailable` where no task could be added; what was stored until then stays.
     """
     if annotators < 1 or judgments < 0 or not 0.0 <= noise <= 0.5:
         raise BadInput(
@@ -59,6 +70,16 @@ def simulate(
     started = time.monotonic()
     with writing(engine) as session:
         accounts = [_account(session, f"sim-{number}") for number in range(1, annotators + 1)]
+    if faults is not None:
+        from labeling.busy_simulation import BusySimulation
+
+        busy = BusySimulation(
+            engine, key_of(project), accounts, score, judgments, noise, seed, minutes, faults,
+            fill_pool, progress,
+        )  # fmt: skip
+        busy.run()
+        seconds = time.monotonic() - started
+        return Simulation(busy.done, annotators, busy.added, seconds, busy.crashes, busy.abandoned)
     done, added, turn = 0, 0, 0
     while done < judgments:
         found = _take_turns(engine, key_of(project), accounts, turn, minutes)
@@ -66,7 +87,7 @@ def simulate(
             added += _fill(fill_pool, done, judgments)
             found = _take_turns(engine, key_of(project), accounts, turn, minutes)
             if found is None:
-                raise _nothing_left(done, judgments)
+                raise nothing_left(done, judgments)
         turn, task = found
         random = np.random.default_rng((seed, task.task_id, turn % annotators))
         done += _judge(engine, task, accounts[turn % annotators], score, noise, random)
@@ -154,11 +175,12 @@ def _judge(
 def _fill(fill_pool: Callable[[], int], done: int, wanted: int) -> int:
     added = fill_pool()
     if added <= 0:
-        raise _nothing_left(done, wanted)
+        raise nothing_left(done, wanted)
     return added
 
 
-def _nothing_left(done: int, wanted: int) -> Unavailable:
+def nothing_left(done: int, wanted: int) -> Unavailable:
+    """Return the error that says how far a simulation came before the tasks ran out."""
     return Unavailable(
         f"{done} of {wanted} judgments were stored, then no task was left and none could be added; "
         "import more prompts with `rankloop import prompts FILE`."

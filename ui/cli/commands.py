@@ -151,13 +151,22 @@ def export_preferences(options: Options, format_: str, out: Path) -> None:
               help="shorter, longer, question, polite, personal, random, keyword:WORD or "
               "FILE.py:FUNCTION (its code is run).")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=None, help="Seed (default: the setting).")
+@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="How many work at once; above 1 the order is left to chance.")  # fmt: skip
+@click.option("--crash-rate", type=click.FloatRange(0, 1, max_open=True), default=0.0,
+              show_default=True, help="Share of submits that lose their client.")  # fmt: skip
+@click.option("--abandon-rate", type=click.FloatRange(0, 1, max_open=True), default=0.0,
+              show_default=True, help="Share of lent tasks that are never submitted.")  # fmt: skip
 @pass_options
 def simulate(
     options: Options, annotators: int, judgments: int, noise: float, preference: str,
-    seed: int | None,
+    seed: int | None, concurrency: int, crash_rate: float, abandon_rate: float,
 ) -> None:  # fmt: skip
     """Let simulated annotators rank by a hidden preference, to prove the loop without people."""
+    from labeling.busy_simulation import Faults
     from ui.cli.simulated import run_simulation
+
+    plain = concurrency == 1 and not crash_rate and not abandon_rate
 
     run_simulation(
         options.settings(),
@@ -166,6 +175,7 @@ def simulate(
         noise=noise,
         preference=preference,
         seed=seed,
+        faults=None if plain else Faults(concurrency, crash_rate, abandon_rate),
     )
 
 

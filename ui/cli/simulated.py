@@ -5,6 +5,7 @@ import sys
 import click
 from sqlalchemy import Engine
 
+from labeling.busy_simulation import Faults
 from labeling.policies import live_policy
 from labeling.simulation import simulate
 from labeling.tasks import ready_task_count
@@ -22,8 +23,9 @@ def run_simulation(
     noise: float,
     preference: str,
     seed: int | None,
+    faults: Faults | None,
 ) -> None:
-    """Store simulated judgments and say how many and how fast."""
+    """Store simulated judgments and say how many and how fast, and what went wrong on the way."""
     engine = open_database(settings)
     with reading(engine) as session:
         project = project_of(session, settings)
@@ -40,11 +42,17 @@ def run_simulation(
         minutes=settings.assignment_minutes,
         fill_pool=lambda: _fill_pool(engine, settings, project_id, judgments),
         progress=_count,
+        faults=faults,
     )
     click.echo(
         f"{result.judgments} judgments by {result.annotators} simulated annotators in "
         f"{result.seconds:.1f} s; {result.tasks_added} tasks were added for them."
     )
+    if faults is not None:
+        click.echo(
+            f"{result.crashes} clients were lost in the middle of a submit and sent it again; "
+            f"{result.abandoned} tasks were abandoned until their lease ran out."
+        )
 
 
 def _fill_pool(engine: Engine, settings: Settings, project_id: int, judgments: int) -> int:
