@@ -35,6 +35,19 @@ class ModelFigures:
     confidence: float | None
     agreement: Figure
 
+    def in_words(self) -> str:
+        """Return the figures as one sentence for leads."""
+        said = (
+            f"{self.judgments} tasks judged, {self.taken} of them taken without people; people "
+            f"have judged {self.audited} of the {self.audit} tasks of its audit"
+        )
+        if self.error.value is not None and self.confidence is not None:
+            said += (
+                f" and disagree on {self.error.value:.0%} of {self.error.n} pairs, where it "
+                f"expected {1 - self.confidence:.0%} at most"
+            )
+        return f"{said}."
+
 
 def model_figures(
     session: Session, *, project_id: int, account: Account | None

@@ -6,6 +6,7 @@ import click
 
 from ui.cli.frame import Group, Options, pass_options
 from ui.cli.labeling import gold, guidelines, labeling
+from ui.cli.models import models
 from ui.cli.policies import policies
 from ui.cli.tasks import queue, tasks
 from ui.cli.train import evaluate, train
@@ -133,12 +134,13 @@ def export() -> None:
 @click.option("--format", "format_", default="trl", show_default=True, callback=_known_format,
               help="Shape of the rows.")  # fmt: skip
 @click.option("--out", type=FOLDER, required=True, help="Folder to make; must be new or empty.")
+@click.option("--include-models", is_flag=True, help="Add the tasks that models took.")
 @pass_options
-def export_preferences(options: Options, format_: str, out: Path) -> None:
+def export_preferences(options: Options, format_: str, out: Path, include_models: bool) -> None:
     """Write all preferences as chosen and rejected completions, split by prompt."""
     from ui.cli.data import write_preferences
 
-    write_preferences(options.settings(), format_, out)
+    write_preferences(options.settings(), format_, out, include_models=include_models)
 
 
 @cli.command(example="rankloop simulate --annotators 3 --judgments 60 --preference shorter")
@@ -236,3 +238,4 @@ cli.add_command(tasks)
 cli.add_command(guidelines)
 cli.add_command(gold)
 cli.add_command(labeling)
+cli.add_command(models)

@@ -46,14 +46,23 @@ def add_known_answers(settings: Settings, file: Path, *, qualification: bool) ->
     )
 
 
-def write_preferences(settings: Settings, format_: str, out: Path) -> None:
+def write_preferences(
+    settings: Settings, format_: str, out: Path, *, include_models: bool = False
+) -> None:
     """Export preferences into a new folder."""
     from labeling.export_preferences import export_preferences
 
     engine = open_database(settings)
     with reading(engine) as session:
         project = project_of(session, settings)
-    result = export_preferences(engine, project=project, account=None, out=out, format=format_)
+    result = export_preferences(
+        engine,
+        project=project,
+        account=None,
+        out=out,
+        format=format_,
+        include_models=include_models,
+    )
     click.echo(
         f"{result.train} pairs for training and {result.test} for testing are in {result.folder}."
     )

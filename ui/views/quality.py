@@ -4,6 +4,7 @@ import pandas
 import streamlit as st
 
 from labeling.agreement import Figure
+from labeling.model_quality import model_figures
 from labeling.quality import Quality, quality
 from storage.engine import reading
 from ui import charts, process, session
@@ -16,6 +17,7 @@ def show() -> None:
     assert project.id is not None
     with reading(process.engine()) as rows:
         found = quality(rows, project_id=project.id, account=account)
+        models = model_figures(rows, project_id=project.id, account=account)
     st.title("Quality")
     if found.annotators.empty:
         st.info("Nothing is judged yet. Figures appear here with the first judgments.")
@@ -24,6 +26,10 @@ def show() -> None:
     st.subheader("Annotators")
     st.altair_chart(charts.judgments_by_annotator(found.annotators[["name", "judgments"]]))
     _table(found)
+    if models:
+        st.subheader("Models")
+    for one in models:
+        st.text(f"{one.name}: {one.in_words()}")
 
 
 def _figures(found: Quality) -> None:
