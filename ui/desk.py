@@ -24,6 +24,8 @@ from ui.languages.criteria_words import shown_criteria
 
 _WORDS_OF_OTHER_PAGES = (
     "criterion.",
+    "error.",
+    "feedback.",
     "guidelines.",
     "history.",
     "qualification.",
