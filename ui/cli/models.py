@@ -5,10 +5,10 @@ from dataclasses import fields
 
 import click
 
-from ui.cli.frame import Options, pass_options
+from ui.cli.frame import Command, Options, pass_options
 
 
-@click.command(example="rankloop models --json")
+@click.command(cls=Command, example="rankloop models --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 @pass_options
 def models(options: Options, as_json: bool) -> None:
