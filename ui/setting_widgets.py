@@ -48,20 +48,21 @@ def _number(field: FieldInfo, value: float | None, words: SettingWords, key: str
         )
         # In percent a share has one decimal; of what was typed, nothing finer is kept.
         return None if given is None else round(given / 100, 4)
-    # Streamlit wants all numbers of one kind.
-    whole = float not in (field.annotation, *get_args(field.annotation))
-    kind: Any = int if whole else float
+    # Streamlit wants all numbers of one kind, and a number once given cannot be emptied: where
+    # there may be none, 0 stands for it.
+    parts = get_args(field.annotation)
+    kind: Any = float if float in (field.annotation, *parts) else int
+    may_be_none = type(None) in parts
     given = st.number_input(
         words.label,
-        min_value=kind(lowest),
+        min_value=kind(0 if may_be_none else lowest),
         max_value=None if highest is None else kind(highest),
-        value=None if value is None else kind(value),
+        value=kind(value or 0),
         step=kind(1),
         key=key,
         help=words.help or None,
-        placeholder="no cap",
     )
-    return given
+    return None if may_be_none and not given else given
 
 
 def _bounds(field: FieldInfo) -> tuple[float, float | None]:

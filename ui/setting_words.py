@@ -57,7 +57,7 @@ FIELDS: dict[str, SettingWords] = {
         "Percent of new tasks kept to each pool of annotators; the rest is for everyone.",
     ),
     "assignment.most_judgments": SettingWords(
-        "Most judgments of one annotator", "Empty: no cap. It keeps one person from dominating."
+        "Most judgments of one annotator", "0: no cap. A cap keeps one person from dominating."
     ),
     "gold.rate": SettingWords(
         "Gold tasks", f"{_SHARE} Of an annotator's tasks, while there are gold tasks left for them."

@@ -21,6 +21,7 @@ from storage.tables import (
 )
 from tests.ui.conftest import Home
 from ui import process, session
+from ui.languages import words_for
 from ui.plain_text import plain
 
 SECONDS = 60
@@ -31,6 +32,7 @@ def lead(home: Home, monkeypatch: pytest.MonkeyPatch) -> Account:
     process.configure(home.settings)
     account = home.account("lena", Role.LEAD)
     monkeypatch.setattr(session, "current_account", lambda: account)
+    monkeypatch.setattr(session, "words", lambda: words_for(None, None))
     return account
 
 
