@@ -25,6 +25,7 @@ from ui.components.ranking import (
 from ui.desk import Desk
 from ui.desk import look as look_at_desk
 from ui.languages import Words
+from ui.languages.sentences import translated
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +87,8 @@ class Sitting:
         assert self.desk is not None
         return self.desk.as_data(words) | {
             "sitting": self.id,
-            "refusal": self.refusal,
-            "feedback": self.feedback,
+            "refusal": _in_words(self.refusal, words),
+            "feedback": _in_words(self.feedback, words),
             "done": self.done,
         }
 
@@ -120,6 +121,10 @@ class Sitting:
     def _no_database(self, words: Words) -> None:
         _log.exception("the database did not answer")
         self.refuse(words.say("server.trouble"))
+
+
+def _in_words(told: dict[str, str] | None, words: Words) -> dict[str, str] | None:
+    return told and {**told, "text": translated(told["text"], words)}
 
 
 def _submit(sitting: Sitting, account: Account, value: object, _words: Words) -> None:

@@ -13,6 +13,7 @@ from storage.tables import Account
 from ui import process, session
 from ui.components.ranking import parse
 from ui.components.writing import WriteEvent, writing_form
+from ui.languages.sentences import translated
 from ui.plain_text import plain
 
 KEY = "writing"
@@ -49,7 +50,8 @@ def _act() -> None:
         event = parse(WriteEvent, value)
         done = _store(account, event)
     except RankloopError as error:
-        st.session_state["write_refusal"] = {"id": uuid4().hex, "text": str(error)}
+        said = translated(str(error), session.words())
+        st.session_state["write_refusal"] = {"id": uuid4().hex, "text": said}
         return
     key = "write.stored" if done else "write.known"
     st.session_state.update(write_done=event.nonce, written=session.words().say(key))

@@ -7,6 +7,7 @@ from labeling.qualification import NotQualified
 from ui import correction, desk, process, session
 from ui.components.ranking import Deed, ranking
 from ui.languages import Words
+from ui.languages.sentences import translated
 from ui.plain_text import plain
 from ui.sitting import Sitting
 from ui.views import guidelines, waiting
@@ -24,7 +25,7 @@ def show() -> None:
         found = _look()
     except NotQualified as error:
         st.title(words.say("rank.title"))
-        st.warning(plain(str(error)))
+        st.warning(plain(translated(str(error), words)))
         return
     if found.task is None:
         for told in filter(None, (kept.refusal, kept.feedback)):
