@@ -2,9 +2,19 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, literal_column, or_, text
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    and_,
+    bindparam,
+    exists,
+    literal_column,
+    or_,
+    text,
+)
 from sqlmodel import Session, col, func, select
 
 from labeling.labeling_settings import labeling_settings
@@ -91,7 +101,7 @@ def begun(session: Session, *, project_id: int, annotator_id: int) -> Task | Non
     return task if task is not None and has_room(session, task=task) else None
 
 
-def takes_room(at: datetime) -> ColumnElement[bool]:
+def takes_room(at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Return the condition under which an assignment counts towards its task's overlap."""
     return and_(
         col(Assignment.counted),
@@ -104,16 +114,24 @@ def takes_room(at: datetime) -> ColumnElement[bool]:
 
 def has_room(session: Session, *, task: Task, without_id: int | None = None) -> bool:
     """Say whether the (locked) task wants one more annotator, not counting `without_id`'s row."""
-    taken = session.exec(
+    values = {"task_id": task.id, "at": now(), "without_id": without_id or 0}
+    taken: int = session.exec(_taken_statement(), params=values).one()
+    return taken < task.overlap
+
+
+# SQLAlchemy takes several times as long to build a statement as to run it: those that every submit
+# needs are built once, their values bound at each use.
+@cache
+def _taken_statement() -> Any:
+    return (
         select(func.count())
         .select_from(Assignment)
         .where(
-            Assignment.task_id == task.id,
-            takes_room(now()),
-            col(Assignment.id) != (without_id or 0),
+            col(Assignment.task_id) == bindparam("task_id"),
+            takes_room(bindparam("at")),
+            col(Assignment.id) != bindparam("without_id"),
         )
-    ).one()
-    return taken < task.overlap
+    )
 
 
 def count_submitted(session: Session, *, task: Task) -> int:
@@ -149,16 +167,14 @@ def _claim_in_pool(
     strategy: str,
     pool: str,
 ) -> Task | None:
-    def first(*conditions: ColumnElement[bool]) -> Task | None:
-        return _first(
-            session,
-            lambda: queued_statement(annotator_id, project_id, kinds, strategy, pool, *conditions),
-        )
+    def first(*, held_by_nobody: bool = False) -> Task | None:
+        values = {"annotator_id": annotator_id, "project_id": project_id, "pool": pool}
+        return _first(session, lambda: _queued_statement(kinds, strategy, held_by_nobody), values)
 
     if strategy != "breadth":
         return first()
     # A task that somebody holds will soon have a judgment more than it has now.
-    free = first(_live_leases(now()) == 0)
+    free = first(held_by_nobody=True)
     if free is not None and free.judged == 0:
         return free
     held = first()
@@ -168,13 +184,28 @@ def _claim_in_pool(
     return free if (free.priority, -free.judged) >= level else held
 
 
+@cache
+def _queued_statement(kinds: tuple[TaskKind, ...], strategy: str, held_by_nobody: bool) -> Any:
+    at: BindParameter[datetime] = bindparam("at")
+    return queued_statement(
+        bindparam("annotator_id"),
+        bindparam("project_id"),
+        kinds,
+        strategy,
+        bindparam("pool"),
+        *([_live_leases(at) == 0] if held_by_nobody else []),
+        at=at,
+    )
+
+
 def queued_statement(
-    annotator_id: int,
-    project_id: int,
+    annotator_id: int | BindParameter[int],
+    project_id: int | BindParameter[int],
     kinds: tuple[TaskKind, ...],
     strategy: str,
-    pool: str,
+    pool: str | BindParameter[str],
     *conditions: ColumnElement[bool],
+    at: datetime | BindParameter[datetime] | None = None,
 ) -> Any:
     """Return the SELECT of the next ordinary or arena task of a pool, locking what it finds."""
     statement = select(Task).where(
@@ -182,7 +213,7 @@ def queued_statement(
     )
     if set(kinds) != set(QUEUED_KINDS):
         statement = statement.where(col(Task.kind).in_(kinds))
-    return _locking(statement.where(*conditions), annotator_id, _ORDERS[strategy])
+    return _locking(statement.where(*conditions), annotator_id, _ORDERS[strategy], at)
 
 
 def _own_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ...]) -> Any:
@@ -202,8 +233,13 @@ def _special_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind
     return _locking(statement, annotator_id, (col(Task.priority).desc(), col(Task.id)))
 
 
-def _locking(statement: Any, annotator_id: int, order: tuple[Any, ...]) -> Any:
-    at = now()
+def _locking(
+    statement: Any,
+    annotator_id: int | BindParameter[int],
+    order: tuple[Any, ...],
+    at: datetime | BindParameter[datetime] | None = None,
+) -> Any:
+    at = now() if at is None else at
     # In this order: the first is answered by an index alone, and is what most tasks fail.
     return (
         statement.where(
@@ -217,7 +253,7 @@ def _locking(statement: Any, annotator_id: int, order: tuple[Any, ...]) -> Any:
     )
 
 
-def _closed_to(annotator_id: int) -> ColumnElement[bool]:
+def _closed_to(annotator_id: int | BindParameter[int]) -> ColumnElement[bool]:
     # A plain `=` would let SQLite take the unique key of task and annotator, and then read the row
     # for its state; so it stays within the small index of what is closed to this annotator.
     same_task = col(Assignment.task_id).between(Task.id, Task.id)
@@ -226,7 +262,7 @@ def _closed_to(annotator_id: int) -> ColumnElement[bool]:
     )
 
 
-def _live_leases(at: datetime) -> Any:
+def _live_leases(at: datetime | BindParameter[datetime]) -> Any:
     return (
         select(func.count())
         .select_from(Assignment)
@@ -241,9 +277,12 @@ def _live_leases(at: datetime) -> Any:
     )
 
 
-def _first(session: Session, statement: Callable[[], Any]) -> Task | None:
+def _first(
+    session: Session, statement: Callable[[], Any], values: dict[str, Any] | None = None
+) -> Task | None:
     while True:
-        task: Task | None = session.exec(statement()).first()
+        bound = {**values, "at": now()} if values is not None else None
+        task: Task | None = session.exec(statement(), params=bound).first()
         # PostgreSQL locks the row after it has counted: another's lease, committed in between, is
         # seen only by a second statement. Each turn of this loop is another annotator's success.
         if task is None or has_room(session, task=task):

@@ -158,10 +158,10 @@ def test_a_pick_that_has_filled_up_meanwhile_is_not_lent(
     """PostgreSQL may lock a row that another filled after the statement had counted."""
     full, free = stage.add_task("full"), stage.add_task("free")
     assert stage.lend("ann").task_id == full
-    real = claim.queued_statement
+    real = claim._queued_statement
     stale = [select(Task).where(Task.id == full).with_for_update()]
     monkeypatch.setattr(
-        claim, "queued_statement", lambda *given: stale.pop() if stale else real(*given)
+        claim, "_queued_statement", lambda *given: stale.pop() if stale else real(*given)
     )
     assert stage.lend("bob").task_id == free
     assert stale == []
