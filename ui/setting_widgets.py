@@ -46,8 +46,8 @@ def _number(field: FieldInfo, value: float | None, words: SettingWords, key: str
         given = st.number_input(
             words.label, lowest * 100, 100.0, shown, 1.0, "%.1f", key=key, help=words.help or None
         )
-        # In percent a share has one decimal; of what was typed, nothing finer is kept.
-        return None if given is None else round(given / 100, 4)
+        # 5 percent is 0.05, and not the float beside it.
+        return None if given is None else round(given / 100, 6)
     # Streamlit wants all numbers of one kind, and a number once given cannot be emptied: where
     # there may be none, 0 stands for it.
     parts = get_args(field.annotation)

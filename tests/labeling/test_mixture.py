@@ -1,7 +1,8 @@
 from collections import Counter
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlmodel import select
 
 from labeling.known_answers import make_gold
@@ -127,3 +128,25 @@ def test_a_repeat_that_was_put_off_comes_back(stage: Stage) -> None:
     rates(stage, repeat_rate=1.0, repeat_after=1)
     repeat = stage.lend("ann", minutes=0)
     assert stage.lend("ann", minutes=0).task_id == repeat.task_id
+
+
+def test_looking_for_special_tasks_reads_no_ordinary_ones(
+    sqlite_engine: Engine, sqlite_project: Project
+) -> None:
+    stage = set_stage(sqlite_engine, sqlite_project)
+    stage.account("lena", Role.LEAD)
+    add_gold(stage, "g0", [1, 2])
+    rates(stage, rate=1.0)
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(sqlite_engine, "before_cursor_execute")
+    def _keep(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "task.kind IN" in statement and statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    stage.lend("ann")
+    assert asked
+    with sqlite_engine.connect() as connection:
+        for statement, parameters in list(asked):
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            assert "ix_task_special" in plan[0][3], plan

@@ -6,9 +6,11 @@ import streamlit as st
 from labeling.agreement import Figure
 from labeling.model_quality import model_figures
 from labeling.quality import Quality, quality
+from labeling.reliability import reliability
 from storage.engine import reading
 from ui import charts, process, session
 from ui.figure_card import figure_card
+from ui.known_answer_tables import reliability_table
 
 
 def show() -> None:
@@ -17,6 +19,7 @@ def show() -> None:
     assert project.id is not None
     with reading(process.engine()) as rows:
         found = quality(rows, project_id=project.id, account=account)
+        reliable = reliability(rows, project_id=project.id, account=account)
         models = model_figures(rows, project_id=project.id, account=account)
     st.title("Quality")
     if found.annotators.empty:
@@ -26,6 +29,8 @@ def show() -> None:
     st.subheader("Annotators")
     st.altair_chart(charts.judgments_by_annotator(found.annotators[["name", "judgments"]]))
     _table(found)
+    st.subheader("Known answers and repeats")
+    reliability_table(reliable)
     if models:
         st.subheader("Models")
     for one in models:

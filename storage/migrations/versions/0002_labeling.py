@@ -248,7 +248,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_task_special",
         "task",
-        ["project_id", "kind", "for_annotator_id"],
+        ["project_id", "status", "kind", "for_annotator_id"],
         unique=False,
         sqlite_where=special,
         postgresql_where=special,
