@@ -20,17 +20,18 @@ SCRIPT = Path(__file__).with_name("app.py")
 
 
 def build_app() -> "App":
-    """Return the ASGI app: Streamlit's pages, our sign-in routes, the guard around both."""
+    """Return the ASGI app: Streamlit's pages, our own routes, the guard around both."""
     theme.apply_options()
     from starlette.middleware import Middleware
     from streamlit.starlette import App
 
     from ui import sign_in
+    from ui.components.ranking import served
     from ui.guard import Guard
 
     return App(
         SCRIPT,
-        routes=sign_in.routes(),
+        routes=sign_in.routes() + served.routes(),
         middleware=[Middleware(Guard, signed_in=sign_in.signed_in)],
     )
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route
 
 from ui import theme
 from ui.components import ranking
+from ui.components.ranking import served
 from ui.languages import words_for
 
 ADDRESS = "http://stage.test/"
@@ -29,8 +30,8 @@ const host = document.querySelector("#host");
 const shadow = host.attachShadow({ mode: "open" });
 window.sent = [];
 window.stage = {
-  async start({ html, css, js }) {
-    shadow.innerHTML = `<style>${css}</style>${html}`;
+  async start({ html, js }) {
+    shadow.innerHTML = html;
     const source = URL.createObjectURL(new Blob([js], { type: "text/javascript" }));
     this.component = (await import(source)).default;
   },
@@ -125,7 +126,8 @@ class Stage:
         """Return the ranks by place as the page shows them, 0 for none."""
         found: list[int] = self.page.evaluate(
             """() => [...document.querySelector("#host").shadowRoot.querySelectorAll(".card")]
-              .map(card => Number(card.querySelector('.rank[aria-pressed="true"]')?.dataset.rank ?? 0))"""
+              .map(card => card.querySelector('.rank[aria-pressed="true"]'))
+              .map(button => Number(button?.dataset.rank ?? 0))"""
         )
         return found
 
@@ -152,11 +154,7 @@ def open_stage(context: BrowserContext, *, scheme: str = "light") -> Stage:
 
 def load(page: Page) -> None:
     """Load the component's code into a page that has just been opened or reloaded."""
-    parts = {
-        "html": '<div class="ranking"></div>',
-        "css": ranking.joined(ranking.STYLES),
-        "js": ranking.joined(ranking.PIECES),
-    }
+    parts = {"html": ranking.HTML, "js": served.module()}
     page.evaluate("parts => window.stage.start(parts)", parts)
 
 

@@ -5,49 +5,15 @@ judged by the functions of `labeling`.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from storage.errors import BadInput
+from ui.components.ranking import served
 
-HERE = Path(__file__).parent
-# One module in pieces: Streamlit takes a component's code, and its style, as one text each.
-PIECES = (
-    "words.js",
-    "order.js",
-    "keep.js",
-    "clock.js",
-    "outbox.js",
-    "texts.js",
-    "difference.js",
-    "choices.js",
-    "criteria.js",
-    "strength.js",
-    "notes.js",
-    "rewrite.js",
-    "view.js",
-    "toolbar.js",
-    "dialogs.js",
-    "announce.js",
-    "drag.js",
-    "comparing.js",
-    "board.js",
-    "keys.js",
-    "keyboard.js",
-    "ranking.js",
-)
-STYLES = (
-    "ranking.css",
-    "toolbar.css",
-    "rail.css",
-    "dialogs.css",
-    "criteria.css",
-    "notes.css",
-    "rewrite.css",
-)
+HTML = '<div class="ranking"></div>'
 
 Deed = Literal["submit", "skip", "flag", "undo", "draft", "beat", "rewrite"]
 DEEDS: tuple[Deed, ...] = ("submit", "skip", "flag", "undo", "draft", "beat", "rewrite")
@@ -153,14 +119,4 @@ def _callback(act: Callable[[Deed], None], name: Deed) -> Callable[[], None]:
     return lambda: act(name)
 
 
-def joined(names: tuple[str, ...]) -> str:
-    """Return the text of these files of the component, one after the other."""
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
-
-
-_component = st.components.v2.component(
-    "rankloop.ranking",
-    html='<div class="ranking"></div>',
-    css=joined(STYLES),
-    js=joined(PIECES),
-)
+_component = st.components.v2.component("rankloop.ranking", html=HTML, js=served.LOADER)

@@ -287,7 +287,11 @@ function answeredOnly(answers) {
   return Object.fromEntries(given);
 }
 
+const SHEET = new CSSStyleSheet();
+SHEET.replaceSync(STYLE);
+
 export default function ({ data, parentElement, setTriggerValue }) {
+  parentElement.adoptedStyleSheets = [SHEET];
   let view = VIEWS.get(parentElement);
   if (!view) VIEWS.set(parentElement, (view = new Ranking(parentElement)));
   view.outbox.post = setTriggerValue;
