@@ -111,7 +111,7 @@ def ranking(*, data: dict[str, Any], key: str, act: Callable[[Deed], None]) -> N
     All of `data` goes over the wire whenever any of it changes: give the draft with which a
     showing began, not the newest one, or each draft that is kept sends every text again.
     """
-    callbacks = {f"on_{name}_change": _callback(act, name) for name in DEEDS}
+    callbacks: dict[str, Any] = {f"on_{name}_change": _callback(act, name) for name in DEEDS}
     _component(key=key, data=data, **callbacks)
 
 
