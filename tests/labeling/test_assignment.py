@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,12 +7,27 @@ from sqlalchemy import Engine, event
 from sqlmodel import col, select
 
 from labeling import claim
-from labeling.assignment import display_order, next_assignment, release_assignments
-from labeling.judgments import skip_assignment
+from labeling.assignment import (
+    AssignedTask,
+    display_order,
+    next_assignment,
+    prolong,
+    release_assignments,
+)
+from labeling.judgments import flag_assignment, skip_assignment
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import NotAllowed, NotFound
-from storage.tables import Account, Assignment, Event, Policy, Project, Task, TaskStatus
+from storage.tables import (
+    Account,
+    Assignment,
+    Event,
+    Policy,
+    PoolMember,
+    Project,
+    Task,
+    TaskStatus,
+)
 from tests.labeling.stage import Stage, set_stage
 
 
@@ -201,9 +216,15 @@ def test_the_number_of_statements_does_not_grow_with_the_tasks(sqlite_stage: Sta
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["next", "submit", "skip", "expire", "release"]), st.integers(0, 3)),
+    st.tuples(
+        st.sampled_from(
+            ["next", "submit", "twice", "late", "skip", "flag", "expire", "prolong", "release"]
+        ),
+        st.integers(0, 3),
+    ),
     max_size=40,
 )
+strategies = st.sampled_from(["priority", "breadth", "depth"])
 
 
 @settings(
@@ -211,9 +232,9 @@ steps = st.lists(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(overlap=st.integers(1, 3), steps=steps)
+@given(overlap=st.integers(1, 3), strategy=strategies, steps=steps)
 def test_whatever_happens_no_task_is_lent_above_its_overlap(
-    sqlite_engine: Engine, overlap: int, steps: list[tuple[str, int]]
+    sqlite_engine: Engine, overlap: int, strategy: str, steps: list[tuple[str, int]]
 ) -> None:
     with writing(sqlite_engine) as session:
         count = len(session.exec(select(Project)).all())
@@ -221,6 +242,8 @@ def test_whatever_happens_no_task_is_lent_above_its_overlap(
         session.add(project)
     stage = set_stage(sqlite_engine, project, overlap)
     stage.accounts = {}
+    stage.change("assignment", strategy=strategy)
+    stage.change("gold", rate=0.0, repeat_rate=0.0)
     for number in range(3):
         stage.add_task(f"t{number}", k=2)
     names = [f"p{count}-{number}" for number in range(4)]
@@ -230,26 +253,61 @@ def test_whatever_happens_no_task_is_lent_above_its_overlap(
 
 
 def take_step(stage: Stage, step: str, name: str, number: int) -> None:
+    """Do one thing that an annotator, their network or their browser may do."""
     if step == "release":
-        with writing(stage.engine) as session:
-            release_assignments(session, annotator_id=stage.account(name))
+        release(stage, name)
         return
     task = stage.next(name)
     if task is None or step == "next":
         return
-    if step == "submit":
-        nonce = f"{stage.project_id}-{number}"
-        assert stage.submit(name, task, [1, 2], nonce).stored
+    nonce = f"{stage.project_id}-{number}"
+    if step in ("submit", "twice"):
+        first = stage.submit(name, task, [1, 2], nonce)
+        assert first.stored
+        assert step == "submit" or stage.submit(name, task, [2, 1], nonce) == first
+    elif step == "late":
+        expire(stage, task.assignment_id)
+        other = f"{name}-other"
+        taken = stage.next(other)
+        full = taken is not None and taken.task_id == task.task_id and not room(stage, task.task_id)
+        assert stage.submit(name, task, [1, 2], nonce).stored == (not full)
+        release(stage, other)
+    elif step == "prolong":
+        expire(stage, task.assignment_id)
+        assert extend(stage, name, task) is not None
     elif step == "expire":
         expire(stage, task.assignment_id)
     else:
-        with writing(stage.engine) as session:
-            skip_assignment(
-                session,
-                assignment_id=task.assignment_id,
-                annotator_id=stage.account(name),
-                reason="x",
-            )
+        put_aside(stage, step, name, task)
+
+
+def put_aside(stage: Stage, step: str, name: str, task: AssignedTask) -> None:
+    own = {"assignment_id": task.assignment_id, "annotator_id": stage.account(name)}
+    with writing(stage.engine) as session:
+        if step == "skip":
+            skip_assignment(session, reason="x", **own)
+        else:
+            flag_assignment(session, flags=["unsafe"], **own)
+
+
+def extend(stage: Stage, name: str, task: AssignedTask) -> datetime | None:
+    with writing(stage.engine) as session:
+        return prolong(
+            session,
+            assignment_id=task.assignment_id,
+            annotator_id=stage.account(name),
+            minutes=5,
+        )
+
+
+def release(stage: Stage, name: str) -> None:
+    with writing(stage.engine) as session:
+        release_assignments(session, annotator_id=stage.account(name))
+
+
+def room(stage: Stage, task_id: int) -> bool:
+    with reading(stage.engine) as session:
+        return claim.has_room(session, task=session.get_one(Task, task_id))
 
 
 def check_invariants(stage: Stage, overlap: int) -> None:
@@ -271,3 +329,69 @@ def check_invariants(stage: Stage, overlap: int) -> None:
         leased = sum(row.state == "leased" and row.expires_at > now() for row in of_task)
         assert submitted + leased <= overlap
         assert (submitted == overlap) == (task_id in done)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "wanted"),
+    [("priority", [0, 0, 1, 1]), ("breadth", [0, 1, 0, 1]), ("depth", [0, 0, 1, 1])],
+)
+def test_breadth_asks_one_of_each_first_and_depth_finishes_first(
+    engine: Engine, project: Project, strategy: str, wanted: list[int]
+) -> None:
+    stage = set_stage(engine, project, overlap=2)
+    stage.change("gold", rate=0.0, repeat_rate=0.0)
+    stage.change("assignment", strategy=strategy)
+    tasks = [stage.add_task("a", k=2), stage.add_task("b", k=2)]
+    lent = [stage.lend(f"ann-{number}").task_id for number in range(4)]
+    assert lent == [tasks[number] for number in wanted]
+
+
+def test_depth_prefers_the_task_with_more_judgments(engine: Engine, project: Project) -> None:
+    stage = set_stage(engine, project, overlap=2)
+    stage.change("gold", rate=0.0, repeat_rate=0.0)
+    first, second = stage.add_task("a", k=2), stage.add_task("b", k=2)
+    with writing(engine) as session:
+        session.get_one(Task, second).priority = 1
+    stage.judge("ann", [1, 2])
+    with writing(engine) as session:
+        session.get_one(Task, second).priority = 0
+    stage.change("assignment", strategy="depth")
+    assert stage.lend("bob").task_id == second
+    stage.change("assignment", strategy="breadth")
+    assert stage.lend("cleo").task_id == first
+
+
+def test_a_pools_task_is_for_its_members_alone(engine: Engine, project: Project) -> None:
+    stage = set_stage(engine, project)
+    stage.change("gold", rate=0.0, repeat_rate=0.0)
+    pooled, common = stage.add_task("a", k=2), stage.add_task("b", k=2)
+    with writing(engine) as session:
+        session.get_one(Task, pooled).pool = "medicine"
+        member = PoolMember(
+            project_id=stage.project_id, account_id=stage.account("ann"), pool="medicine"
+        )
+        session.add(member)
+    assert stage.lend("bob").task_id == common
+    assert stage.next("cleo") is None
+    assert stage.lend("ann").task_id == pooled
+
+
+def test_the_cap_ends_an_annotators_work_in_the_project(engine: Engine, project: Project) -> None:
+    stage = set_stage(engine, project)
+    stage.change("gold", rate=0.0, repeat_rate=0.0)
+    stage.change("assignment", most_judgments=2)
+    for number in range(4):
+        stage.add_task(f"t{number}", k=2)
+    for _ in range(2):
+        stage.judge("ann", [1, 2])
+    assert stage.next("ann") is None
+    assert stage.next("bob") is not None
+
+
+def test_a_lease_that_was_lost_to_others_is_not_prolonged(stage: Stage) -> None:
+    stage.add_task("a", k=2)
+    lent = stage.lend("ann")
+    assert extend(stage, "ann", lent) is not None
+    expire(stage, lent.assignment_id)
+    stage.lend("bob")
+    assert extend(stage, "ann", lent) is None
