@@ -62,11 +62,11 @@ const inBrowser = () => localStorage;
 
 // What begins a showing: the newer of this tab's copy and the database's draft, whether the
 // database lacks it, and the nonce.
-function begin({ serial, completions, draft, layout, ranks }) {
+function begin({ serial, completions, draft, layout }) {
   const count = completions.length;
   const kept = readKept(inTab, keptKey(serial));
   const here = stateFrom(kept?.state, count);
-  const there = stateFrom(draft ?? { ranks_by_place: ranks }, count);
+  const there = stateFrom(draft, count);
   const newer = here && there ? (there.changed_at > here.changed_at ? there : here) : here ?? there;
   const state = newer ?? freshState(count);
   const wanted = [readKept(inBrowser, LAYOUT_KEY), state.layout, layout];
