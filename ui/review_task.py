@@ -9,6 +9,7 @@ from labeling.rankings import order_in_words
 from labeling.reviewed_task import PastDecision, ReviewedJudgment, ReviewedTask
 from labeling.reviews import LETTERS
 from storage.tables import AccountKind, ReviewDecision, TaskStatus
+from ui import known_answer_offer
 from ui.plain_text import plain
 from ui.review_deeds import act, refuse
 
@@ -100,9 +101,19 @@ def _decision(task: ReviewedTask, then: int) -> None:
                 args=(adjudication.withdraw, "Withdrawn: nobody is asked any more.", seen, then),
                 kwargs={**whole, "reason": said}, help="Nobody else is asked; say why above",
             )  # fmt: skip
+        known_answer_offer.offer(task.task_id, lambda: _given(task))
 
 
 def _decide(task: ReviewedTask, then: int, said: str) -> None:
+    ranks = _given(task)
+    if ranks is None:
+        return
+    seen, done = len(task.decisions), f"Decided: {order_in_words(ranks, LETTERS)}."
+    act(adjudication.decide, done, seen, then, task_id=task.task_id, ranks=ranks, reason=said)
+
+
+def _given(task: ReviewedTask) -> list[int] | None:
+    """Return the lead's own ranking; None, and say what is missing, where it is not whole."""
     given = {
         position: st.session_state.get(_rank_key(task.task_id, position))
         for position in range(len(task.completions))
@@ -111,9 +122,8 @@ def _decide(task: ReviewedTask, then: int, said: str) -> None:
     if len(ranks) < len(given):
         missing = ", ".join(LETTERS[at] for at, rank in given.items() if rank is None)
         refuse(f"Give {missing} a rank first; equal ranks are a tie.")
-        return
-    seen, done = len(task.decisions), f"Decided: {order_in_words(ranks, LETTERS)}."
-    act(adjudication.decide, done, seen, then, task_id=task.task_id, ranks=ranks, reason=said)
+        return None
+    return ranks
 
 
 def _judgment(task: ReviewedTask, one: ReviewedJudgment) -> None:

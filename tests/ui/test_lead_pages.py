@@ -9,7 +9,7 @@ from labeling.guidelines import guidelines_in_force, publish_guidelines
 from labeling.known_answers import make_gold
 from labeling.labeling_settings import LabelingSettings, change_labeling, labeling_settings
 from storage.engine import reading, writing
-from storage.tables import Account, Project, Role, Task, TaskKind
+from storage.tables import Account, KnownAnswer, Project, Role, Task, TaskKind
 from tests.ui.conftest import Home
 from tests.ui.test_views import judge, open_page
 from ui import process, session
@@ -167,3 +167,21 @@ def test_an_annotator_sees_where_they_stand(annotator: Account, lead: Account, h
     assert page.title[0].value == "Qualification"
     assert "One task comes before real work" in page.text[0].value
     assert len(page.dataframe) == 0
+
+
+def test_a_known_answer_is_made_of_the_task_at_hand(lead: Account, home: Home) -> None:
+    def review(task_id: int) -> None:
+        from ui.known_answer_offer import offer
+
+        offer(task_id, lambda: [2, 1, 1, 3])
+
+    with reading(home.engine) as rows:
+        task_id = rows.exec(select(Task.id)).first() or 0
+    page = AppTest.from_function(review, args=(task_id,), default_timeout=60).run()
+    page.text_area[0].set_value("The second is right.")
+    press(page, "Make it one")
+    with reading(home.engine) as rows:
+        (known,) = rows.exec(select(KnownAnswer)).all()
+        made = rows.get_one(Task, known.task_id)
+    assert (known.ranks, known.explanation) == ([2, 1, 1, 3], "The second is right.")
+    assert (made.kind, made.repeats_id) == (TaskKind.GOLD, task_id)
