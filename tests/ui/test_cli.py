@@ -11,6 +11,14 @@ import click
 import pytest
 from sqlmodel import select
 
+from labeling.labeling_settings import ModelAnnotatorSettings
+from labeling.model_judgments import (
+    Mark,
+    ModelLabel,
+    model_account,
+    store_model_judgment,
+    tasks_to_judge,
+)
 from labeling.policies import live_policy
 from labeling.simulation import simulate
 from storage.blobs import write_folder
@@ -22,10 +30,11 @@ from ui.cli.frame import run
 
 CONTRACT = {
     ("init",), ("up",), ("serve",), ("worker",), ("import", "prompts"),
-    ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"),
+    ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"), ("account", "pool"),
     ("queue",), ("tasks", "requeue"), ("tasks", "withdraw"),
     ("guidelines", "show"), ("guidelines", "publish"), ("gold", "add"), ("labeling", "show"),
     ("labeling", "set"), ("doctor",),
+    ("models",), ("policies", "list"), ("policies", "rollback"),
     ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
 }  # fmt: skip
 
@@ -53,6 +62,29 @@ def judged(home: Home) -> Home:
         seed=1, minutes=5, fill_pool=lambda: 0,
     )  # fmt: skip
     return home
+
+
+def test_models_shows_what_they_took_and_got_wrong(
+    judged: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at(judged, "models") == 0
+    assert "No model has judged anything here" in capsys.readouterr().out
+    with writing(judged.engine) as session:
+        account = model_account(session, name="reward model")
+        (one, *_) = tasks_to_judge(
+            session, project_id=judged.project_id, annotator_id=account.id or 0, limit=1
+        )
+        label = ModelLabel(list(range(1, len(one.completions) + 1)), 0.9)
+        settings = ModelAnnotatorSettings(audit=0.0, confidence=0.5)
+        mark = store_model_judgment(
+            session, task_id=one.task_id, account=account, label=label, settings=settings
+        )
+    assert at(judged, "models", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["judgments"]) == ("reward model", 1)
+    assert found["taken"] == (mark is Mark.TAKEN)
+    assert at(judged, "models") == 0
+    assert "1 tasks judged" in capsys.readouterr().out
 
 
 def test_the_commands_are_the_contract() -> None:
