@@ -24,7 +24,6 @@ from typing import Any
 
 import aiohttp
 from sqlalchemy import Engine, create_engine, text
-from sqlmodel import func, select
 
 from benchmarks import readme
 from benchmarks.labeling_invariants import (
@@ -40,7 +39,6 @@ from benchmarks.page_session import PageLost, PageSession, sign_in
 from benchmarks.pages import PASSWORD, Server
 from storage.engine import build_engine, reading
 from storage.settings import Settings
-from storage.tables import Judgment
 
 OVERLAP = 2
 LEASE_MINUTES = 0.5
@@ -110,10 +108,10 @@ class Site:
             return 1
         return _terminate(self.settings.url, chance)
 
-    def stored(self) -> int:
-        """Return how many judgments there are."""
+    def unfinished(self) -> list[str]:
+        """Return the tasks that want more judgments."""
         with reading(self.engine) as session:
-            return session.exec(select(func.count()).select_from(Judgment)).one()
+            return unfinished(session)
 
     def above_overlap(self) -> list[str]:
         """Return the tasks that are lent or judged too often at this moment."""
@@ -199,10 +197,11 @@ class Person:
         refusal = self.page.data["refusal"]
         await self.page.submit(event)
         now = self.page.data
-        self.pending = None
         if now is not None and now["refusal"] and now["refusal"] != refusal:
+            # Where the same task is still shown, the page sends the same nonce again.
             self.told.refused += 1
         else:
+            self.pending = None
             self.told.acknowledged.append(Acknowledged(event["nonce"], tuple(self.ranks)))
 
     def _next_event(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -284,7 +283,7 @@ def _disturb(site: Site, told: Told, options: argparse.Namespace) -> None:
     """Kill and cut at random times until every judgment is stored, or the time is over."""
     chance, began = random.Random(options.seed), time.monotonic()
     next_kill = began + options.kill_every
-    while site.stored() < options.judgments and time.monotonic() < began + options.limit:
+    while site.unfinished() and time.monotonic() < began + options.limit:
         time.sleep(chance.uniform(0.5, 3.5))
         told.cut += site.cut(chance)
         told.checks += site.above_overlap()
@@ -315,7 +314,7 @@ def _table(
         row("pages lost and opened again", [sum(one.lost.values()) for one in told]),
         row("submits sent again with the same nonce", [one.sent_again for one in told]),
         row("submits of which nobody was told", [one.in_doubt for one in told]),
-        row("refused: full when a late submit came", [one.refused for one in told]),
+        row("refused: the task was full, or the connection was cut", [one.refused for one in told]),
         row("looks at the leases during the run", [one.checked for one in told]),
         *(
             row(f"broken: {rule}", [len(rules[rule]) for _, _, rules in columns])
