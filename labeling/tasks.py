@@ -13,6 +13,7 @@ from labeling.claim import QUEUED_KINDS, takes_room
 from labeling.events import record
 from labeling.judging import who_judges
 from labeling.keys import key_of
+from labeling.pools import pool_of
 from storage.clock import now
 from storage.errors import BadInput
 from storage.tables import (
@@ -187,6 +188,7 @@ def add_task(
         policy_id=policy_id,
         overlap=project.overlap,
         priority=priority,
+        pool=pool_of(project, prompt_id=prompt_id, policy_id=policy_id),
     )
     rows = [completion_row(new, prompt_id, policy_id) for new in completions]
     session.add_all([task, *rows])

@@ -30,8 +30,8 @@ from ui.cli.frame import run
 
 CONTRACT = {
     ("init",), ("up",), ("serve",), ("worker",), ("import", "prompts"),
-    ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"), ("account", "pool"),
-    ("queue",), ("tasks", "requeue"), ("tasks", "withdraw"),
+    ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"),
+    ("account", "pool"), ("queue",), ("tasks", "requeue"), ("tasks", "withdraw"),
     ("guidelines", "show"), ("guidelines", "publish"), ("gold", "add"), ("labeling", "show"),
     ("labeling", "set"), ("doctor",),
     ("models",), ("policies", "list"), ("policies", "rollback"),

@@ -220,6 +220,20 @@ def account_add(options: Options, name: str, role: str, password_stdin: bool) ->
     add_account(options.settings(), name, role, password_stdin)
 
 
+@account.command("pool", example="rankloop account pool ada medicine")
+@click.argument("name")
+@click.argument("pool", default="")
+@pass_options
+def account_pool(options: Options, name: str, pool: str) -> None:
+    """Put the annotator NAME into POOL, or without POOL out of any.
+
+    The setting labeling.assignment.pool_shares says which share of new tasks each pool is kept.
+    """
+    from ui.cli.accounts import put_into_pool
+
+    put_into_pool(options.settings(), name, pool)
+
+
 @cli.command(example="rankloop doctor --json")
 @JSON
 @pass_options
