@@ -61,12 +61,12 @@ def test_the_menu_changes_the_language_of_the_pages(
         page.fill("#password", PASSWORD)
         page.get_by_role("button", name="登录").click()
         submit = page.locator(".submit")
-        expect(submit).to_contain_text("提交", timeout=90_000)
+        expect(submit).to_contain_text("提交", timeout=50_000)
         page.get_by_role("button", name="mei").click()
         page.get_by_text("English").click()
-        expect(submit).to_contain_text("Submit", timeout=90_000)
+        expect(submit).to_contain_text("Submit", timeout=50_000)
         page.reload()
-        expect(submit).to_contain_text("Submit", timeout=90_000)
+        expect(submit).to_contain_text("Submit", timeout=50_000)
 
 
 def test_every_language_file_is_found() -> None:
