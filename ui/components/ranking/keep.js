@@ -79,3 +79,9 @@ function begin({ serial, completions, draft, layout }) {
 const keepHere = (serial, state, nonce) => writeKept(inTab, keptKey(serial), { state, nonce });
 const forget = (serial) => writeKept(inTab, keptKey(serial), null);
 const rememberLayout = (layout) => writeKept(inBrowser, LAYOUT_KEY, layout);
+
+// A question without any answer is not asked of the server.
+function answeredOnly(answers) {
+  const given = Object.entries(answers).filter(([, row]) => row.some((each) => each !== null));
+  return Object.fromEntries(given);
+}

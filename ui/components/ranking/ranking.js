@@ -281,12 +281,6 @@ class Ranking {
 
 const wordsOf = ({ words, language, direction }) => ({ ...words, language, direction });
 
-// A question without any answer is not asked of the server.
-function answeredOnly(answers) {
-  const given = Object.entries(answers).filter(([, row]) => row.some((each) => each !== null));
-  return Object.fromEntries(given);
-}
-
 const SHEET = new CSSStyleSheet();
 SHEET.replaceSync(STYLE);
 
