@@ -10,6 +10,8 @@ from pydantic.fields import FieldInfo
 from labeling.labeling_settings import Criterion
 from ui.setting_words import SettingWords
 
+#: of a field that holds a number or a choice, in pixels
+WIDTH = 420
 _TABLES = ("criteria", "pool_shares")
 _ANSWERS = {"likert": "1 to 7", "check": "yes or no"}
 
@@ -27,7 +29,12 @@ def widget(field: FieldInfo, value: Any, words: SettingWords, key: str) -> Any:
     if get_origin(kind) is Literal:
         options = list(get_args(kind))
         return st.selectbox(
-            words.label, options, options.index(value), key=key, help=words.help or None
+            words.label,
+            options,
+            options.index(value),
+            key=key,
+            help=words.help or None,
+            width=WIDTH,
         )
     if kind is str:
         return st.text_input(words.label, value, key=key, help=words.help or None).strip()
@@ -44,7 +51,15 @@ def _number(field: FieldInfo, value: float | None, words: SettingWords, key: str
     if highest == 1.0:
         shown = None if value is None else value * 100
         given = st.number_input(
-            words.label, lowest * 100, 100.0, shown, 1.0, "%.1f", key=key, help=words.help or None
+            f"{words.label}, %",
+            min_value=lowest * 100,
+            max_value=100.0,
+            value=shown,
+            step=1.0,
+            format="%.1f",
+            key=key,
+            help=words.help or None,
+            width=WIDTH,
         )
         # 5 percent is 0.05, and not the float beside it.
         return None if given is None else round(given / 100, 6)
@@ -61,6 +76,7 @@ def _number(field: FieldInfo, value: float | None, words: SettingWords, key: str
         step=kind(1),
         key=key,
         help=words.help or None,
+        width=WIDTH,
     )
     return None if may_be_none and not given else given
 

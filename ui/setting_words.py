@@ -31,8 +31,6 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "freshness": ("Freshness", "What becomes of ready tasks when a newer version is live."),
 }
 
-_SHARE = "Percent."
-
 FIELDS: dict[str, SettingWords] = {
     "page.layout": SettingWords("Layout", "Annotators may choose another for themselves."),
     "page.strength": SettingWords(
@@ -60,19 +58,19 @@ FIELDS: dict[str, SettingWords] = {
         "Most judgments of one annotator", "0: no cap. A cap keeps one person from dominating."
     ),
     "gold.rate": SettingWords(
-        "Gold tasks", f"{_SHARE} Of an annotator's tasks, while there are gold tasks left for them."
+        "Gold tasks", "Of an annotator's tasks, while there are gold tasks left for them."
     ),
     "gold.feedback": SettingWords(
         "Tell annotators afterwards whether they agreed with the known answer"
     ),
     "gold.repeat_rate": SettingWords(
-        "Repeats", f"{_SHARE} Of an annotator's tasks, that repeat an earlier one of their own."
+        "Repeats", "Of an annotator's tasks, that repeat an earlier one of their own."
     ),
     "gold.repeat_after": SettingWords(
         "Judgments between a task and its repeat", "At least so many."
     ),
     "qualification.pass_mark": SettingWords(
-        "Pass mark", f"{_SHARE} Of all pairs in the test; a tie on one side counts half."
+        "Pass mark", "Of all pairs in the test; a tie on one side counts half."
     ),
     "qualification.attempts": SettingWords("Attempts"),
     "pace.fastest_reading": SettingWords(
@@ -84,14 +82,14 @@ FIELDS: dict[str, SettingWords] = {
         "Completions sampled for each that is shown", "1 to 8. Not used by random."
     ),
     "selection.random_slice": SettingWords(
-        "Random slice", f"{_SHARE} Of tasks chosen at random all the same, for unbiased figures."
+        "Random slice", "Of tasks chosen at random all the same, for unbiased figures."
     ),
     "model_annotators.reward_model": SettingWords("The reward model labels tasks ahead of people"),
     "model_annotators.confidence": SettingWords(
-        "Confidence from which no person is asked", f"{_SHARE} Calibrated; 50 to 100."
+        "Confidence from which no person is asked", "Calibrated; 50 to 100."
     ),
     "model_annotators.audit": SettingWords(
-        "Audit", f"{_SHARE} Of the tasks it took that people judge all the same."
+        "Audit", "Of the tasks it took that people judge all the same."
     ),
     "model_annotators.judge": SettingWords(
         "LM judge", "Empty for none, likelihood, or the address of an OpenAI-compatible server."
@@ -116,22 +114,22 @@ FIELDS: dict[str, SettingWords] = {
     ),
     "model_annotators.train": SettingWords("Train on the tasks that models took, too"),
     "review.low_agreement": SettingWords(
-        "Low agreement", f"{_SHARE} Tasks whose judgments agree less are reviewed."
+        "Low agreement", "Tasks whose judgments agree less are reviewed."
     ),
     "review.model_disagreement": SettingWords(
-        "Reward model against the label", f"{_SHARE} Surer than this, the task is reviewed."
+        "Reward model against the label", "Surer than this, the task is reviewed."
     ),
     "review.newest_judgments": SettingWords(
         "Judgments looked through", "The newest so many, for tasks of low agreement."
     ),
-    "arena.share": SettingWords("Arena tasks", f"{_SHARE} Of new tasks."),
+    "arena.share": SettingWords("Arena tasks", "Of new tasks."),
     "arena.gate": SettingWords(
         "Publish only if people preferred the live version to the one before it"
     ),
     "freshness.withdraw": SettingWords(
         "Withdraw tasks of older versions once the live one has enough"
     ),
-    "freshness.kept_share": SettingWords("Kept all the same", f"{_SHARE} For regression."),
+    "freshness.kept_share": SettingWords("Kept all the same", "For regression."),
     "freshness.age_of_judgments": SettingWords(
         "Judgments for the age of the pool", "The newest so many, over which the mean is taken."
     ),

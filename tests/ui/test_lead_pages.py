@@ -65,13 +65,13 @@ def test_every_setting_has_words() -> None:
 def test_a_setting_is_saved_and_the_others_stay(lead: Account, home: Home) -> None:
     page = open_page("labeling_settings")
     by_label = {each.label: each for each in page.number_input}
-    assert by_label["Gold tasks"].value == 5.0
-    by_label["Gold tasks"].set_value(12.5)
+    assert by_label["Gold tasks, %"].value == 5.0
+    by_label["Gold tasks, %"].set_value(12.5)
     page = save(page, "gold")
     found = settings_of(home)
     assert found.gold.rate == 0.125
     assert found == LabelingSettings(gold=found.gold)
-    assert {each.label: each.value for each in page.number_input}["Gold tasks"] == 12.5
+    assert {each.label: each.value for each in page.number_input}["Gold tasks, %"] == 12.5
     page = save(page, "gold")
     assert page.info[0].value == "Nothing is changed here."
 
