@@ -91,7 +91,7 @@ def test_a_lead_decides_sends_back_and_discards(page: Page, server: Server, revi
     page.keyboard.press("Tab")
     page.get_by_role("button", name="Use this ranking").first.click()
     rank(page, "D", 3)
-    page.keyboard.press("Control+Enter")
+    page.get_by_role("button", name="Decide").click()
     waiting(page, 2)
     (decided,) = reviews(reviewed)
     assert (decided.decision, decided.ranks) == (ReviewDecision.DECIDED, [1, 2, 3, 3])
