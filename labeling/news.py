@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
 from storage.tables import Judgment, Policy, PolicyStatus, Round, Snapshot
+from storage.tables.tasks import FIRST_JUDGMENT
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ def learned_from(session: Session, *, project_id: int, annotator_id: int) -> Lea
     version, published_at, frozen_at = newest
     assert published_at is not None
     judged = session.exec(
-        select(func.count(func.distinct(Judgment.assignment_id))).where(
+        select(func.count())
+        .select_from(Judgment)
+        .where(
+            text(FIRST_JUDGMENT),
             Judgment.project_id == project_id,
             Judgment.annotator_id == annotator_id,
             Judgment.created_at <= frozen_at,

@@ -56,7 +56,8 @@ SPECIAL_TASK = (
 )
 CLOSED_ASSIGNMENT = "assignment.state IN ('submitted', 'skipped', 'flagged')"
 LEASED_ASSIGNMENT = "assignment.state = 'leased'"
-FIRST_JUDGMENT = "judgment.supersedes_id IS NULL"
+# Said so that SQLite does not take the unique key of `supersedes_id`, where nearly all are NULL.
+FIRST_JUDGMENT = "coalesce(judgment.supersedes_id, 0) = 0"
 
 
 def _partial(name: str, *columns: Any, where: str) -> Index:
@@ -192,6 +193,7 @@ class Judgment(Row, table=True):
             "annotator_id",
             "project_id",
             "created_at",
+            "supersedes_id",
             where=FIRST_JUDGMENT,
         ),
     )

@@ -275,8 +275,8 @@ INDEXES: dict[str, tuple[str, str, str | None]] = {
     "ix_judgment_annotator": ("judgment", "annotator_id project_id id", None),
     "ix_judgment_first": (
         "judgment",
-        "annotator_id project_id created_at",
-        "supersedes_id IS NULL",
+        "annotator_id project_id created_at supersedes_id",
+        "coalesce(supersedes_id, 0) = 0",
     ),
 }
 
