@@ -37,7 +37,7 @@ class PPOSettings:
     ptx_file: str = ""  #: JSONL with the pretraining texts, in a field `text`
     ptx_tokens: int = 256  #: longest piece of a pretraining text
     ptx_batch: int = 4  #: pretraining texts in an optimiser step
-    max_grad_norm: float = 1.0  #: each role's gradient is scaled down to this norm
+    max_grad_norm: float = 10.0  #: each role's gradient is scaled down to this norm
     sampled_tolerance: float = 1e-4  #: error of the ratio up to which log π is kept from sampling
     max_kl: float = 40.0  #: nats a completion from the reference, at most
     max_kl_rise: float = 12.0  #: nats a completion by which a round may move from where it began
