@@ -176,6 +176,7 @@ def test_a_late_submit_of_a_full_task_is_told_and_kept(
     (assignment,) = module_home.assignments(name)
     press(page, "2134")
     page.locator("#rationale").fill("too late")
+    change(module_home, begun, expires_at=now() - timedelta(hours=1))
     with writing(module_home.engine) as session:
         session.get_one(Task, assignment.task_id).status = TaskStatus.DONE
     submit_and_wait(page, lambda: page.locator(".submit").click())

@@ -1,0 +1,60 @@
+"""My judgments, run by Streamlit's AppTest: pages of ten, newest first, nothing of others."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from labeling.projects import get_project
+from labeling.simulation import simulate
+from storage.engine import reading
+from storage.tables import Account, Role
+from tests.ui.conftest import Home, make_home
+from ui import process, session
+from ui.languages import words_for
+
+
+def open_history() -> AppTest:
+    def script() -> None:
+        from ui.views import history
+
+        history.show()
+
+    page = AppTest.from_function(script, default_timeout=60).run()
+    assert not page.exception, page.exception
+    return page
+
+
+@pytest.fixture
+def many(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return make_home(tmp_path_factory.mktemp("many") / "data", tasks=12)
+
+
+def sign_in(home: Home, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    process.configure(home.settings)
+    monkeypatch.setattr(session, "current_account", lambda: account)
+    monkeypatch.setattr(session, "words", lambda: words_for(None, None))
+
+
+def test_it_is_empty_before_the_first_judgment(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign_in(home, home.account("ann"), monkeypatch)
+    assert "Nothing yet" in open_history().info[0].value
+
+
+def test_ten_on_a_page_newest_first(many: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with reading(many.engine) as rows:
+        project = get_project(rows, name="default")
+    simulate(
+        many.engine, project=project, annotators=1, judgments=12, noise=0.0,
+        preference="shorter", seed=1, minutes=5, fill_pool=lambda: 0,
+    )  # fmt: skip
+    with reading(many.engine) as rows:
+        annotator = rows.get_one(Account, many.judgments("sim-1")[0].annotator_id)
+    sign_in(many, annotator, monkeypatch)
+    page = open_history()
+    questions = [each.value for each in page.text if each.value.startswith("Question")]
+    assert questions[0].startswith("Question 11?")
+    assert [each.label for each in page.button].count("Correct") == 10
+    (older,) = [each for each in page.button if each.label == "Older"]
+    older.click().run()
+    assert [each.label for each in page.button] == ["Correct", "Correct", "Newest"]
+    sign_in(many, many.account("bob", Role.ANNOTATOR), monkeypatch)
+    assert "Nothing yet" in open_history().info[0].value
