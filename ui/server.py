@@ -1,6 +1,7 @@
 """The web server: Streamlit's ASGI app behind our sign-in, run by uvicorn in this process."""
 
 import errno
+import gc
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,9 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=3,
             ws_max_size=1024 * 1024,
         )
+        # What is imported by now lives as long as the server: no collection looks at it again.
+        gc.collect()
+        gc.freeze()
         announce(f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}")
         uvicorn.Server(config).run(sockets=[listener])
     finally:
