@@ -11,7 +11,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
-    literal_column,
     or_,
     text,
 )
@@ -28,7 +27,13 @@ from storage.tables import (
     TaskKind,
     TaskStatus,
 )
-from storage.tables.tasks import CLOSED_ASSIGNMENT, LEASED_ASSIGNMENT, QUEUED_TASK, SPECIAL_TASK
+from storage.tables.tasks import (
+    CLOSED_ASSIGNMENT,
+    LEASED_ASSIGNMENT,
+    OWN_TASK,
+    QUEUED_TASK,
+    SPECIAL_TASK,
+)
 
 QUEUED_KINDS = (TaskKind.ORDINARY, TaskKind.ARENA)
 
@@ -218,8 +223,8 @@ def queued_statement(
 
 def _own_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ...]) -> Any:
     statement = select(Task).where(
+        text(OWN_TASK),
         Task.for_annotator_id == annotator_id,
-        col(Task.status) == literal_column(f"'{TaskStatus.READY.value}'"),
         Task.project_id == project_id,
         col(Task.kind).in_(kinds),
     )

@@ -54,6 +54,7 @@ SPECIAL_TASK = (
     "task.status = 'ready' AND task.kind IN ('gold', 'qualification', 'repeat') "
     "AND task.for_annotator_id IS NULL"
 )
+OWN_TASK = "task.status = 'ready' AND task.for_annotator_id IS NOT NULL"
 CLOSED_ASSIGNMENT = "assignment.state IN ('submitted', 'skipped', 'flagged')"
 LEASED_ASSIGNMENT = "assignment.state = 'leased'"
 # Said so that SQLite does not take the unique key of `supersedes_id`, where nearly all are NULL.
@@ -92,11 +93,11 @@ class Task(Row, table=True):
             *("project_id", "pool", desc("priority"), desc("judged"), desc("policy_id"), "id"),
             where=QUEUED_TASK,
         ),
-        _partial("ix_task_for_annotator", "for_annotator_id", where="task.status = 'ready'"),
+        _partial("ix_task_for_annotator", "for_annotator_id", where=OWN_TASK),
         Index("ix_task_project_status", "project_id", "status"),
         Index(
             "ix_task_special",
-            *("project_id", "status", "kind", "for_annotator_id"),
+            *("project_id", "status", "kind", "status", "for_annotator_id"),
             sqlite_where=SPECIAL,
             postgresql_where=SPECIAL,
         ),

@@ -267,7 +267,11 @@ INDEXES: dict[str, tuple[str, str, str | None]] = {
     "ix_task_by_priority": ("task", "project_id pool -priority -policy_id id", QUEUED),
     "ix_task_by_breadth": ("task", "project_id pool -priority judged -policy_id id", QUEUED),
     "ix_task_by_depth": ("task", "project_id pool -priority -judged -policy_id id", QUEUED),
-    "ix_task_for_annotator": ("task", "for_annotator_id", "status = 'ready'"),
+    "ix_task_for_annotator": (
+        "task",
+        "for_annotator_id",
+        "status = 'ready' AND for_annotator_id IS NOT NULL",
+    ),
     "ix_task_project_status": ("task", "project_id status", None),
     "ix_assignment_closed": ("assignment", "annotator_id task_id", CLOSED),
     "ix_assignment_leased": ("assignment", "task_id expires_at", "state = 'leased'"),
