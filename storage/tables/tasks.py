@@ -97,7 +97,7 @@ class Task(Row, table=True):
         Index("ix_task_project_status", "project_id", "status"),
         Index(
             "ix_task_special",
-            *("project_id", "status", "kind", "status", "for_annotator_id"),
+            *("project_id", "status", "kind", "for_annotator_id"),
             sqlite_where=SPECIAL,
             postgresql_where=SPECIAL,
         ),
