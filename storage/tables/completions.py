@@ -8,7 +8,7 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, enum_type, json_type, seed_type
+from storage.tables.base import Row, UtcDateTime, enum_type, json_type, no_fields, seed_type
 
 
 class Split(StrEnum):
@@ -89,7 +89,7 @@ class Completion(Row, table=True):
     prompt_id: int = Field(foreign_key="prompt.id", index=True)
     policy_id: int = Field(foreign_key="policy.id", index=True)
     text: str
-    sampling: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
+    sampling: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
     seed: int = Field(default=0, sa_type=seed_type())
     finish_reason: str = Field(default="stop", max_length=16)
     token_count: int = 0

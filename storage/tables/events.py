@@ -6,7 +6,7 @@ from typing import Any
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, json_type
+from storage.tables.base import Row, UtcDateTime, json_type, no_fields
 
 
 class Event(Row, table=True):
@@ -18,5 +18,5 @@ class Event(Row, table=True):
     project_id: int | None = Field(default=None, foreign_key="project.id", index=True)
     account_id: int | None = Field(default=None, foreign_key="account.id", index=True)
     kind: str = Field(max_length=50, index=True)
-    detail: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
+    detail: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, json_type
+from storage.tables.base import Row, UtcDateTime, json_type, no_items
 
 
 class GuidelineVersion(Row, table=True):
@@ -44,7 +44,7 @@ class Qualification(Row, table=True):
     project_id: int = Field(foreign_key="project.id", primary_key=True)
     account_id: int = Field(foreign_key="account.id", primary_key=True)
     attempt: int = Field(primary_key=True, default=1)
-    task_ids: list[int] = Field(default_factory=list, sa_type=json_type())
+    task_ids: list[int] = Field(default_factory=no_items, sa_type=json_type())
     pairs: int = 0
     correct: float = 0.0
     passed: bool | None = None

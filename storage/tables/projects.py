@@ -6,7 +6,7 @@ from typing import Any
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, json_type
+from storage.tables.base import Row, UtcDateTime, json_type, no_fields
 
 
 class Project(Row, table=True):
@@ -19,6 +19,6 @@ class Project(Row, table=True):
     completions_per_task: int = Field(default=4)
     overlap: int = Field(default=1)
     system_prompt: str = ""
-    labeling: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
-    training: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
+    labeling: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
+    training: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

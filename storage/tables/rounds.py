@@ -8,7 +8,7 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, enum_type, json_type, seed_type
+from storage.tables.base import Row, UtcDateTime, enum_type, json_type, no_fields, seed_type
 
 
 class RoundState(StrEnum):
@@ -43,7 +43,7 @@ class Snapshot(Row, table=True):
     project_id: int = Field(foreign_key="project.id", index=True)
     uri: str
     rows_sha256: str = Field(max_length=64)
-    manifest: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
+    manifest: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
@@ -72,9 +72,9 @@ class Round(Row, table=True):
     requested_by_id: int | None = Field(default=None, foreign_key="account.id")
     snapshot_id: int | None = Field(default=None, foreign_key="snapshot.id")
     base_policy_id: int | None = Field(default=None)
-    settings: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
-    artefacts: dict[str, str] = Field(default_factory=dict, sa_type=json_type())
-    metrics: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
+    settings: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
+    artefacts: dict[str, str] = Field(default_factory=no_fields, sa_type=json_type())
+    metrics: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
     attempts: int = 0
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -90,7 +90,7 @@ class RoundPoint(Row, table=True):
     state: RoundState = Field(sa_type=enum_type(RoundState), primary_key=True)
     step_index: int = Field(primary_key=True)
     steps: int = 0
-    metrics: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
+    metrics: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 

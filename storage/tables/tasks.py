@@ -9,7 +9,15 @@ from sqlalchemy import Index, UniqueConstraint, desc, text
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, enum_type, json_type, seed_type
+from storage.tables.base import (
+    Row,
+    UtcDateTime,
+    enum_type,
+    json_type,
+    no_fields,
+    no_items,
+    seed_type,
+)
 
 
 class TaskKind(StrEnum):
@@ -206,12 +214,12 @@ class Judgment(Row, table=True):
     annotator_id: int = Field(foreign_key="account.id")
     ranks: list[int] = Field(sa_type=json_type())
     strength: int | None = None
-    likert: dict[str, list[int | None]] = Field(default_factory=dict, sa_type=json_type())
-    checks: dict[str, list[bool | None]] = Field(default_factory=dict, sa_type=json_type())
-    flags: list[str] = Field(default_factory=list, sa_type=json_type())
+    likert: dict[str, list[int | None]] = Field(default_factory=no_fields, sa_type=json_type())
+    checks: dict[str, list[bool | None]] = Field(default_factory=no_fields, sa_type=json_type())
+    flags: list[str] = Field(default_factory=no_items, sa_type=json_type())
     rationale: str = ""
     milliseconds: int = 0
-    marks: list[str] = Field(default_factory=list, sa_type=json_type())
+    marks: list[str] = Field(default_factory=no_items, sa_type=json_type())
     confidence: float | None = None
     guideline_version: int | None = None
     display_order: list[int] = Field(sa_type=json_type())
