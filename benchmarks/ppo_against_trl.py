@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks import readme
+from benchmarks.curve_plot import Axes, draw
 from benchmarks.peers.workload import MARK
 
 ROOT = Path(__file__).parent.parent
 PEER = "trl==1.12.0"
 DOCS = ROOT / "docs" / "training-speed.md"
+PLOT = ROOT / "docs" / "ppo-curves.svg"
 
 
 class Side:
@@ -87,6 +89,8 @@ def main() -> None:
         subprocess.run([*install, str(peer), PEER], check=True)
     text = _learning(options, rest, peer) if options.learn else _speed(options, rest, peer)
     print(text)
+    if options.learn and options.curves:
+        _keep_curves(options, text)
     if options.docs:
         readme.put("learning-curves" if options.learn else "ppo", text, file=DOCS)
 
@@ -158,6 +162,27 @@ def _learning(options: argparse.Namespace, rest: list[str], peer: Path) -> str:
     return "\n".join(lines)
 
 
+def _keep_curves(options: argparse.Namespace, text: str) -> None:
+    """Add this run's curves to those of other models in `--curves`, and draw all of them."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines()[2:]]
+    curves: dict[str, list[list[float]]] = {}
+    for _, who, curve, _ in rows:
+        curves.setdefault(who, []).append([float(score) for score in curve.split()])
+    known = json.loads(options.curves.read_text()) if options.curves.exists() else {}
+    known[options.title] = curves
+    options.curves.write_text(json.dumps(known))
+    panels = {
+        title: {who: _mean_curve(runs) for who, runs in sides.items()}
+        for title, sides in known.items()
+    }
+    draw(panels, PLOT, Axes(low=-1.0, high=1.0, step=0.5, guide=0.0, logarithmic=False))
+
+
+def _mean_curve(runs: list[list[float]]) -> dict[int, float]:
+    steps = zip(*runs, strict=True)
+    return {at: statistics.fmean(scores) for at, scores in enumerate(steps, start=1)}
+
+
 def _options() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.ppo_against_trl",
@@ -171,6 +196,8 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--top-layers", type=int, default=8)
     parser.add_argument("--learn", action="store_true", help="compare reward curves")
     parser.add_argument("--seeds", type=int, default=3, help="of the reward curves")
+    parser.add_argument("--curves", type=Path, help="JSON that keeps curves, to be drawn together")
+    parser.add_argument("--title", default="SmolLM2-135M", help="of these curves in the plot")
     parser.add_argument("--docs", action="store_true", help="put the table into docs")
     options, rest = parser.parse_known_args()
     options.model, options.work = options.model.absolute(), options.work.absolute()
