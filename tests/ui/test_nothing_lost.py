@@ -7,7 +7,6 @@ import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -51,18 +50,29 @@ def name(module_home: Home) -> str:
     return new
 
 
+@pytest.fixture(scope="module")
+def cached_context(browser: Browser) -> Iterator[BrowserContext]:
+    """Keep one context, so that Streamlit's hundred files are fetched once."""
+    made = browser.new_context(viewport={"width": 1280, "height": 900})
+    made.set_default_timeout(3 * PATIENCE_MS)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def contexts(browser: Browser) -> Iterator[Callable[[], BrowserContext]]:
-    """Make browsers without any memory: nothing that they show comes from one before."""
-    with ExitStack() as made:
+def contexts(cached_context: BrowserContext) -> Iterator[Callable[[], BrowserContext]]:
+    """Give a context that is signed in as nobody; a new page of it remembers no task.
 
-        def new() -> BrowserContext:
-            context = browser.new_context(viewport={"width": 1280, "height": 900})
-            context.set_default_timeout(3 * PATIENCE_MS)
-            made.callback(context.close)
-            return context
+    A page keeps what was done on a task in its own session storage, which dies with it.
+    """
 
-        yield new
+    def fresh() -> BrowserContext:
+        cached_context.clear_cookies()
+        return cached_context
+
+    yield fresh
+    for page in cached_context.pages:
+        page.close()
 
 
 def until(found: Callable[[], object], seconds: float = 30) -> None:
@@ -104,9 +114,9 @@ Contexts = Callable[[], BrowserContext]
 def test_a_new_browser_brings_the_draft_back(
     contexts: Contexts, server: Server, module_home: Home, name: str
 ) -> None:
-    context = contexts()
-    begun = begin(open_task(context.new_page(), server, name), module_home, name)
-    context.close()
+    page = open_task(contexts().new_page(), server, name)
+    begun = begin(page, module_home, name)
+    page.close()
     page = open_task(contexts().new_page(), server, name)
     expect_begun(page, begun)
     page.reload()
@@ -124,9 +134,9 @@ def test_a_new_browser_brings_the_draft_back(
 def test_an_expired_lease_brings_the_draft_back(
     contexts: Contexts, server: Server, module_home: Home, name: str
 ) -> None:
-    context = contexts()
-    begun = begin(open_task(context.new_page(), server, name), module_home, name)
-    context.close()
+    page = open_task(contexts().new_page(), server, name)
+    begun = begin(page, module_home, name)
+    page.close()
     change(module_home, begun, expires_at=now() - timedelta(hours=3))
     expect_begun(open_task(contexts().new_page(), server, name), begun)
     (assignment,) = module_home.assignments(name)
