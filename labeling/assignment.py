@@ -70,7 +70,8 @@ def next_assignment(
     A live lease of their own comes back first, prolonged; then what the mixture has for them (a
     qualification, gold or repeated task); then a task of which they have a draft, as long as it has
     room; then an ordinary or arena task by the project's strategy. An annotator at the project's
-    cap gets None. The session must be writing. Raises `NotAllowed`, `NotFound`.
+    cap gets None. The session must be writing. Raises `NotAllowed` (also `NotQualified`),
+    `NotFound`.
     """
     annotator = lock_annotator(session, annotator_id)
     require(annotator, Action.JUDGE)
@@ -234,10 +235,18 @@ def _task_for(session: Session, project_id: int, annotator: Account) -> Task | N
         return None
     # The mixture claims tasks by this module's functions.
     from labeling.mixture import special_task
+    from labeling.qualification import NotQualified
 
     me = key_of(annotator)
+    try:
+        special = special_task(session, project=project, annotator=annotator)
+    except NotQualified as error:
+        if not error.decided_now:
+            raise
+        # An error would undo the decision; the next call raises it.
+        return None
     return (
-        special_task(session, project=project, annotator=annotator)
+        special
         or begun(session, project_id=project_id, annotator_id=me)
         or claim(session, project_id=project_id, annotator_id=me, kinds=QUEUED_KINDS)
     )

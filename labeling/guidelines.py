@@ -72,7 +72,9 @@ def publish_guidelines(
     if not text:
         raise BadInput("The guidelines are empty; write what annotators should look at.")
     # Two leads who publish at once take their turns, so that both versions are kept.
-    session.exec(select(Project.id).where(Project.id == project.id).with_for_update()).one()
+    session.exec(
+        select(Project.id).where(Project.id == project.id).with_for_update(key_share=True)
+    ).one()
     newest = guidelines_in_force(session, project_id=key_of(project))
     if newest is not None and newest.text == text:
         raise BadInput(

@@ -6,6 +6,7 @@ from itertools import combinations
 
 from sqlmodel import Session, select
 
+from labeling.claim import QUEUED_KINDS
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.permissions import Action, require
@@ -59,13 +60,15 @@ def make_gold(
     explanation: str = "",
     kind: TaskKind = TaskKind.GOLD,
 ) -> Task:
-    """Make a task with a known answer from a task that there is; the original stays as it is.
+    """Make a task with a known answer from a task that there is.
 
-    `ranks` is in task position order. Whoever was lent the original is not lent the gold task.
-    Raises `BadInput`, `Conflict` where there is one of it already, `NotAllowed`, `NotFound`.
+    `ranks` is in task position order. Whoever was lent the original is not lent the gold task; the
+    original, where it still waits for judgments, is withdrawn, lest somebody meet it who knows the
+    answer from its copy: its judgments stay, and who holds it may still submit. Raises `BadInput`,
+    `Conflict` where there is one of it already, `NotAllowed`, `NotFound`.
     """
     require(by, Action.CHANGE_LABELING)
-    original = session.get(Task, task_id)
+    original = session.get(Task, task_id, with_for_update={"key_share": True})
     if original is None:
         raise NotFound(f"There is no task {task_id}; load the page again.")
     if kind not in KINDS:
@@ -86,6 +89,9 @@ def make_gold(
     valid = validate_ranks(ranks, len(positions))
     gold = copy_task(session, task=original, kind=kind, overlap=WITHOUT_LIMIT)
     keep_known_answer(session, task=gold, ranks=valid, explanation=explanation, by=by)
+    if original.kind in QUEUED_KINDS and original.status == TaskStatus.READY:
+        original.status = TaskStatus.WITHDRAWN
+        session.add(original)
     return gold
 
 

@@ -68,7 +68,9 @@ def _prompt_of(
     messages = [{"role": "user", "content": text}]
     digest = content_sha256(messages)
     # Two annotators may write the same prompt at once: the project's row orders them.
-    session.exec(select(Project.id).where(Project.id == project.id).with_for_update()).one()
+    session.exec(
+        select(Project.id).where(Project.id == project.id).with_for_update(key_share=True)
+    ).one()
     known = session.exec(
         select(Prompt).where(Prompt.project_id == project.id, Prompt.content_sha256 == digest)
     ).first()

@@ -1,8 +1,9 @@
 """Qualification: a set of tasks with known answers that comes before real work.
 
-It is in force where the project has qualification tasks, for those who may not change how labeling
-works. An attempt is the whole set; the next attempt is made of copies, in other display orders. A
-task that was put aside gives no points. The newest attempt of an annotator holds.
+It is in force where the project has qualification tasks, for people who may not change how labeling
+works; simulated annotators, who read no guidelines, take no test. An attempt is the whole set; the
+next attempt is made of copies, in other display orders. A task that was put aside gives no points.
+The newest attempt of an annotator holds.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from storage.clock import now
 from storage.errors import NotAllowed, NotFound
 from storage.tables import (
     Account,
+    AccountKind,
     Assignment,
     AssignmentState,
     Judgment,
@@ -34,9 +36,12 @@ from storage.tables.tasks import CLOSED_ASSIGNMENT, SPECIAL_TASK
 
 
 class NotQualified(NotAllowed):
-    """Say that the annotator has no attempt left; `share` of the last one's pairs were right."""
+    """Say that the annotator has no attempt left; `share` of the last one's pairs were right.
 
-    def __init__(self, attempt: Qualification, mark: float) -> None:
+    `decided_now`: the attempt was open until this call, so its decision is yet to be committed.
+    """
+
+    def __init__(self, attempt: Qualification, mark: float, *, decided_now: bool = False) -> None:
         """Take the attempt that failed, and the pass mark (0 to 1)."""
         super().__init__(
             f"You got {share_of(attempt):.0%} of the qualification's pairs right and {mark:.0%} "
@@ -44,6 +49,7 @@ class NotQualified(NotAllowed):
         )
         # Plain numbers: the row is gone with the transaction that this error ends.
         self.share = share_of(attempt)
+        self.decided_now = decided_now
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,14 @@ def qualification_task(session: Session, *, project: Project, annotator: Account
     be writing.
     """
     wanted = _set_of(session, key_of(project))
-    if not wanted or allows(annotator, Action.CHANGE_LABELING):
+    simulated = annotator.kind is AccountKind.SIMULATED
+    if not wanted or simulated or allows(annotator, Action.CHANGE_LABELING):
         return None
     attempt = _newest(session, key_of(project), key_of(annotator))
     if attempt is None:
         attempt = _begin(session, project, annotator, number=1)
-    if attempt.passed is None:
+    decided_now = attempt.passed is None
+    if decided_now:
         task = _next_open(session, attempt)
         if task is not None:
             return task
@@ -76,7 +84,7 @@ def qualification_task(session: Session, *, project: Project, annotator: Account
         return None
     settings = labeling_settings(project).qualification
     if attempt.attempt >= settings.attempts:
-        raise NotQualified(attempt, settings.pass_mark)
+        raise NotQualified(attempt, settings.pass_mark, decided_now=decided_now)
     attempt = _begin(session, project, annotator, number=attempt.attempt + 1)
     return _next_open(session, attempt)
 

@@ -79,6 +79,38 @@ def test_a_task_is_gold_once(stage: Stage) -> None:
     assert gold_of(stage, original, [2, 1]) != gold_id
 
 
+def test_the_original_is_lent_to_nobody_who_could_know_its_answer(
+    engine: Engine, project: Project
+) -> None:
+    stage = set_stage(engine, project, overlap=2)
+    stage.account("lena", Role.LEAD)
+    original = stage.add_task("t", k=2)
+    held = stage.lend("ann")
+    gold_id = gold_of(stage, original, [1, 2])
+    stage.change("gold", rate=1.0)
+    assert stage.lend("bob").task_id == gold_id
+    assert stage.judge("bob", [2, 1]).stored
+    assert stage.next("bob") is None
+    assert stage.submit("ann", held, [1, 2], "held").stored
+    gold_again = gold_of_kind(stage, gold_id)
+    with reading(engine) as session:
+        assert session.get_one(Task, gold_id).status == TaskStatus.READY
+        assert session.get_one(KnownAnswer, gold_again).ranks == [1, 2]
+
+
+def gold_of_kind(stage: Stage, task_id: int) -> int:
+    """Make a qualification task of a gold task."""
+    with writing(stage.engine) as session:
+        made = make_gold(
+            session,
+            task_id=task_id,
+            ranks=[1, 2],
+            by=stage.accounts["lena"],
+            kind=TaskKind.QUALIFICATION,
+        )
+        return made.id or 0
+
+
 def test_what_does_not_fit_is_refused(stage: Stage) -> None:
     original = stage.add_task("t", k=3)
     with pytest.raises(BadInput, match="3 completions"):

@@ -15,7 +15,7 @@ from labeling.qualification import (
 )
 from storage.engine import reading, writing
 from storage.errors import NotAllowed
-from storage.tables import Event, Project, Role, Task, TaskKind
+from storage.tables import Account, AccountKind, Event, Project, Role, Task, TaskKind
 from tests.labeling.stage import Stage, set_stage
 
 RIGHT, WRONG = [1, 2, 3], [3, 2, 1]
@@ -113,6 +113,30 @@ def test_a_correction_counts_until_the_attempt_is_decided(stage: Stage) -> None:
     stage.submit("ann", task, WRONG, "n4")
     found = stands(stage, "ann").attempt
     assert found is not None and found.passed
+
+
+def test_an_attempt_whose_last_task_is_withdrawn_is_decided_and_kept(stage: Stage) -> None:
+    stage.change("qualification", attempts=1)
+    take(stage, "ann", WRONG)
+    with reading(stage.engine) as session:
+        found = stands(stage, "ann").attempt
+        assert found is not None
+        left = session.get_one(Task, max(found.task_ids))
+    with writing(stage.engine) as session:
+        withdraw_known_answer(session, task_id=left.id or 0, by=stage.accounts["lena"])
+    assert stage.next("ann") is None, "an error would undo the decision"
+    found = stands(stage, "ann").attempt
+    assert found is not None and found.passed is False
+    with pytest.raises(NotQualified, match="0% of the qualification's pairs right"):
+        stage.next("ann")
+
+
+def test_simulated_annotators_take_no_test(stage: Stage) -> None:
+    with writing(stage.engine) as session:
+        simulated = session.get_one(Account, stage.account("sim-1"))
+        simulated.kind = AccountKind.SIMULATED
+        session.add(simulated)
+    assert kind_of(stage, stage.lend("sim-1")) == TaskKind.ORDINARY
 
 
 def test_a_lead_waves_through_and_resets(stage: Stage) -> None:

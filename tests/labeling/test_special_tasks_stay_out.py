@@ -34,6 +34,7 @@ def stage(engine: Engine, project: Project) -> Stage:
         make_gold(session, task_id=original, ranks=[1, 2], by=stage.accounts["lena"])
     for name in ("ann", "bob"):
         stage.judge(name, [2, 1])
+    stage.add_task("open", k=2)
     return stage
 
 
@@ -57,7 +58,8 @@ def test_they_are_judged_but_count_nowhere(stage: Stage) -> None:
 
 def test_the_pool_is_counted_without_them(stage: Stage) -> None:
     with reading(stage.engine) as session:
+        # The gold task's original is withdrawn: its answer is known.
         assert ready_task_count(session, project_id=stage.project_id) == 1
         policy_id = stage.policy.id or 0
         waiting = candidates(session, project_id=stage.project_id, policy_id=policy_id, seed=1)
-        assert [one.tasks for one in waiting] == [1, 1, 1]
+        assert [one.tasks for one in waiting] == [1, 1, 1, 1]

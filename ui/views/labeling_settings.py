@@ -75,7 +75,8 @@ def _save(account: Account, section: str, changed: dict[str, Any]) -> None:
         with writing(process.engine()) as database:
             here = key_of(process.project())
             # Two leads who save at once take their turns: the settings are one value.
-            project = database.get_one(Project, here, with_for_update=True)
+            locked = {"key_share": True}  # those who judge meanwhile need not wait
+            project = database.get_one(Project, here, with_for_update=locked)
             change_labeling(database, project=project, by=account, section=section, values=changed)
     except RankloopError as error:
         st.error(plain(str(error)))

@@ -29,7 +29,7 @@ def show() -> None:
         return
     if found.task is None:
         for told in filter(None, (kept.refusal, kept.feedback)):
-            st.info(plain(told["text"]))
+            st.info(plain(translated(told["text"], words)))
         waiting.show(found, _look)
         return
     if found.judged_before:

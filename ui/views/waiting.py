@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from labeling.policies import live_policy
+from labeling.qualification import NotQualified
 from labeling.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, ready_task_count
 from storage.clock import now
 from storage.engine import reading
@@ -27,7 +28,11 @@ def show(found: Desk, look: Callable[[], Desk]) -> None:
 
 @st.fragment(run_every=SECONDS)
 def _watch(look: Callable[[], Desk]) -> None:
-    if look().task is not None:
+    try:
+        due = look().task is not None
+    except NotQualified:
+        due = True  # the page says so
+    if due:
         st.rerun()
     words = session.words()
     st.info(f"{_reason(words)} {words.say('waiting.soon')}")
