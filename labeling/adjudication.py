@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from sqlmodel import Session, func, select
 
 from labeling.assignment import takes_room
+from labeling.decisions import REAL_WORK
 from labeling.events import record
+from labeling.judging import who_could_judge
 from labeling.judgments import not_superseded
 from labeling.keys import key_of
+from labeling.known_answers import KINDS
 from labeling.permissions import Action, require
 from labeling.rankings import validate_ranks
 from labeling.texts import storable
@@ -31,6 +34,7 @@ from storage.tables import (
 )
 
 LONGEST_TEXT = 10_000
+_PUT_ASIDE = (AssignmentState.SKIPPED, AssignmentState.FLAGGED)
 
 
 def decide(
@@ -38,16 +42,22 @@ def decide(
 ) -> Review:
     """Make the lead's ranking (in task position order) the task's label; nobody else is asked.
 
-    The judgments stay. Raises `BadInput` where the ranks do not fit, `NotFound`, `NotAllowed`.
+    The judgments stay. Raises `BadInput` where the ranks do not fit, `Conflict` where the task only
+    tests annotators, `NotFound`, `NotAllowed`.
     """
     task = _locked_task(session, task_id, by)
-    if (stored := _stored_before(session, nonce)) is not None:
-        return stored
+    if task.kind not in REAL_WORK:
+        raise Conflict(
+            f"This {task.kind.value} task only tests annotators, so there is no label to decide; "
+            "keep it as it is or withdraw it."
+        )
     k = session.exec(
         select(func.count()).select_from(TaskCompletion).where(TaskCompletion.task_id == task_id)
     ).one()
     review = _review(task, ReviewDecision.DECIDED, by, nonce, reason=reason)
     review.ranks = validate_ranks(ranks, k)
+    if (stored := _stored_before(session, review)) is not None:
+        return stored
     task.status = TaskStatus.DONE
     return _store(session, review, task)
 
@@ -55,18 +65,22 @@ def decide(
 def keep(session: Session, *, task_id: int, by: Account, nonce: str, comment: str = "") -> Review:
     """Leave the task's judgments as they are: it is off the queue until something new is said.
 
-    Raises `Conflict` where nobody could judge it, `NotFound`, `NotAllowed`.
+    A gold or qualification task stays in its set. Raises `Conflict` where nobody could judge an
+    other task, `NotFound`, `NotAllowed`.
     """
     task = _locked_task(session, task_id, by)
-    if (stored := _stored_before(session, nonce)) is not None:
+    review = _review(task, ReviewDecision.KEPT, by, nonce, comment=comment)
+    if (stored := _stored_before(session, review)) is not None:
         return stored
-    if task.status == TaskStatus.REVIEW:
+    if task.status == TaskStatus.REVIEW and task.kind in KINDS:
+        task.status = TaskStatus.READY
+    elif task.status == TaskStatus.REVIEW:
         if task.judged == 0:
             raise Conflict(
                 "Nobody has judged this task; decide on it, give it to more people or withdraw it."
             )
         task.status = TaskStatus.DONE
-    return _store(session, _review(task, ReviewDecision.KEPT, by, nonce, comment=comment), task)
+    return _store(session, review, task)
 
 
 def withdraw(session: Session, *, task_id: int, by: Account, nonce: str, reason: str) -> Review:
@@ -75,9 +89,9 @@ def withdraw(session: Session, *, task_id: int, by: Account, nonce: str, reason:
     Raises `BadInput` without a reason, `NotFound`, `NotAllowed`.
     """
     task = _locked_task(session, task_id, by)
-    if (stored := _stored_before(session, nonce)) is not None:
-        return stored
     review = _review(task, ReviewDecision.WITHDRAWN, by, nonce, reason=_given(reason, "reason"))
+    if (stored := _stored_before(session, review)) is not None:
+        return stored
     task.status = TaskStatus.WITHDRAWN
     return _store(session, review, task)
 
@@ -87,22 +101,22 @@ def requeue(
 ) -> Review:
     """Give the task to one more annotator; a lead's earlier decision on it no longer holds.
 
-    A task that was closed to everybody is opened again to those who skipped it. Raises `NotFound`,
-    `NotAllowed`.
+    A task that was closed to everybody is opened again to those who skipped or flagged it. Raises
+    `Conflict` where everybody who could judge it has, `NotFound`, `NotAllowed`.
     """
     task = _locked_task(session, task_id, by)
-    if (stored := _stored_before(session, nonce)) is not None:
+    review = _review(task, ReviewDecision.REQUEUED, by, nonce, comment=comment)
+    if (stored := _stored_before(session, review)) is not None:
         return stored
+    _open_to_somebody(session, task)
     taken = session.exec(
         select(func.count())
         .select_from(Assignment)
         .where(Assignment.task_id == task_id, takes_room(now()))
     ).one()
-    if task.status == TaskStatus.REVIEW:
-        _open_to_those_who_skipped(session, task_id)
     task.overlap = max(task.overlap, taken + 1)
     task.status = TaskStatus.READY
-    return _store(session, _review(task, ReviewDecision.REQUEUED, by, nonce, comment=comment), task)
+    return _store(session, review, task)
 
 
 def send_back(
@@ -114,16 +128,15 @@ def send_back(
     `NotAllowed`.
     """
     judgment, task = _locked_judgment(session, judgment_id, by)
-    if (stored := _stored_before(session, nonce)) is not None:
+    review = _review(task, ReviewDecision.RETURNED, by, nonce, comment=_given(comment, "comment"))
+    review.judgment_id = judgment_id
+    if (stored := _stored_before(session, review)) is not None:
         return stored
     annotator = session.get_one(Account, judgment.annotator_id)
     if annotator.kind != AccountKind.PERSON or not annotator.active:
         raise Conflict(
             f"{annotator.name} cannot judge again; decide on the task or discard the judgment."
         )
-    said = _given(comment, "comment")
-    review = _review(task, ReviewDecision.RETURNED, by, nonce, comment=said)
-    review.judgment_id = judgment_id
     return _store(session, review, task)
 
 
@@ -133,32 +146,43 @@ def discard(session: Session, *, judgment_id: int, by: Account, nonce: str, reas
     Raises `BadInput` without a reason, `NotFound`, `NotAllowed`.
     """
     _, task = _locked_judgment(session, judgment_id, by)
-    if (stored := _stored_before(session, nonce)) is not None:
-        return stored
     review = _review(task, ReviewDecision.DISCARDED, by, nonce, reason=_given(reason, "reason"))
     review.judgment_id = judgment_id
+    if (stored := _stored_before(session, review)) is not None:
+        return stored
     return _store(session, review, task)
 
 
 def restore(session: Session, *, judgment_id: int, by: Account, nonce: str) -> Review:
     """Let a discarded judgment count again; raise `NotFound`, `NotAllowed`."""
     _, task = _locked_judgment(session, judgment_id, by)
-    if (stored := _stored_before(session, nonce)) is not None:
-        return stored
     review = _review(task, ReviewDecision.RESTORED, by, nonce)
     review.judgment_id = judgment_id
+    if (stored := _stored_before(session, review)) is not None:
+        return stored
     return _store(session, review, task)
 
 
-def _open_to_those_who_skipped(session: Session, task_id: int) -> None:
-    skipped = session.exec(
-        select(Assignment).where(
-            Assignment.task_id == task_id, Assignment.state == AssignmentState.SKIPPED
+def _open_to_somebody(session: Session, task: Task) -> None:
+    """Open the task again to those who put it aside, where nobody else is left to judge it."""
+    rows = session.exec(select(Assignment).where(Assignment.task_id == task.id)).all()
+    busy = {row.annotator_id for row in rows if _has_judged_or_holds(row)}
+    free = set(who_could_judge(session, task)) - busy
+    if not free:
+        raise Conflict(
+            "Everybody who could judge this task has judged it or holds it now; "
+            "add an annotator or choose something else."
         )
-    )
-    for assignment in skipped:
-        assignment.state = AssignmentState.RELEASED
-        session.add(assignment)
+    aside = [row for row in rows if row.state in _PUT_ASIDE]
+    if task.status == TaskStatus.REVIEW or free <= {row.annotator_id for row in aside}:
+        for assignment in aside:
+            assignment.state = AssignmentState.RELEASED
+            session.add(assignment)
+
+
+def _has_judged_or_holds(assignment: Assignment) -> bool:
+    held = assignment.state == AssignmentState.LEASED and assignment.expires_at > now()
+    return held or assignment.state == AssignmentState.SUBMITTED
 
 
 def _locked_task(session: Session, task_id: int, by: Account) -> Task:
@@ -176,17 +200,33 @@ def _locked_task(session: Session, task_id: int, by: Account) -> Task:
 
 def _locked_judgment(session: Session, judgment_id: int, by: Account) -> tuple[Judgment, Task]:
     require(by, Action.REVIEW)
-    judgment = session.exec(
-        select(Judgment).where(Judgment.id == judgment_id, not_superseded())
-    ).first()
+    judgment = session.get(Judgment, judgment_id)
     if judgment is None:
+        raise NotFound(f"There is no judgment {judgment_id}; choose another in the review queue.")
+    task = _locked_task(session, judgment.task_id, by)
+    # Under the lock: the annotator's correction may have come in between.
+    current = select(Judgment.id).where(Judgment.id == judgment_id, not_superseded())
+    if session.exec(current).first() is None:
         raise NotFound("This judgment was changed by its annotator; look at the newer one.")
-    return judgment, _locked_task(session, judgment.task_id, by)
+    return judgment, task
 
 
-def _stored_before(session: Session, nonce: str) -> Review | None:
-    """Return the decision that a double click or a retry has stored already."""
-    return session.exec(select(Review).where(Review.nonce == nonce)).first()
+def _stored_before(session: Session, review: Review) -> Review | None:
+    """Return the decision that a double click or a retry has stored already, if it said the same.
+
+    Raises `Conflict` where it said something else: what is asked for now was not stored.
+    """
+    stored = session.exec(select(Review).where(Review.nonce == review.nonce)).first()
+    if stored is not None and _content(stored) != _content(review):
+        raise Conflict(
+            "You decided otherwise in another tab, and that holds; load the page again to see it."
+        )
+    return stored
+
+
+def _content(review: Review) -> tuple[object, ...]:
+    about = (review.task_id, review.judgment_id, review.decision)
+    return (*about, review.ranks, review.reason, review.comment)
 
 
 def _review(

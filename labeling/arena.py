@@ -186,13 +186,14 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
 
 def _counts(session: Session, project_id: int) -> dict[tuple[int, int], tuple[int, int, int]]:
     """Return (wins, ties, losses) of (version, older version) over all arena judgments."""
-    of_task = _versions_by_position(session, project_id)
     rows = session.exec(
         select(Judgment.task_id, Judgment.ranks)
         .join(Task, col(Task.id) == col(Judgment.task_id))
         .join(Account, col(Account.id) == col(Judgment.annotator_id))
         .where(Judgment.project_id == project_id, Task.kind == TaskKind.ARENA, *usable())
-    )
+    ).all()
+    # After the judgments: each is of a task that is judged by now, whatever is committed meanwhile.
+    of_task = _versions_by_position(session, project_id)
     found: dict[tuple[int, int], tuple[int, int, int]] = {}
     for task_id, ranks in rows:
         versions = of_task[task_id]

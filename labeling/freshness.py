@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, cast
 from sqlmodel import Session, col, func, select
 
+from labeling.decisions import REAL_WORK
 from labeling.events import record
-from labeling.judged import REAL_WORK
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from storage.clock import now

@@ -10,7 +10,7 @@ import pandas as pd
 from sqlalchemy import ColumnElement, Select, select, union
 from sqlmodel import Session, col
 
-from labeling.decisions import decided_labels, not_discarded
+from labeling.decisions import REAL_WORK, decided_labels, not_discarded
 from labeling.judgments import not_superseded
 from storage.tables import (
     Account,
@@ -24,11 +24,8 @@ from storage.tables import (
     Round,
     Task,
     TaskCompletion,
-    TaskKind,
 )
 
-#: What people are asked for its own sake; the other kinds test them.
-REAL_WORK = (TaskKind.ORDINARY, TaskKind.ARENA)
 _OF_TASK = ("prompt_id", "split", "messages", "policy_version", "round")
 _OF_RANKING = (
     *("judgment_id", "task_id", "ranks", "annotator_id", "annotator_kind", "created_at"),

@@ -3,11 +3,21 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import exists
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
-from storage.tables import Judgment, Policy, PolicyStatus, Round, Snapshot
-from storage.tables.tasks import FIRST_JUDGMENT
+from labeling.decisions import REAL_WORK, not_discarded
+from storage.tables import (
+    Judgment,
+    Policy,
+    PolicyStatus,
+    Prompt,
+    Round,
+    Snapshot,
+    Split,
+    Task,
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,9 @@ class Learned:
 def learned_from(session: Session, *, project_id: int, annotator_id: int) -> Learned | None:
     """Return the newest published policy that a round made, and how much of it was theirs.
 
-    `judgments` counts the tasks that the annotator had judged when the round's snapshot was taken;
-    a correction is no second one. None before the first publish.
+    `judgments` counts the training tasks that the annotator had judged when the round's snapshot
+    was taken: no tests of annotators, no held-out prompts, nothing that a lead discarded; a
+    correction is no second one. None before the first publish.
     """
     newest = session.exec(
         select(Policy.version, Policy.published_at, Snapshot.created_at)
@@ -42,14 +53,26 @@ def learned_from(session: Session, *, project_id: int, annotator_id: int) -> Lea
         return None
     version, published_at, frozen_at = newest
     assert published_at is not None
-    judged = session.exec(
+    return Learned(version, _trained_on(session, project_id, annotator_id, frozen_at), published_at)
+
+
+def _trained_on(session: Session, project_id: int, annotator_id: int, frozen_at: datetime) -> int:
+    newer = aliased(Judgment)
+    corrected = exists().where(
+        col(newer.supersedes_id) == Judgment.id, col(newer.created_at) <= frozen_at
+    )
+    return session.exec(
         select(func.count())
         .select_from(Judgment)
+        .join(Task, col(Task.id) == col(Judgment.task_id))
+        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
         .where(
-            text(FIRST_JUDGMENT),
             Judgment.project_id == project_id,
             Judgment.annotator_id == annotator_id,
             Judgment.created_at <= frozen_at,
+            ~corrected,
+            not_discarded(),
+            col(Task.kind).in_(REAL_WORK),
+            Prompt.split == Split.TRAIN,
         )
     ).one()
-    return Learned(version, judged, published_at)

@@ -7,9 +7,12 @@ from sqlalchemy import ColumnElement, exists
 from sqlmodel import Session, col, func, select
 
 from labeling.claim import QUEUED_KINDS, count_submitted, takes_room
+from labeling.decisions import standing_decisions
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.permissions import Action, require
+from labeling.task_copies import WITHOUT_LIMIT
+from labeling.texts import storable
 from storage.clock import now
 from storage.errors import BadInput
 from storage.tables import (
@@ -18,6 +21,8 @@ from storage.tables import (
     AssignmentState,
     Policy,
     PolicyStatus,
+    Review,
+    ReviewDecision,
     Task,
     TaskStatus,
 )
@@ -104,13 +109,16 @@ def requeue(
 
     `more` raises their overlap, so that tasks that are done get more annotators; without it those
     are left as they are. With `choice.put_aside_by` they are opened again to that annotator alone.
+    A lead's decision on a task that is made ready no longer holds: what people judge does.
     Raises `BadInput` without a reason, `NotAllowed`. The session must be writing.
     """
     reason = _allowed(by, reason)
     if more < 0:
         raise BadInput("A task cannot be given fewer annotators; `more` must be 0 or more.")
     changed, reopened, unfit = [], 0, 0
-    for task in _chosen(session, project_id, choice):
+    chosen = _chosen(session, project_id, choice)
+    decided = standing_decisions(session, project_id=project_id)
+    for task in chosen:
         closed = _put_aside(session, task, choice.put_aside_by)
         task.judged = count_submitted(session, task=task)
         wants = task.judged < task.overlap + more
@@ -121,8 +129,10 @@ def requeue(
         reopened += len(closed)
         if dry_run:
             continue
-        task.status, task.overlap = TaskStatus.READY, task.overlap + more
+        task.status, task.overlap = TaskStatus.READY, min(task.overlap + more, WITHOUT_LIMIT)
         session.add(task)
+        if (review_id := decided.get(key_of(task))) is not None:
+            session.add(_taken_back(task, review_id, by, reason))
         for assignment in closed:
             assignment.state = AssignmentState.RELEASED
             session.add(assignment)
@@ -158,6 +168,17 @@ def withdraw(
                 session.add(task)
     _record(session, project_id, by, "tasks.withdrawn", changed, reason, dry_run)
     return Change(changed, reopened=0, held=held, unfit=unfit)
+
+
+def _taken_back(task: Task, review_id: int, by: Account, reason: str) -> Review:
+    return Review(
+        project_id=task.project_id,
+        task_id=key_of(task),
+        decision=ReviewDecision.REQUEUED,
+        comment=storable(reason),
+        by_id=key_of(by),
+        nonce=f"tasks-requeued-after-{review_id}",
+    )
 
 
 def _row(overlap: int, counts: Sequence[tuple[str, bool, int]], leased: int) -> QueueRow:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col, func
 
 from labeling.agreement import task_agreement
-from labeling.decisions import discarded_judgments
+from labeling.decisions import REAL_WORK, discarded_judgments
 from labeling.judged import counted, usable
 from labeling.labeling_settings import ReviewSettings, labeling_settings
 from labeling.out_of_fold import newest_unseen_pairs
@@ -29,6 +29,7 @@ from storage.tables import (
     Prompt,
     Review,
     Task,
+    TaskKind,
     TaskStatus,
 )
 
@@ -114,19 +115,19 @@ def _last_reviewed(session: Session, project_id: int) -> dict[int, datetime]:
 
 def _closed(session: Session, project_id: int) -> Iterator[tuple[int, ReviewReason]]:
     rows = session.execute(
-        select(col(Task.id), func.max(col(Assignment.leased_at)))
+        select(col(Task.id), col(Task.kind), func.max(col(Assignment.leased_at)))
         .join(Assignment, col(Assignment.task_id) == col(Task.id))
         .where(col(Task.project_id) == project_id, col(Task.status) == TaskStatus.REVIEW)
-        .group_by(col(Task.id))
+        .group_by(col(Task.id), col(Task.kind))
     )
-    for task_id, at in rows:
-        words = "Everyone who judges here has skipped or flagged it."
+    for task_id, kind, at in rows:
+        words = f"Everyone who judges here has skipped or flagged {_called(kind)}."
         yield task_id, ReviewReason(Cause.CLOSED, words, at)
 
 
 def _flagged(session: Session, project_id: int) -> Iterator[tuple[int, ReviewReason]]:
     rows = session.execute(
-        select(Assignment, col(Account.name))
+        select(Assignment, col(Account.name), col(Task.kind))
         .join(Task, col(Task.id) == col(Assignment.task_id))
         .join(Account, col(Account.id) == col(Assignment.annotator_id))
         .where(
@@ -137,11 +138,16 @@ def _flagged(session: Session, project_id: int) -> Iterator[tuple[int, ReviewRea
         .order_by(col(Assignment.id))
     ).all()
     at = _flagged_at(session, project_id) if rows else {}
-    for assignment, name in rows:
+    for assignment, name, kind in rows:
         said = ", ".join(assignment.flags or [])
-        words = f"{name} flagged it: {said}." if said else f"{name} flagged it."
+        words = f"{name} flagged {_called(kind)}" + (f": {said}." if said else ".")
         since = at.get(assignment.id, assignment.leased_at)
         yield assignment.task_id, ReviewReason(Cause.FLAGGED, words, since)
+
+
+def _called(kind: TaskKind) -> str:
+    """Return "it", or for a task that tests annotators what it is: it has no label to decide."""
+    return "it" if kind in REAL_WORK else f"this {kind.value} task"
 
 
 def _flagged_at(session: Session, project_id: int) -> dict[int, datetime]:

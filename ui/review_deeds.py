@@ -16,12 +16,21 @@ _TOLD, _REFUSED = "review_told", "review_refused"
 
 
 def act(
-    deed: Callable[..., Review], told: str, seen: int, go_to: int | None, **values: Any
+    deed: Callable[..., Review],
+    told: str,
+    seen: int,
+    go_to: int | None,
+    said: tuple[str, str] | None = None,
+    **values: Any,
 ) -> None:
     """Do a deed of `labeling.adjudication` and go to task `go_to` (None: stay).
 
     `seen` is how many decisions the page showed: with it a double click has the first one's nonce.
+    `said` is the deed's field for a text, and the key of the widget that it is typed into.
     """
+    if said is not None:
+        # Read now: what was typed just before the click is not in the button's arguments yet.
+        values[said[0]] = st.session_state.get(said[1], "")
     account = session.require_account()
     about = "-".join(str(values[name]) for name in ("task_id", "judgment_id") if name in values)
     nonce = f"{deed.__name__}-{about}-{seen}-{key_of(account)}"

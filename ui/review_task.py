@@ -74,42 +74,47 @@ def _standing(task: ReviewedTask) -> list[ReviewedJudgment]:
 
 
 def _decision(task: ReviewedTask, then: int) -> None:
-    said = st.text_input(
-        "Why (kept with the decision)", key=f"review-said-{task.task_id}", max_chars=2000
-    )
+    why = f"review-said-{task.task_id}"
+    st.text_input("Why (kept with the decision)", key=why, max_chars=2000)
     seen = len(task.decisions)
     whole = {"task_id": task.task_id}
     with st.container(horizontal=True):
         st.button(
             "Decide", type="primary", shortcut="Ctrl+Enter", on_click=_decide,
-            args=(task, then, said), help="Your ranking becomes the task's label",
+            args=(task, then, why), help="Your ranking becomes the task's label",
         )  # fmt: skip
         st.button(
             "Keep as it is", shortcut="K", on_click=act,
-            args=(adjudication.keep, "Kept as it is.", seen, then),
-            kwargs={**whole, "comment": said},
+            args=(adjudication.keep, "Kept as it is.", seen, then, ("comment", why)),
+            kwargs=whole,
             help="Off the queue until somebody says something new",
         )  # fmt: skip
         st.button(
             "One more annotator", shortcut="M", on_click=act,
-            args=(adjudication.requeue, "One more annotator will judge it.", seen, then),
-            kwargs={**whole, "comment": said},
+            args=(
+                adjudication.requeue, "One more annotator will judge it.",
+                seen, then, ("comment", why),
+            ),
+            kwargs=whole,
         )  # fmt: skip
         if task.status is not TaskStatus.WITHDRAWN:
             st.button(
                 "Withdraw", shortcut="W", on_click=act,
-                args=(adjudication.withdraw, "Withdrawn: nobody is asked any more.", seen, then),
-                kwargs={**whole, "reason": said}, help="Nobody else is asked; say why above",
+                args=(
+                    adjudication.withdraw, "Withdrawn: nobody is asked any more.",
+                    seen, then, ("reason", why),
+                ),
+                kwargs=whole, help="Nobody else is asked; say why above",
             )  # fmt: skip
         known_answer_offer.offer(task.task_id, lambda: _given(task))
 
 
-def _decide(task: ReviewedTask, then: int, said: str) -> None:
+def _decide(task: ReviewedTask, then: int, why: str) -> None:
     ranks = _given(task)
     if ranks is None:
         return
     seen, done = len(task.decisions), f"Decided: {order_in_words(ranks, LETTERS)}."
-    act(adjudication.decide, done, seen, then, task_id=task.task_id, ranks=ranks, reason=said)
+    act(adjudication.decide, done, seen, then, ("reason", why), task_id=task.task_id, ranks=ranks)
 
 
 def _given(task: ReviewedTask) -> list[int] | None:
@@ -172,11 +177,12 @@ def _asked(
 ) -> None:
     """Draw a button that asks for a text before it acts."""
     with st.popover(title):
-        said = st.text_area(question, key=f"review-said-{field}-{one.judgment_id}")
+        typed = f"review-said-{field}-{one.judgment_id}"
+        st.text_area(question, key=typed)
         st.button(
             button, key=f"{field}-{one.judgment_id}", on_click=act,
-            args=(deed, told, len(task.decisions), None),
-            kwargs={"judgment_id": one.judgment_id, field: said},
+            args=(deed, told, len(task.decisions), None, (field, typed)),
+            kwargs={"judgment_id": one.judgment_id},
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session
 
+from labeling import arena
 from labeling.adjudication import decide
 from labeling.arena import (
     add_arena_task,
@@ -83,6 +84,28 @@ def test_wins_are_counted_by_who_wrote_what_and_not_by_position(stage: Stage) ->
     assert (rate.wins, rate.ties, rate.losses, rate.judgments) == (2, 1, 1, 4)
     assert rate.value == 0.625
     assert rate.low < 0.5 < rate.high
+
+
+def test_a_judgment_that_comes_in_while_they_are_counted_waits_for_the_next_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = arena._versions_by_position
+
+    def read_then_judged(session: Session, project_id: int) -> dict[int, list[int]]:
+        found = read(session, project_id)
+        stage.judge("ann", [1, 2])
+        return found
+
+    for number in range(2):
+        ask(stage, f"p{number}")
+    stage.judge("ann", [1, 2])
+    with monkeypatch.context() as patch, reading(stage.engine) as session:
+        patch.setattr(arena, "_versions_by_position", read_then_judged)
+        (rate,) = human_win_rates(session, project_id=stage.project_id).values()
+    assert rate.judgments == 1
+    with reading(stage.engine) as session:
+        (rate,) = human_win_rates(session, project_id=stage.project_id).values()
+    assert rate.judgments == 2
 
 
 def test_a_leads_decision_is_no_further_opinion(stage: Stage) -> None:

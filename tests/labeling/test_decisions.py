@@ -6,17 +6,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from labeling.adjudication import decide, discard, requeue, restore
+from labeling.adjudication import decide, discard, requeue, restore, send_back
 from labeling.export_preferences import export_preferences
 from labeling.judged import judged_tasks
+from labeling.judgments import reopen_last
 from labeling.quality import quality
 from labeling.reviews import discarded_judgments
 from labeling.rounds import judgments_until_round
 from labeling.snapshots import create_snapshot, read_snapshot
 from storage.engine import reading, writing
-from storage.tables import Account, Project, Role, Split
+from storage.errors import Conflict
+from storage.tables import Account, Project, Review, ReviewDecision, Role, Split, Task, TaskKind
 from tests.labeling.stage import Stage, set_stage
 
+MIDDLE = [2, 1, 3, 4]
 UP, DOWN = [1, 2, 3, 4], [4, 3, 2, 1]
 
 
@@ -100,6 +103,7 @@ def test_a_later_decision_holds_and_a_requeue_takes_it_back(stage: Stage) -> Non
         decide(session, task_id=1, ranks=DOWN, by=lead(stage), nonce="a", reason="")
         decide(session, task_id=1, ranks=UP, by=lead(stage), nonce="b", reason="on reflection")
     assert ranks(stage) == [UP]
+    stage.account("cleo")
     with writing(stage.engine) as session:
         requeue(session, task_id=1, by=lead(stage), nonce="c")
     assert ranks(stage) == [UP, DOWN]
@@ -114,3 +118,70 @@ def test_a_task_that_nobody_could_judge_can_be_decided(stage: Stage) -> None:
     assert list(found["task_id"]) == [1, 1, task_id]
     assert list(found["split"]) == ["train", "train", "heldout"]
     assert found["completions"].iloc[2][0] == "skipped by all.0"
+
+
+def correct(stage: Stage, ranks: list[int], nonce: str) -> int:
+    """Submit for bob's judged task again."""
+    bob = stage.account("bob")
+    with writing(stage.engine) as session:
+        lent = reopen_last(session, annotator_id=bob, project_id=stage.project_id)
+    found = stage.submit("bob", lent, ranks, nonce).judgment_id
+    assert found is not None
+    return found
+
+
+def test_a_correction_of_a_discarded_judgment_is_discarded_with_it(stage: Stage) -> None:
+    with writing(stage.engine) as session:
+        discard(session, judgment_id=2, by=lead(stage), nonce="a", reason="upside down")
+    correct(stage, MIDDLE, "first")
+    assert ranks(stage) == [UP]
+    third = correct(stage, MIDDLE, "second")
+    assert ranks(stage) == [UP], "however often they correct it"
+    with writing(stage.engine) as session:
+        restore(session, judgment_id=third, by=lead(stage), nonce="b")
+    assert ranks(stage) == [UP, MIDDLE]
+    fourth = correct(stage, DOWN, "third")
+    assert ranks(stage) == [UP, DOWN]
+    with writing(stage.engine) as session:
+        discard(session, judgment_id=fourth, by=lead(stage), nonce="c", reason="again")
+        gone = discarded_judgments(session, project_id=stage.project_id)
+    assert gone == {2, 3, fourth}
+
+
+def test_a_discarded_judgment_that_is_sent_back_counts_when_it_is_corrected(stage: Stage) -> None:
+    with writing(stage.engine) as session:
+        send_back(session, judgment_id=2, by=lead(stage), nonce="a", comment="look again")
+        discard(session, judgment_id=2, by=lead(stage), nonce="b", reason="upside down")
+    third = correct(stage, MIDDLE, "first")
+    assert ranks(stage) == [UP], "it was discarded after it was sent back"
+    with writing(stage.engine) as session:
+        send_back(session, judgment_id=third, by=lead(stage), nonce="c", comment="and again")
+    assert ranks(stage) == [UP], "until they have judged again"
+    correct(stage, MIDDLE, "second")
+    assert ranks(stage) == [UP, MIDDLE]
+
+
+@pytest.mark.parametrize("kind", [TaskKind.GOLD, TaskKind.QUALIFICATION, TaskKind.REPEAT])
+def test_tests_of_annotators_have_no_label_to_decide(
+    sqlite_engine: Engine, sqlite_project: Project, kind: TaskKind
+) -> None:
+    stage = set_stage(sqlite_engine, sqlite_project)
+    stage.account("lena", Role.LEAD)
+    task_id = stage.add_task("known")
+    with writing(stage.engine) as session:
+        session.get_one(Task, task_id).kind = kind
+    with writing(stage.engine) as session, pytest.raises(Conflict, match=f"This {kind} task only"):
+        decide(session, task_id=task_id, ranks=UP, by=lead(stage), nonce="a", reason="")
+    with writing(stage.engine) as session:
+        assert session.get_one(Task, task_id).status == "ready", "it stays in its set"
+        session.add(
+            Review(
+                project_id=stage.project_id,
+                task_id=task_id,
+                decision=ReviewDecision.DECIDED,
+                ranks=UP,
+                by_id=lead(stage).id or 0,
+                nonce="stored by an older version",
+            )
+        )
+    assert ranks(stage) == []

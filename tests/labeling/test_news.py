@@ -4,10 +4,23 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
+from labeling.adjudication import discard
 from labeling.news import Learned, learned_from
 from storage.clock import now
 from storage.engine import reading, writing
-from storage.tables import Policy, PolicyStatus, Project, Round, RoundState, Snapshot
+from storage.tables import (
+    Account,
+    Policy,
+    PolicyStatus,
+    Project,
+    Role,
+    Round,
+    RoundState,
+    Snapshot,
+    Split,
+    Task,
+    TaskKind,
+)
 from tests.labeling.stage import Stage, set_stage
 
 
@@ -81,3 +94,30 @@ def test_the_newest_published_policy_is_told_of(stage: Stage) -> None:
     publish(stage, version=5, status=PolicyStatus.CANDIDATE)
     found = learned(stage, "ann")
     assert found is not None and (found.policy_version, found.judgments) == (3, 1)
+
+
+def test_only_what_was_trained_on_counts(stage: Stage) -> None:
+    lena_id = stage.account("lena", Role.LEAD)
+    stage.add_task("held out", split=Split.HELDOUT)
+    for number in range(4):
+        stage.add_task(f"t{number}")
+    judged = [stage.judge("ann", [1, 2, 3, 4]) for _ in range(5)]
+    with writing(stage.engine) as session:
+        lena = session.get_one(Account, lena_id)
+        session.get_one(Task, 2).kind = TaskKind.GOLD
+        session.get_one(Task, 3).kind = TaskKind.REPEAT
+        discarded = judged[3].judgment_id or 0
+        discard(session, judgment_id=discarded, by=lena, nonce="a", reason="upside down")
+    publish(stage, version=2)
+    found = learned(stage, "ann")
+    assert found is not None and found.judgments == 1
+
+
+def test_a_correction_after_the_snapshot_takes_nothing_away(stage: Stage) -> None:
+    stage.add_task("t")
+    task = stage.lend("ann")
+    stage.submit("ann", task, [1, 2, 3, 4], "n1")
+    publish(stage, version=2)
+    stage.submit("ann", task, [2, 1, 3, 4], "n2")
+    found = learned(stage, "ann")
+    assert found is not None and found.judgments == 1

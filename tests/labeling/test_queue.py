@@ -4,8 +4,11 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import col, select
 
+from labeling.adjudication import decide
+from labeling.judged import judged_tasks
 from labeling.judgments import flag_assignment, skip_assignment
 from labeling.queue import Change, TaskChoice, queue, requeue, withdraw
+from labeling.task_copies import WITHOUT_LIMIT
 from storage.engine import reading, writing
 from storage.errors import BadInput, NotAllowed
 from storage.tables import (
@@ -15,6 +18,7 @@ from storage.tables import (
     Policy,
     PolicyStatus,
     Project,
+    Review,
     Role,
     Task,
     TaskStatus,
@@ -172,3 +176,42 @@ def test_a_flag_is_kept_with_what_was_said_and_takes_no_room(stage: Stage) -> No
         row = session.exec(select(Assignment).order_by(col(Assignment.id))).first()
     assert row is not None
     assert (row.state, row.flags, row.skip_reason) == ("flagged", ["unsafe"], "a threat")
+
+
+def test_a_decision_no_longer_holds_where_more_are_asked(stage: Stage) -> None:
+    decided, other = stage.add_task("decided", k=2), stage.add_task("other", k=2)
+    lead_id = stage.account("lead", Role.LEAD)
+    for name in ("ann", "bob"):
+        stage.judge(name, [1, 2])
+        stage.judge(name, [1, 2])
+    with writing(stage.engine) as session:
+        lead = session.get_one(Account, lead_id)
+        decide(session, task_id=decided, ranks=[2, 1], by=lead, nonce="a", reason="")
+    both = TaskChoice(ids=[decided, other])
+    change(stage, requeue, choice=both, more=1, dry_run=True)
+    assert labels(stage, decided) == [[2, 1]]
+    for _ in range(2):
+        change(stage, requeue, choice=both, more=1)
+    stage.judge("cleo", [2, 1])
+    assert labels(stage, decided) == [[1, 2], [1, 2], [2, 1]]
+    with reading(stage.engine) as session:
+        reviews = session.exec(select(Review).order_by(col(Review.id))).all()
+    assert [(one.task_id, one.decision, one.comment) for one in reviews] == [
+        (decided, "decided", ""),
+        (decided, "requeued", "because"),
+    ]
+
+
+def test_a_task_without_limit_is_requeued_within_the_column(stage: Stage) -> None:
+    task_id = stage.add_task("gold", k=2)
+    with writing(stage.engine) as session:
+        session.get_one(Task, task_id).overlap = WITHOUT_LIMIT
+    change(stage, requeue, choice=TaskChoice(ids=[task_id]), more=1)
+    with reading(stage.engine) as session:
+        assert session.get_one(Task, task_id).overlap == WITHOUT_LIMIT
+
+
+def labels(stage: Stage, task_id: int) -> list[list[int]]:
+    with reading(stage.engine) as session:
+        found = judged_tasks(session, project_id=stage.project_id)
+    return list(found[found["task_id"] == task_id]["ranks"])

@@ -8,6 +8,8 @@ from sqlalchemy import Engine
 
 from labeling.adjudication import decide, discard, keep, requeue, restore, send_back, withdraw
 from labeling.judgments import flag_assignment, skip_assignment
+from labeling.keys import key_of
+from labeling.known_answers import make_gold
 from labeling.labeling_settings import change_labeling
 from labeling.out_of_fold import ARTEFACT, UnseenPair, write_unseen_pairs
 from labeling.reviewed_task import reviewed_task
@@ -149,6 +151,7 @@ def test_a_decision_takes_a_task_off_the_queue_until_something_new_is_said(stage
     task_id = judge_twice(stage, "opposed", UP, DOWN)
     act(stage, keep, task_id=task_id)
     assert queue(stage) == []
+    stage.account("cleo")
     act(stage, requeue, task_id=task_id)
     assert queue(stage) == []
     stage.judge("cleo", UP)
@@ -161,6 +164,7 @@ def test_discarding_the_odd_one_out_ends_the_disagreement_and_restoring_begins_i
     stage: Stage,
 ) -> None:
     task_id = stage.add_task("three")
+    stage.account("ann")
     act(stage, requeue, task_id=task_id)
     with writing(stage.engine) as session:
         session.get_one(Task, task_id).overlap = 3
@@ -190,12 +194,77 @@ def test_requeue_asks_one_more_and_opens_what_was_closed_to_all(stage: Stage) ->
     assert queue(stage) == []
     assert stage.judge("ann", UP).stored
     again = judge_twice(stage, "done", UP, UP)
+    stage.account("cleo")
     act(stage, requeue, task_id=again)
     assert stage.judge("cleo", UP).stored
 
 
+def flag(stage: Stage, name: str) -> int:
+    lent = stage.lend(name)
+    with writing(stage.engine) as session:
+        flag_assignment(
+            session, assignment_id=lent.assignment_id, annotator_id=stage.account(name),
+            flags=["unsafe"], comment="a threat",
+        )  # fmt: skip
+    return lent.task_id
+
+
+def test_requeue_opens_what_all_flagged_and_refuses_where_nobody_is_left(stage: Stage) -> None:
+    task_id = stage.add_task("flagged")
+    stage.account("ann"), stage.account("bob")
+    assert flag(stage, "ann") == flag(stage, "bob") == task_id
+    act(stage, requeue, task_id=task_id)
+    assert queue(stage) == []
+    assert stage.judge("ann", UP).stored
+    assert flag(stage, "bob") == task_id
+    act(stage, requeue, task_id=task_id, comment="nobody else is left")
+    assert stage.judge("bob", UP).stored
+    with pytest.raises(Conflict, match="Everybody who could judge this task has"):
+        act(stage, requeue, task_id=task_id)
+    with reading(stage.engine) as session:
+        assert session.get_one(Task, task_id).status is TaskStatus.DONE
+    stage.account("cleo")
+    act(stage, requeue, task_id=task_id)
+    assert stage.judge("cleo", UP).stored
+
+
+def test_a_flagged_gold_task_is_seen_kept_in_its_set_or_withdrawn(stage: Stage) -> None:
+    stage.account("ann")
+    original = stage.add_task("known")
+    with writing(stage.engine) as session:
+        gold_id = key_of(make_gold(session, task_id=original, ranks=UP, by=lead(stage)))
+        session.get_one(Task, original).status = TaskStatus.WITHDRAWN
+    stage.change("gold", rate=1.0)
+    assert flag(stage, "ann") == gold_id
+    (item,) = queue(stage)
+    assert item.task_id == gold_id
+    assert {reason.words for reason in item.reasons} == {
+        "Everyone who judges here has skipped or flagged this gold task.",
+        "ann flagged this gold task: unsafe.",
+    }
+    with pytest.raises(Conflict, match="no label to decide"):
+        act(stage, decide, task_id=gold_id, ranks=UP, reason="")
+    act(stage, keep, task_id=gold_id)
+    assert queue(stage) == []
+    assert flag(stage, "bob") == gold_id, "it is still in its set"
+    act(stage, withdraw, task_id=gold_id, reason="unsafe indeed")
+    assert queue(stage) == []
+    assert stage.next("cleo") is None
+
+
+def test_a_stale_tab_is_told_that_its_decision_was_not_stored(stage: Stage) -> None:
+    task_id = judge_twice(stage, "opposed", UP, DOWN)
+    given = {"task_id": task_id, "nonce": "seen 0"}
+    first = act(stage, decide, ranks=UP, reason="", **given)
+    assert act(stage, decide, ranks=UP, reason="", **given).id == first.id
+    for other in ({"ranks": DOWN, "reason": ""}, {"ranks": UP, "reason": "on reflection"}):
+        with pytest.raises(Conflict, match="in another tab"):
+            act(stage, decide, **given, **other)
+
+
 def test_a_double_click_decides_once(stage: Stage) -> None:
     task_id = judge_twice(stage, "done", UP, UP)
+    stage.account("cleo")
     with writing(stage.engine) as session:
         first = requeue(session, task_id=task_id, by=lead(stage), nonce="one")
     assert stage.next("cleo") is not None
