@@ -13,7 +13,7 @@ from labeling.claim import QUEUED_KINDS, takes_room
 from labeling.events import record
 from labeling.judging import who_judges
 from labeling.keys import key_of
-from labeling.pools import pool_of
+from labeling.pools import has_its_share, pool_of, staffed_pools
 from storage.clock import now
 from storage.errors import BadInput
 from storage.tables import (
@@ -58,12 +58,21 @@ class Candidate:
 
 
 def ready_task_count(session: Session, *, project_id: int, policy_id: int | None = None) -> int:
-    """Return how many tasks of the policy (of all without one) may still be lent to someone.
+    """Return how many tasks of the policy (of all without one) may still be lent to someone."""
+    found = ready_tasks_by_pool(session, project_id=project_id, policy_id=policy_id)
+    return sum(found.values())
 
-    Such a task is ordinary or an arena's, has room for one more annotator, and is not closed
-    (submitted, skipped or flagged) to each of those who judge here; where nobody has judged yet,
-    room is enough.
+
+def ready_tasks_by_pool(
+    session: Session, *, project_id: int, policy_id: int | None = None
+) -> dict[str, int]:
+    """Return how many tasks of the policy (of all without one) may be lent, by pool.
+
+    "" are everyone's; a pool without a member who may judge is left out. Such a task is ordinary or
+    an arena's, has room for one more annotator, and is not closed (submitted, skipped or flagged)
+    to each of those who judge here; where nobody has judged yet, room is enough.
     """
+    pools = {"", *staffed_pools(session, project_id=project_id)}
     judging = who_judges(session, project_id)
     of_task = col(Assignment.task_id) == Task.id
     taken = select(func.count()).select_from(Assignment).where(of_task, takes_room(now()))
@@ -77,19 +86,21 @@ def ready_task_count(session: Session, *, project_id: int, policy_id: int | None
         )
     )
     statement = (
-        select(func.count())
-        .select_from(Task)
+        select(Task.pool, func.count())
         .where(
             text(QUEUED_TASK),
             Task.project_id == project_id,
+            col(Task.pool).in_(pools),
             taken.correlate(Task).scalar_subquery() < col(Task.overlap),
         )
+        .group_by(col(Task.pool))
     )
     if policy_id is not None:
         statement = statement.where(Task.policy_id == policy_id)
     if judging:
         statement = statement.where(closed.correlate(Task).scalar_subquery() < len(judging))
-    return session.exec(statement).one()
+    found = dict(session.exec(statement).all())
+    return {pool: found.get(pool, 0) for pool in pools}
 
 
 def candidates(
@@ -188,7 +199,7 @@ def add_task(
         policy_id=policy_id,
         overlap=project.overlap,
         priority=priority,
-        pool=pool_of(project, prompt_id=prompt_id, policy_id=policy_id),
+        pool=_pool_of_new_task(session, project, prompt_id, policy_id),
     )
     rows = [completion_row(new, prompt_id, policy_id) for new in completions]
     session.add_all([task, *rows])
@@ -207,6 +218,15 @@ def add_task(
     )
     session.flush()
     return task
+
+
+def _pool_of_new_task(session: Session, project: Project, prompt_id: int, policy_id: int) -> str:
+    """Return the pool drawn for a task, but "" where its tasks would lie unused."""
+    pool = pool_of(project, prompt_id=prompt_id, policy_id=policy_id)
+    if not pool:
+        return ""
+    ready = ready_tasks_by_pool(session, project_id=key_of(project), policy_id=policy_id)
+    return "" if pool not in ready or has_its_share(project, pool, ready) else pool
 
 
 def completion_row(new: NewCompletion, prompt_id: int, policy_id: int) -> Completion:

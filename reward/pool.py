@@ -10,13 +10,14 @@ from sqlmodel import Session, func, select
 
 from labeling.freshness import withdraw_stale
 from labeling.keys import key_of
+from labeling.pools import evenly_ready
 from labeling.tasks import (
     ANSWERS_ALIKE,
     NO_PROMPT_FITS,
     Candidate,
     add_task,
     candidates,
-    ready_task_count,
+    ready_tasks_by_pool,
     still_wanted,
 )
 from reward.answers import answer_prompts, near_identical, prompt_token_ids
@@ -26,7 +27,7 @@ from reward.selector import Selector, Shown
 from storage.engine import reading, writing
 from storage.errors import BadInput
 from storage.settings import Settings
-from storage.tables import Policy, Prompt, Task
+from storage.tables import Policy, Project, Prompt, Task
 
 __all__ = ["PoolFiller", "answer_prompts", "fill_pool", "near_identical"]
 
@@ -139,10 +140,11 @@ class PoolFiller:
         return self._store(policy, chosen, shown)
 
     def _count(self, policy_id: int | None) -> int:
+        """Return the ready tasks, fewer where a pool's pile up and the others would wait."""
+        project_id = self.runtime.project_id
         with reading(self.runtime.engine) as session:
-            return ready_task_count(
-                session, project_id=self.runtime.project_id, policy_id=policy_id
-            )
+            ready = ready_tasks_by_pool(session, project_id=project_id, policy_id=policy_id)
+            return evenly_ready(session.get_one(Project, project_id), ready)
 
     def _seed(self, policy: Policy) -> int:
         with reading(self.runtime.engine) as session:
