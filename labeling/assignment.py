@@ -115,7 +115,12 @@ def prolong(
 
 
 def release_assignments(session: Session, *, annotator_id: int) -> int:
-    """Give back every task that the annotator holds; return how many."""
+    """Give back every task that the annotator holds; return how many.
+
+    The session must be writing. Raises `NotFound`.
+    """
+    # A submit in another tab may be under way: what it judged is no longer held.
+    lock_annotator(session, annotator_id)
     held = session.exec(
         select(Assignment, Task.project_id)
         .join(Task, col(Task.id) == col(Assignment.task_id))

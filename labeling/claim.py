@@ -1,9 +1,10 @@
 """Which task comes next: open to the annotator, with room, first by the project's strategy."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BindParameter,
@@ -36,6 +37,9 @@ from storage.tables.tasks import (
 )
 
 QUEUED_KINDS = (TaskKind.ORDINARY, TaskKind.ARENA)
+
+# What becomes of tasks that another transaction holds: passed over, waited for, or only looked at.
+Lock = Literal["skip", "wait", "none"]
 
 # An index follows each of these orders: storage/tables/tasks.py.
 _ORDERS: dict[str, tuple[Any, ...]] = {
@@ -156,41 +160,65 @@ def _claim_queued(
     session: Session, project_id: int, annotator_id: int, kinds: tuple[TaskKind, ...]
 ) -> Task | None:
     strategy = labeling_settings(session.get_one(Project, project_id)).assignment.strategy
-    found = [
-        task
-        for pool in _pools(session, project_id, annotator_id)
-        if (task := _claim_in_pool(session, project_id, annotator_id, kinds, strategy, pool))
-    ]
-    return min(found, key=lambda task: _place(task, strategy)) if found else None
+    queues = _Queues(session, project_id, annotator_id, kinds, strategy)
+    pools = _pools(session, project_id, annotator_id)
+    # Where one queue is all there is, it need not be looked into before it is taken from.
+    named = (
+        [(pools[0], False)] if strategy != "breadth" and len(pools) == 1 else queues.order(pools)
+    )
+    found = next((task for queue in named if (task := queues.take(queue))), None)
+    if found is not None or session.get_bind().dialect.name == "sqlite":
+        return found
+    # A task that another's claim holds for an instant may have room for one more: before saying
+    # that nothing is left, wait for it. SQLite has one writer at a time, and nobody to wait for.
+    return next((task for queue in named if (task := queues.take(queue, "wait"))), None)
 
 
-def _claim_in_pool(
-    session: Session,
-    project_id: int,
-    annotator_id: int,
-    kinds: tuple[TaskKind, ...],
-    strategy: str,
-    pool: str,
-) -> Task | None:
-    def first(*, held_by_nobody: bool = False) -> Task | None:
-        values = {"annotator_id": annotator_id, "project_id": project_id, "pool": pool}
-        return _first(session, lambda: _queued_statement(kinds, strategy, held_by_nobody), values)
+@dataclass(frozen=True)
+class _Queues:
+    """Look into the queues of an annotator: a pool's tasks, or (True) those that nobody holds."""
 
-    if strategy != "breadth":
-        return first()
-    # A task that somebody holds will soon have a judgment more than it has now.
-    free = first(held_by_nobody=True)
-    if free is not None and free.judged == 0:
-        return free
-    held = first()
-    if free is None or held is None:
-        return held
-    level = (held.priority, -held.judged - 1)
-    return free if (free.priority, -free.judged) >= level else held
+    session: Session
+    project_id: int
+    annotator_id: int
+    kinds: tuple[TaskKind, ...]
+    strategy: str
+
+    def order(self, pools: list[str]) -> list[tuple[str, bool]]:
+        """Return the queues that have a task, by the place of their first; nothing is locked."""
+        places = []
+        for pool in pools:
+            for held_by_nobody in (True, False) if self.strategy == "breadth" else (False,):
+                queue = (pool, held_by_nobody)
+                values = {**self._values(pool), "at": now()}
+                task = self.session.exec(self._statement(queue, "none"), params=values).first()
+                if task is not None:
+                    places.append((self._place(task, held_by_nobody), queue))
+                if held_by_nobody and task is not None and task.judged == 0:
+                    break
+        return [queue for _, queue in sorted(places)]
+
+    def take(self, queue: tuple[str, bool], lock: Lock = "skip") -> Task | None:
+        """Return the first task of the queue that can be locked and has room."""
+        return _first(self.session, lambda: self._statement(queue, lock), self._values(queue[0]))
+
+    def _statement(self, queue: tuple[str, bool], lock: Lock) -> Any:
+        return _queued_statement(self.kinds, self.strategy, queue[1], lock)
+
+    def _values(self, pool: str) -> dict[str, Any]:
+        return {"annotator_id": self.annotator_id, "project_id": self.project_id, "pool": pool}
+
+    def _place(self, task: Task, held_by_nobody: bool) -> tuple[int, ...]:
+        # In breadth, a task that somebody holds will soon have a judgment more than it has now.
+        soon = task.judged + (not held_by_nobody)
+        judged = {"priority": 0, "breadth": soon, "depth": -task.judged}[self.strategy]
+        return (-task.priority, judged, not held_by_nobody, -task.policy_id, task.id or 0)
 
 
 @cache
-def _queued_statement(kinds: tuple[TaskKind, ...], strategy: str, held_by_nobody: bool) -> Any:
+def _queued_statement(
+    kinds: tuple[TaskKind, ...], strategy: str, held_by_nobody: bool, lock: Lock
+) -> Any:
     at: BindParameter[datetime] = bindparam("at")
     return queued_statement(
         bindparam("annotator_id"),
@@ -200,6 +228,7 @@ def _queued_statement(kinds: tuple[TaskKind, ...], strategy: str, held_by_nobody
         bindparam("pool"),
         *([_live_leases(at) == 0] if held_by_nobody else []),
         at=at,
+        lock=lock,
     )
 
 
@@ -211,6 +240,7 @@ def queued_statement(
     pool: str | BindParameter[str],
     *conditions: ColumnElement[bool],
     at: datetime | BindParameter[datetime] | None = None,
+    lock: Lock = "skip",
 ) -> Any:
     """Return the SELECT of the next ordinary or arena task of a pool, locking what it finds."""
     statement = select(Task).where(
@@ -218,7 +248,7 @@ def queued_statement(
     )
     if set(kinds) != set(QUEUED_KINDS):
         statement = statement.where(col(Task.kind).in_(kinds))
-    return _locking(statement.where(*conditions), annotator_id, _ORDERS[strategy], at)
+    return _open_to(annotator_id, statement.where(*conditions), _ORDERS[strategy], at, lock)
 
 
 def _own_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ...]) -> Any:
@@ -228,34 +258,37 @@ def _own_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ..
         Task.project_id == project_id,
         col(Task.kind).in_(kinds),
     )
-    return _locking(statement, annotator_id, (col(Task.priority).desc(), col(Task.id)))
+    return _open_to(annotator_id, statement, (col(Task.priority).desc(), col(Task.id)))
 
 
 def _special_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ...]) -> Any:
     statement = select(Task).where(
         text(SPECIAL_TASK), Task.project_id == project_id, col(Task.kind).in_(kinds)
     )
-    return _locking(statement, annotator_id, (col(Task.priority).desc(), col(Task.id)))
+    return _open_to(annotator_id, statement, (col(Task.priority).desc(), col(Task.id)))
 
 
-def _locking(
-    statement: Any,
+def _open_to(
     annotator_id: int | BindParameter[int],
+    statement: Any,
     order: tuple[Any, ...],
     at: datetime | BindParameter[datetime] | None = None,
+    lock: Lock = "skip",
 ) -> Any:
     at = now() if at is None else at
     # In this order: the first is answered by an index alone, and is what most tasks fail.
-    return (
+    statement = (
         statement.where(
             ~_closed_to(annotator_id),
             _live_leases(at) < col(Task.overlap) - col(Task.judged),
         )
         .order_by(*order)
         .limit(1)
-        .with_for_update(skip_locked=True, key_share=True, of=Task)
         .execution_options(populate_existing=True)
     )
+    if lock == "none":
+        return statement
+    return statement.with_for_update(skip_locked=lock == "skip", key_share=True, of=Task)
 
 
 def _closed_to(annotator_id: int | BindParameter[int]) -> ColumnElement[bool]:
@@ -303,8 +336,3 @@ def _pools(session: Session, project_id: int, annotator_id: int) -> list[str]:
         )
     ).first()
     return [own, ""] if own else [""]
-
-
-def _place(task: Task, strategy: str) -> tuple[int, ...]:
-    judged = {"priority": 0, "breadth": task.judged, "depth": -task.judged}[strategy]
-    return (-task.priority, judged, -task.policy_id, task.id or 0)

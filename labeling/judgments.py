@@ -21,12 +21,17 @@ from labeling.answers import (
 from labeling.assignment import AssignedTask, has_room, lock_annotator, lock_own, shown_to
 from labeling.claim import count_submitted
 from labeling.events import record
+from labeling.feedback import feedback_given, note_feedback
 from labeling.guidelines import guidelines_in_force
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.pace import pace_marks
 from labeling.permissions import Action, require
-from labeling.putting_aside import flag_assignment, skip_assignment
+from labeling.putting_aside import (
+    flag_assignment,
+    skip_assignment,
+    to_lead_where_closed_to_all,
+)
 from labeling.rankings import ranks_from_places, validate_ranks
 from labeling.words import count_words
 from storage.clock import now
@@ -102,6 +107,11 @@ def submit_judgment(
     `NotAllowed`, `NotFound`. The session must be writing.
     """
     assignment, task = lock_own(session, assignment_id, annotator_id)
+    # Before all else: what is stored stays stored, whatever the project asks for by now.
+    nonce = valid_nonce(nonce)
+    stored = _stored_before(session, assignment, nonce)
+    if stored is not None:
+        return stored
     project = session.get_one(Project, task.project_id)
     settings = labeling_settings(project)
     shown = _texts_of(session, task)
@@ -120,11 +130,8 @@ def submit_judgment(
         rationale=valid_rationale(rationale, settings.page),
         milliseconds=valid_milliseconds(milliseconds),
         display_order=list(assignment.display_order),
-        nonce=valid_nonce(nonce),
+        nonce=nonce,
     )
-    stored = _stored_before(session, judgment)
-    if stored is not None:
-        return stored
     if assignment.state == AssignmentState.SUBMITTED:
         judgment.supersedes_id = key_of(_own_current(session, assignment_id))
     elif assignment.counted and not _is_welcome(session, assignment, task):
@@ -207,13 +214,14 @@ def _is_welcome(session: Session, assignment: Assignment, task: Task) -> bool:
     return lent or task.status == TaskStatus.READY
 
 
-def _stored_before(session: Session, judgment: Judgment) -> Submission | None:
-    stored = session.exec(select(Judgment).where(Judgment.nonce == judgment.nonce)).first()
+def _stored_before(session: Session, assignment: Assignment, nonce: str) -> Submission | None:
+    stored = session.exec(select(Judgment).where(Judgment.nonce == nonce)).first()
     if stored is None:
         return None
-    if stored.assignment_id != judgment.assignment_id:
+    if stored.assignment_id != assignment.id:
         raise BadInput("This nonce belongs to another submit; send a fresh one for each task.")
-    return Submission(stored.id, True, _SAVED)
+    feedback = feedback_given(session, assignment=assignment, judgment=stored)
+    return Submission(stored.id, True, _SAVED, feedback)
 
 
 def _refuse(session: Session, judgment: Judgment) -> Submission:
@@ -253,6 +261,9 @@ def _store(
     feedback = after_judgment(
         session, judgment=judgment, task=task, project=project, annotator=annotator
     )
+    note_feedback(session, project=project, assignment=assignment, text=feedback, judgment=judgment)
+    if task.judged < task.overlap:
+        to_lead_where_closed_to_all(session, task=task)
     return Submission(judgment.id, True, _SAVED, feedback)
 
 

@@ -6,14 +6,16 @@ from sqlmodel import Session, select
 
 from labeling.answers import LONGEST_COMMENT, valid_flags, valid_text
 from labeling.assignment import lock_own
+from labeling.claim import QUEUED_KINDS
 from labeling.events import record
+from labeling.feedback import feedback_given, note_feedback
 from labeling.judging import who_could_judge
 from labeling.keys import key_of
 from storage.errors import BadInput, Conflict
 from storage.tables import Account, Assignment, AssignmentState, Project, Task, TaskStatus
 
 LONGEST_REASON = 500
-CLOSED = (AssignmentState.SUBMITTED, AssignmentState.SKIPPED, AssignmentState.FLAGGED)
+PUT_ASIDE = (AssignmentState.SKIPPED, AssignmentState.FLAGGED)
 
 
 def skip_assignment(session: Session, *, assignment_id: int, annotator_id: int, reason: str) -> str:
@@ -26,8 +28,8 @@ def skip_assignment(session: Session, *, assignment_id: int, annotator_id: int, 
     reason = valid_text(reason, "reason", LONGEST_REASON).strip()
     if not reason:
         raise BadInput("A skip needs a reason; choose or write one.")
-    if assignment.state in (AssignmentState.SKIPPED, AssignmentState.FLAGGED):
-        return ""
+    if assignment.state in PUT_ASIDE:
+        return feedback_given(session, assignment=assignment)
     return _put_aside(session, assignment, task, AssignmentState.SKIPPED, reason)
 
 
@@ -42,8 +44,7 @@ def flag_assignment(
     """Put a task aside and tell the leads what is wrong with it.
 
     It stays ready for others until a lead decides. Returns what to tell the annotator, "" mostly.
-    Raises `BadInput` without a flag, `Conflict`
-    where the task was judged already.
+    Raises `BadInput` without a flag, `Conflict` where the task was judged already.
     """
     assignment, task = lock_own(session, assignment_id, annotator_id)
     flags = valid_flags(flags)
@@ -51,7 +52,7 @@ def flag_assignment(
     if not flags:
         raise BadInput("Choose what is wrong with this task; then flag it.")
     if assignment.state == AssignmentState.FLAGGED:
-        return ""
+        return feedback_given(session, assignment=assignment)
     assignment.flags = flags
     return _put_aside(session, assignment, task, AssignmentState.FLAGGED, comment)
 
@@ -81,20 +82,28 @@ def _put_aside(
     session.flush()
     project = session.get_one(Project, task.project_id)
     annotator = session.get_one(Account, assignment.annotator_id)
-    said_back = after_putting_aside(session, task=task, project=project, annotator=annotator)
-    if task.status == TaskStatus.READY and _closed_to_all(session, task):
-        _hand_to_lead(session, task)
-    return said_back
+    told = after_putting_aside(session, task=task, project=project, annotator=annotator)
+    note_feedback(session, project=project, assignment=assignment, text=told)
+    to_lead_where_closed_to_all(session, task=task)
+    return told
 
 
-def _closed_to_all(session: Session, task: Task) -> bool:
+def to_lead_where_closed_to_all(session: Session, *, task: Task) -> None:
+    """Hand a (locked) task to the lead where some put it aside and nobody is left to judge it.
+
+    A task that is only judged waits: for annotators, not for a lead. Tests stay in their set.
+    """
+    if task.status != TaskStatus.READY or task.kind not in QUEUED_KINDS:
+        return
     rows = session.exec(
         select(Assignment.annotator_id, Assignment.state).where(Assignment.task_id == task.id)
     ).all()
-    if any(state == AssignmentState.LEASED for _, state in rows):
-        return False
-    closed = {annotator_id for annotator_id, state in rows if state in CLOSED}
-    return closed.issuperset(who_could_judge(session, task))
+    if not any(state in PUT_ASIDE for _, state in rows):
+        return
+    closed = {who for who, state in rows if state in (AssignmentState.SUBMITTED, *PUT_ASIDE)}
+    # An expired lease counts only as its annotator does: whoever may judge can take it up again.
+    if closed.issuperset(who_could_judge(session, task)):
+        _hand_to_lead(session, task)
 
 
 def _hand_to_lead(session: Session, task: Task) -> None:

@@ -53,10 +53,10 @@ def submit(engine: Engine, *, account: Account, event: SubmitEvent) -> Submissio
         )
 
 
-def skip(engine: Engine, *, account: Account, event: SkipEvent) -> None:
-    """Put a task aside; raise what `skip_assignment` raises."""
+def skip(engine: Engine, *, account: Account, event: SkipEvent) -> str:
+    """Put a task aside; return what to tell the annotator; raise what `skip_assignment` raises."""
     with writing(engine) as session:
-        skip_assignment(
+        return skip_assignment(
             session,
             assignment_id=event.assignment,
             annotator_id=key_of(account),
@@ -64,10 +64,10 @@ def skip(engine: Engine, *, account: Account, event: SkipEvent) -> None:
         )
 
 
-def flag(engine: Engine, *, account: Account, event: FlagEvent) -> None:
-    """Put a task aside for the leads; raise what `flag_assignment` raises."""
+def flag(engine: Engine, *, account: Account, event: FlagEvent) -> str:
+    """Put a task aside for the leads, as `skip` does; raise what `flag_assignment` raises."""
     with writing(engine) as session:
-        flag_assignment(
+        return flag_assignment(
             session,
             assignment_id=event.assignment,
             annotator_id=key_of(account),

@@ -136,14 +136,14 @@ def _submit(sitting: Sitting, account: Account, value: object, _words: Words) ->
 
 def _skip(sitting: Sitting, account: Account, value: object, _words: Words) -> None:
     event = parse(SkipEvent, value)
-    deeds.skip(process.engine(), account=account, event=event)
-    sitting._next(event.nonce)
+    told = deeds.skip(process.engine(), account=account, event=event)
+    sitting._next(event.nonce, feedback=told)
 
 
 def _flag(sitting: Sitting, account: Account, value: object, _words: Words) -> None:
     event = parse(FlagEvent, value)
-    deeds.flag(process.engine(), account=account, event=event)
-    sitting._next(event.nonce)
+    told = deeds.flag(process.engine(), account=account, event=event)
+    sitting._next(event.nonce, feedback=told)
 
 
 def _undo(sitting: Sitting, account: Account, value: object, _words: Words) -> None:

@@ -1,4 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from time import sleep
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,13 +16,14 @@ from labeling.assignment import (
     prolong,
     release_assignments,
 )
-from labeling.judgments import flag_assignment, skip_assignment
+from labeling.judgments import flag_assignment, skip_assignment, submit_judgment
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import NotAllowed, NotFound
 from storage.tables import (
     Account,
     Assignment,
+    AssignmentState,
     Event,
     Policy,
     PoolMember,
@@ -123,6 +126,33 @@ def test_a_released_task_goes_to_another_and_to_oneself(stage: Stage) -> None:
     with writing(stage.engine) as session:
         release_assignments(session, annotator_id=stage.account("ann"))
     assert stage.lend("bob").task_id == task_id
+
+
+def test_what_another_tab_is_submitting_is_not_released(stage: Stage) -> None:
+    stage.add_task("a")
+    task = stage.lend("ann")
+    ann = stage.account("ann")
+
+    def sign_out() -> None:
+        with writing(stage.engine) as session:
+            assert release_assignments(session, annotator_id=ann) == 0
+
+    with ThreadPoolExecutor(1) as tabs:
+        with writing(stage.engine) as session:
+            submit_judgment(
+                session,
+                assignment_id=task.assignment_id,
+                annotator_id=ann,
+                ranks=[1, 2, 3, 4],
+                milliseconds=1,
+                nonce="n",
+            )
+            other = tabs.submit(sign_out)
+            sleep(0.3)
+        other.result(timeout=30)
+    with reading(stage.engine) as session:
+        row = session.get_one(Assignment, task.assignment_id)
+    assert row.state == AssignmentState.SUBMITTED
 
 
 def test_a_skip_takes_no_room_and_does_not_come_back(stage: Stage) -> None:

@@ -172,14 +172,40 @@ def test_a_late_submit_without_room_is_kept_in_an_event_only(
     assert event.detail["display_order"] == late.display_order
 
 
-def test_a_withdrawn_task_takes_no_judgment(sqlite_stage: Stage) -> None:
+@pytest.mark.parametrize("live", [True, False])
+def test_a_live_lease_of_a_withdrawn_task_is_honoured_an_expired_one_is_not(
+    sqlite_stage: Stage, live: bool
+) -> None:
     stage = sqlite_stage
     stage.add_task("t")
     task = stage.lend("ann")
     with writing(stage.engine) as session:
         session.get_one(Task, task.task_id).status = TaskStatus.WITHDRAWN
-    assert not stage.submit("ann", task, [1, 2, 3, 4], "n").stored
-    assert stored(stage) == []
+    if not live:
+        expire(stage, task.assignment_id)
+    assert stage.submit("ann", task, [1, 2, 3, 4], "n").stored is live
+    assert len(stored(stage)) == int(live)
+    with reading(stage.engine) as session:
+        assert session.get_one(Task, task.task_id).status == TaskStatus.WITHDRAWN
+    assert stage.next("bob") is None
+
+
+def test_a_retry_is_stored_already_whatever_is_asked_for_by_now(sqlite_stage: Stage) -> None:
+    stage = sqlite_stage
+    stage.add_task("t")
+    task = stage.lend("ann")
+    criteria = [{"name": "truth", "kind": "likert", "question": "Is it true?"}]
+    stage.change("page", criteria=criteria)
+    answers = {"likert": {"truth": [1, 2, 3, 4]}, "ranks": [1, 2, 3, 4], "milliseconds": 5}
+    own = {"assignment_id": task.assignment_id, "annotator_id": stage.account("ann")}
+    with writing(stage.engine) as session:
+        first = submit_judgment(session, nonce="n1", **own, **answers)
+    stage.change("page", criteria=[], rationale="required")
+    with writing(stage.engine) as session:
+        assert submit_judgment(session, nonce="n1", **own, **answers) == first
+    with pytest.raises(BadInput), writing(stage.engine) as session:
+        submit_judgment(session, nonce="n2", **own, **answers)
+    assert len(stored(stage)) == 1
 
 
 def test_a_correction_supersedes_and_overwrites_nothing(stage: Stage) -> None:

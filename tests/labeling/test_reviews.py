@@ -238,10 +238,8 @@ def test_a_flagged_gold_task_is_seen_kept_in_its_set_or_withdrawn(stage: Stage) 
     assert flag(stage, "ann") == gold_id
     (item,) = queue(stage)
     assert item.task_id == gold_id
-    assert {reason.words for reason in item.reasons} == {
-        "Everyone who judges here has skipped or flagged this gold task.",
-        "ann flagged this gold task: unsafe.",
-    }
+    # That the others have met it too says nothing: a test is for everyone, and stays in its set.
+    assert {reason.words for reason in item.reasons} == {"ann flagged this gold task: unsafe."}
     with pytest.raises(Conflict, match="no label to decide"):
         act(stage, decide, task_id=gold_id, ranks=UP, reason="")
     act(stage, keep, task_id=gold_id)

@@ -161,9 +161,13 @@ def test_tasks_skipped_by_everybody_at_work_are_no_stock(stage: Stage) -> None:
     skip(stage, "ann")
     assert ready(stage) == 0
     stage.add_task("three")
-    assert stage.lend("bob").messages[0]["content"] == "one"
-    stage.next("ann")
-    assert ready(stage) == 1, "two is open to bob; one and three are lent"
+    assert stage.lend("bob").messages[0]["content"] == "three", "one and two wait for the lead"
+    assert stage.next("ann") is None
+    for text in ("four", "five"):
+        stage.add_task(text)
+    skip(stage, "ann")
+    assert stage.lend("ann").messages[0]["content"] == "five"
+    assert ready(stage) == 1, "four is open to bob; three and five are lent"
     change(stage, "bob", active=False)
     assert ready(stage) == 0
 
