@@ -141,6 +141,7 @@ def test_the_pairs_of_an_exported_ranking_are_one_ranking_again(
                 "messages": ASK,
                 "policy_version": 1,
                 "annotator_id": 1,
+                "annotator_kind": "person",
                 "created_at": 0,
                 "completion_ids": [11, 12, 13, 14],
                 "completions": list("abcd"),

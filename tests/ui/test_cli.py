@@ -101,8 +101,9 @@ def test_every_help_has_an_example_that_parses(
     assert run(cli, [*path, "--help"]) == 0
     words = capsys.readouterr().out.split("Example:")[1].split()
     monkeypatch.chdir(tmp_path)
-    for name in ("prompts", "preferences", "demonstrations"):
+    for name in ("prompts", "preferences", "demonstrations", "known"):
         (tmp_path / f"{name}.jsonl").touch()
+    (tmp_path / "guidelines.md").touch()
     given = words[words.index(path[-1]) + 1 :]
     leaves(cli)[path].make_context("rankloop", given, parent=click.Context(cli))
 

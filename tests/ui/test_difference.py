@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from playwright.sync_api import Browser, Page
 
-from ui.components.ranking import HERE
+from ui.components.ranking import served
 
 # Far above what it takes (a fifth of a second), far below what would stop the page.
 MOST_MILLISECONDS = 4000
@@ -19,7 +20,9 @@ LARGE = 100_000
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
     made = browser.new_page()
-    made.add_script_tag(content=(HERE / "difference.js").read_text(encoding="utf-8"))
+    made.add_script_tag(
+        content=(Path(served.__file__).parent / "difference.js").read_text(encoding="utf-8")
+    )
     yield made
     made.close()
 

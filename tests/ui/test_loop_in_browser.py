@@ -6,16 +6,19 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from sqlmodel import col, select
 
+from labeling.labeling_settings import change_labeling
 from labeling.policies import create_first_policy
 from labeling.projects import create_project
 from labeling.prompts import import_prompts
 from reward.pool import fill_pool
 from storage.engine import build_engine, reading, writing
 from storage.migrate import upgrade
-from storage.tables import Assignment, Policy, Task
+from storage.tables import Account, Assignment, Policy, Snapshot, Task
 from tests.reward.conftest import TRAINING, tiny_settings
 from tests.tiny_model import make_tiny_model
 from tests.ui.conftest import Home, command, environment, running_server
@@ -58,6 +61,10 @@ def tiny_home(tmp_path: Path) -> Iterator[Home]:
         project = create_project(session, name="default", settings=settings)
         assert project.id is not None
         import_prompts(session, project=project, path=prompts, heldout_share=0.2)
+        # No task of a superseded policy is kept: the next task is to be the new one's.
+        change_labeling(
+            session, project=project, by=None, section="freshness", values={"kept_share": 0.0}
+        )
         create_first_policy(session, project_id=project.id, name="tiny", checkpoint_uri=str(model))
     fill_pool(engine, settings, wanted=JUDGMENTS + 4)
     yield Home(settings, engine, project.id)
@@ -85,6 +92,17 @@ def policy_version(home: Home, assignment_id: int) -> int:
     with reading(home.engine) as session:
         task = session.get_one(Task, session.get_one(Assignment, assignment_id).task_id)
         return session.get_one(Policy, task.policy_id).version
+
+
+def trained_on(home: Home, name: str) -> int:
+    """Return how many of the judgments that the newest round learned from are somebody's."""
+    with reading(home.engine) as session:
+        snapshot = session.exec(select(Snapshot).order_by(col(Snapshot.id).desc())).first()
+        assert snapshot is not None
+        rows = pd.read_parquet(home.path / snapshot.uri / "judgments.parquet")
+        account = session.exec(select(Account).where(Account.name == name)).one()
+    mine = rows[(rows["annotator_id"] == account.id) & (rows["split"] == "train")]
+    return len(mine)
 
 
 def words_of(page: Page) -> str:
@@ -129,8 +147,11 @@ def test_the_next_task_carries_the_policy_that_learned(tiny_home: Home, browser:
         submit_and_wait(page, lambda: page.keyboard.press("Enter"))
         cards(page).nth(1).wait_for()
         assert policy_version(tiny_home, int(shown(page))) == 2
+        # What held-out prompts were answered with is no training data.
+        learned = trained_on(tiny_home, "ada")
+        assert learned >= 2
         expect(page.locator(".news")).to_contain_text(
-            "The model has learned from 4 of your judgments."
+            f"The model has learned from {learned} of your judgments."
         )
         expect(page.locator(".counts")).to_have_text("5 today · 5 in all")
         assert not re.search(r"version|policy|\bv ?2\b", words_of(page), re.IGNORECASE)
