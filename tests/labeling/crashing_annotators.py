@@ -25,6 +25,7 @@ LEASE_MINUTES = 0.02
 K = 2
 ABANDONED = 0.1  # of the tasks that are lent
 LATE = 0.08  # of the submits come when the lease has expired
+CUT_WHILE_OPENING = ("server closed the connection", "terminating connection")
 KILLED_INSIDE = 0.04  # of the transactions that store a judgment
 KILLED_AFTER = 0.04  # of them, when it is stored and nobody was told
 
@@ -123,7 +124,9 @@ def _die(share: float, chance: random.Random) -> None:
 
 def _check_cut(error: DBAPIError) -> None:
     """Let pass that the connection was cut (an annotator would submit again), and nothing else."""
-    if not error.connection_invalidated:
+    # One that is cut while it is being opened was never a connection that could be invalidated.
+    opening = any(words in str(error) for words in CUT_WHILE_OPENING)
+    if not (error.connection_invalidated or opening):
         raise error
 
 
