@@ -3,21 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists
-from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
-from labeling.decisions import REAL_WORK, not_discarded
-from storage.tables import (
-    Judgment,
-    Policy,
-    PolicyStatus,
-    Prompt,
-    Round,
-    Snapshot,
-    Split,
-    Task,
-)
+from labeling.snapshots import TRAINED
+from storage.tables import Policy, PolicyStatus, Round, Snapshot
 
 
 @dataclass(frozen=True)
@@ -32,12 +21,12 @@ class Learned:
 def learned_from(session: Session, *, project_id: int, annotator_id: int) -> Learned | None:
     """Return the newest published policy that a round made, and how much of it was theirs.
 
-    `judgments` counts the training tasks that the annotator had judged when the round's snapshot
-    was taken: no tests of annotators, no held-out prompts, nothing that a lead discarded; a
-    correction is no second one. None before the first publish.
+    `judgments` is what the round's snapshot holds for training: no tests of annotators, no held-out
+    prompts, nothing that a lead discarded or decided; a correction is no second one. It is 0 where
+    the snapshot is from before that was noted. None before the first publish.
     """
     newest = session.exec(
-        select(Policy.version, Policy.published_at, Snapshot.created_at)
+        select(Policy.version, Policy.published_at, Snapshot.manifest)
         .join(Round, col(Round.id) == col(Policy.round_id))
         .join(Snapshot, col(Snapshot.id) == col(Round.snapshot_id))
         .where(
@@ -51,28 +40,7 @@ def learned_from(session: Session, *, project_id: int, annotator_id: int) -> Lea
     ).first()
     if newest is None:
         return None
-    version, published_at, frozen_at = newest
+    version, published_at, manifest = newest
     assert published_at is not None
-    return Learned(version, _trained_on(session, project_id, annotator_id, frozen_at), published_at)
-
-
-def _trained_on(session: Session, project_id: int, annotator_id: int, frozen_at: datetime) -> int:
-    newer = aliased(Judgment)
-    corrected = exists().where(
-        col(newer.supersedes_id) == Judgment.id, col(newer.created_at) <= frozen_at
-    )
-    return session.exec(
-        select(func.count())
-        .select_from(Judgment)
-        .join(Task, col(Task.id) == col(Judgment.task_id))
-        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
-        .where(
-            Judgment.project_id == project_id,
-            Judgment.annotator_id == annotator_id,
-            Judgment.created_at <= frozen_at,
-            ~corrected,
-            not_discarded(),
-            col(Task.kind).in_(REAL_WORK),
-            Prompt.split == Split.TRAIN,
-        )
-    ).one()
+    judged = manifest.get(TRAINED, {}).get(str(annotator_id), 0)
+    return Learned(version, judged, published_at)

@@ -21,10 +21,12 @@ from labeling.labeling_settings import labeling_settings
 from storage import blobs
 from storage.clock import now
 from storage.errors import Unavailable
-from storage.tables import Project, Snapshot
+from storage.tables import Project, Snapshot, Split
 
 ROWS = "judgments.parquet"
 DEMONSTRATIONS = "demonstrations.parquet"
+#: In the manifest: how many judgments of each annotator are trained on, by account id as text.
+TRAINED = "trained_judgments_by_annotator"
 FILTERS = {
     "judgments": "current, not discarded, no tests; where a lead decided, the decision alone",
     "accounts": "active, no models",
@@ -220,6 +222,7 @@ def _manifest_of(
         "judgments": len(rows),
         "judgments_by_split": _counts(rows, "split"),
         "judgments_by_annotator": _counts(rows, "annotator_id"),
+        TRAINED: _counts(_trained(rows), "annotator_id"),
         "judgments_by_policy_version": _counts(rows, "policy_version"),
         "demonstrations": len(frozen.demonstrations),
         "demonstrations_by_split": _counts(frozen.demonstrations, "split"),
@@ -228,6 +231,11 @@ def _manifest_of(
         "code_version": code_version,
         "taken_at": taken_at.isoformat(),
     }
+
+
+def _trained(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the annotators' own judgments (no lead's decisions) that training may use."""
+    return rows[(rows["split"] == Split.TRAIN.value) & (rows["judgment_id"] > 0)]
 
 
 def _write(frozen: _Frozen, manifest: dict[str, Any], home: Path, uri: str) -> None:

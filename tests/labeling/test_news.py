@@ -1,11 +1,14 @@
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from labeling.adjudication import discard
+from labeling.adjudication import decide, discard
 from labeling.news import Learned, learned_from
+from labeling.snapshots import create_snapshot
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.tables import (
@@ -16,7 +19,6 @@ from storage.tables import (
     Role,
     Round,
     RoundState,
-    Snapshot,
     Split,
     Task,
     TaskKind,
@@ -38,9 +40,10 @@ def learned(stage: Stage, name: str) -> Learned | None:
 def publish(stage: Stage, version: int, status: PolicyStatus = PolicyStatus.LIVE) -> None:
     """Store a round with its snapshot taken now, and the policy that it published."""
     with writing(stage.engine) as session:
-        snapshot = Snapshot(project_id=stage.project_id, uri="x", rows_sha256="0" * 64)
-        session.add(snapshot)
-        session.flush()
+        with TemporaryDirectory() as home:
+            snapshot = create_snapshot(
+                session, project=stage.project, folder=Path(home) / "snapshots", code_version="x"
+            )
         made = Round(
             project_id=stage.project_id,
             number=version - 1,
@@ -99,18 +102,20 @@ def test_the_newest_published_policy_is_told_of(stage: Stage) -> None:
 def test_only_what_was_trained_on_counts(stage: Stage) -> None:
     lena_id = stage.account("lena", Role.LEAD)
     stage.add_task("held out", split=Split.HELDOUT)
-    for number in range(4):
+    for number in range(5):
         stage.add_task(f"t{number}")
-    judged = [stage.judge("ann", [1, 2, 3, 4]) for _ in range(5)]
+    judged = [stage.judge("ann", [1, 2, 3, 4]) for _ in range(6)]
     with writing(stage.engine) as session:
         lena = session.get_one(Account, lena_id)
         session.get_one(Task, 2).kind = TaskKind.GOLD
         session.get_one(Task, 3).kind = TaskKind.REPEAT
         discarded = judged[3].judgment_id or 0
         discard(session, judgment_id=discarded, by=lena, nonce="a", reason="upside down")
+        decide(session, task_id=5, ranks=[1, 1, 1, 1], by=lena, nonce="b", reason="all alike")
     publish(stage, version=2)
     found = learned(stage, "ann")
     assert found is not None and found.judgments == 1
+    assert learned(stage, "lena") == Learned(2, 0, found.published_at)
 
 
 def test_a_correction_after_the_snapshot_takes_nothing_away(stage: Stage) -> None:
