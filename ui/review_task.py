@@ -176,7 +176,9 @@ def _asked(
     told: str,
 ) -> None:
     """Draw a button that asks for a text before it acts."""
-    with st.popover(title):
+    # A key of its own for each state of the task: after a deed the popover is closed again, and
+    # none that was open turns into its neighbour.
+    with st.popover(title, key=f"ask-{field}-{one.judgment_id}-{len(task.decisions)}"):
         typed = f"review-said-{field}-{one.judgment_id}"
         st.text_area(question, key=typed)
         st.button(

@@ -101,6 +101,7 @@ def test_a_lead_decides_sends_back_and_discards(page: Page, server: Server, revi
     page.get_by_label("What should they look at again?").fill("Read B once more.")
     page.get_by_role("button", name="Send back to them").click()
     page.get_by_text("sent back, not judged again yet").wait_for()
+    expect(page.get_by_test_id("stPopoverBody"), "no neighbour opens by itself").to_have_count(0)
     page.get_by_role("button", name="Discard").last.click()
     page.get_by_label("Why should it not count?").fill("Upside down.")
     page.get_by_role("button", name="Discard it").click()
