@@ -59,6 +59,7 @@ class PoolFiller:
         self.nothing_left = ""  #: why there was no prompt to answer when last looked for, or ""
         self._misses = 0
         self._unfit: set[int] = set()  # prompts
+        self._asked: tuple[int, str] | None = None  # K and the system prompt of the last chunk
         self._alike: set[tuple[int, int]] = set()  # policy and prompt: fewer than two answers
 
     def ready(self) -> int:
@@ -98,7 +99,18 @@ class PoolFiller:
         """Answer up to `count` prompts with the live policy; return how many became tasks.
 
         A share of them is answered once by the live policy and once by the one before it instead.
+        The project's settings are read anew, once for the whole chunk.
         """
+        with self.runtime.newest_project() as project:
+            asked = (project.completions_per_task, project.system_prompt)
+            if asked != self._asked:
+                # Other prompts may fit now, and others be answered in one way only.
+                self._unfit.clear()
+                self._alike.clear()
+                self._asked = asked
+            return self._add_chunk(count)
+
+    def _add_chunk(self, count: int) -> int:
         policy, adapter = self.runtime.live_policy()
         seed = self._seed(policy)
         chosen = self._choose(policy, count, seed)

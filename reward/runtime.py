@@ -38,13 +38,37 @@ class Runtime:
         self.engine = engine
         self.settings = settings
         with reading(engine) as session:
-            self.project: Project = get_project(session, name=settings.project)
-        self.project_id = key_of(self.project)
+            self._project: Project = get_project(session, name=settings.project)
+        self.project_id = key_of(self._project)
         self.device = find_device(settings.device)
-        self.profile = training_profile(self.device, self.project.training, settings.training)
+        self.profile = training_profile(self.device, self._project.training, settings.training)
         self._backbone: Backbone | None = None
         self._loaded: tuple[int, str | None] | None = None  # a policy and its adapter
         self._folders: dict[str, Path] = {}  # what each adapter was loaded from
+
+    @property
+    def project(self) -> Project:
+        """Return the project as it was last read: by `read_project`, or at the start."""
+        return self._project
+
+    def read_project(self) -> Project:
+        """Read the project anew, as leads have set it since: a round does so with its snapshot."""
+        with reading(self.engine) as session:
+            self._project = session.get_one(Project, self.project_id)
+        return self._project
+
+    @contextmanager
+    def newest_project(self) -> Iterator[Project]:
+        """Yield the project read anew, which is `project` inside: all of it sees the same settings.
+
+        Afterwards `project` is what it was: a round that makes tasks in between goes on with its
+        own.
+        """
+        before = self._project
+        try:
+            yield self.read_project()
+        finally:
+            self._project = before
 
     @property
     def home(self) -> Path:

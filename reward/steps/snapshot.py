@@ -21,6 +21,7 @@ from storage.tables import Snapshot, Split
 def take_snapshot(context: StepContext) -> StepOutcome:
     """Write the snapshot and name it on the round."""
     runtime = context.runtime
+    runtime.read_project()
     check_prompts(runtime)
     context.working("freezing judgments and demonstrations")
     with writing(runtime.engine) as session:

@@ -21,6 +21,7 @@ from storage.tables import (
     Event,
     Policy,
     PolicyStatus,
+    Project,
     Prompt,
     Task,
     TaskCompletion,
@@ -59,6 +60,36 @@ def test_the_pool_is_filled_to_what_is_wanted_and_no_further(judged: Settings) -
     assert added == 3
     assert told[-1] == (3, 3)
     assert fill_pool(engine, judged, wanted=ready + 3) == 0
+
+
+def test_a_chunk_is_made_by_the_settings_of_now_and_leaves_a_round_its_own(
+    runtime: Runtime,
+) -> None:
+    filler, before = PoolFiller(runtime), runtime.project
+    with writing(runtime.engine) as session:
+        project = session.get_one(Project, runtime.project_id)
+        project.completions_per_task, project.overlap, project.system_prompt = 3, 5, "Be brief."
+        session.add(project)
+    assert filler.add_chunk(1) == 1
+    task = _newest_task(runtime)
+    assert (len(_completions(runtime, task.id or 0)), task.overlap) == (3, 5)
+    assert runtime.project is before and before.system_prompt != "Be brief."
+    assert runtime.read_project().system_prompt == "Be brief."
+
+
+def test_prompts_are_looked_at_again_under_another_system_prompt(runtime: Runtime) -> None:
+    filler = PoolFiller(runtime)
+
+    def say(text: str) -> None:
+        with writing(runtime.engine) as session:
+            project = session.get_one(Project, runtime.project_id)
+            project.system_prompt = text
+            session.add(project)
+
+    say("much too long " * 4000)
+    assert filler.add_chunk(1) == 0 and filler.nothing_left == NO_PROMPT_FITS
+    say("")
+    assert filler.add_chunk(1) == 1
 
 
 def test_a_task_has_k_distinct_completions_with_seed_and_settings(runtime: Runtime) -> None:
