@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.ui.ranking_stage import Stage, context_for, load, open_stage, task, texts
+from tests.ui.ranking_stage import (
+    PAGE_SETTINGS,
+    Stage,
+    context_for,
+    load,
+    open_stage,
+    task,
+    texts,
+)
 
 FIRST_PATIENCE_MS = 8000
 
@@ -174,6 +182,43 @@ def test_a_refusal_is_shown_and_the_next_try_has_the_same_nonce(stage: Stage) ->
     stage.press("Enter")
     first, second = stage.sent("submit")
     assert first["nonce"] == second["nonce"]
+
+
+def test_answers_to_questions_that_are_no_longer_asked_are_not_sent(stage: Stage) -> None:
+    criteria = [{"name": "helpful", "kind": "likert"}, {"name": "safe", "kind": "check"}]
+    draft = {
+        "ranks_by_place": [1, 2],
+        "strength": 3,
+        "likert": {"helpful": [7, 1], "gone": [1, 1], "safe": [2, 2]},
+        "checks": {"safe": [True, None], "gone": [False, True], "helpful": [True, True]},
+        "changed_at": 1,
+    }
+    page = {**PAGE_SETTINGS, "criteria": criteria, "strength": False}
+    stage.show(task(texts(2), serial="changed", draft=draft, page=page))
+    stage.press("Enter")
+    (event,) = stage.sent("submit")
+    assert event["likert_by_place"] == {"helpful": [7, 1]}
+    assert event["checks_by_place"] == {"safe": [True, None]}
+    assert event["strength"] is None
+
+
+def test_what_a_lead_asks_meanwhile_is_asked_and_what_is_answered_stays(stage: Stage) -> None:
+    stage.press("2", "1", "3", "4")
+    page = {
+        **PAGE_SETTINGS,
+        "criteria": [{"name": "helpful", "kind": "likert"}],
+        "rationale": "required",
+    }
+    stage.show(task(texts(4), page=page, refusal={"id": "b", "text": "The criteria changed."}))
+    expect(stage.find(".words")).to_have_text("The criteria changed.")
+    expect(stage.find(".criterion h4")).to_have_text("helpful")
+    assert stage.ranks() == [2, 1, 3, 4]
+    stage.press("Enter")
+    assert stage.sent("submit") == []
+    stage.find("#rationale").fill("clear")
+    stage.find(".submit").click()
+    (event,) = stage.sent("submit")
+    assert (event["ranks_by_place"], event["rationale"]) == ([2, 1, 3, 4], "clear")
 
 
 def test_a_rewrite_is_kept_until_the_server_has_it(stage: Stage) -> None:

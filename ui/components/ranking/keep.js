@@ -80,8 +80,12 @@ const keepHere = (serial, state, nonce) => writeKept(inTab, keptKey(serial), { s
 const forget = (serial) => writeKept(inTab, keptKey(serial), null);
 const rememberLayout = (layout) => writeKept(inBrowser, LAYOUT_KEY, layout);
 
-// A question without any answer is not asked of the server.
-function answeredOnly(answers) {
-  const given = Object.entries(answers).filter(([, row]) => row.some((each) => each !== null));
+// The answers to the questions of one kind that the page asks now: a draft may hold some to
+// questions that a lead has taken away since. One without any answer is not sent.
+function answeredOnly(answers, criteria, kind) {
+  const asked = (criteria ?? []).filter((each) => (each.kind === "check" ? "check" : "likert") === kind);
+  const given = asked
+    .map(({ name }) => [name, Object.hasOwn(answers, name) ? answers[name] : null])
+    .filter(([, row]) => Array.isArray(row) && row.some((each) => each !== null));
   return Object.fromEntries(given);
 }

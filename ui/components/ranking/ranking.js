@@ -41,8 +41,11 @@ class Ranking {
     const answered = fresh || refused || done ? this.outbox.answered() : null;
     this.data = data;
     if (fresh || data.language !== before.language) this.words = wordsOf(data);
+    // A lead may change what is asked meanwhile: then the page asks it, and what is answered stays.
+    const asked = JSON.stringify(data.page);
     if (fresh) this.start(before, answered);
-    else if (data.sitting !== before.sitting) this.outbox.shownAnew();
+    else if (asked !== JSON.stringify(before.page)) this.build();
+    if (!fresh && data.sitting !== before.sitting) this.outbox.shownAnew();
     if (fresh || refused) this.notice = refused ? data.refusal.text : "";
     this.paintCounts();
     this.paint();
@@ -58,10 +61,14 @@ class Ranking {
     this.active = Math.max(0, this.state.ranks_by_place.indexOf(0));
     if (this.state.ranks_by_place[this.state.focus] === 0) this.active = this.state.focus;
     this.before = -1;
+    this.build();
+    if (before) this.board.cards[0]?.scrollIntoView({ block: "nearest" });
+  }
+
+  build() {
     const { root, shadow, data, words } = this;
     this.board?.leave();
     this.board = new Board({ root, shadow, data, words, acts: this.acts() });
-    if (before) this.board.cards[0]?.scrollIntoView({ block: "nearest" });
   }
 
   acts() {
@@ -199,16 +206,17 @@ class Ranking {
     const { state, nonce } = this;
     const left = unrankedPlaces(state.ranks_by_place).map(letterOf).join(", ");
     if (left) return this.refuse(say(this.words, "rail.missing", { letters: left }));
-    const missing = missingNote(this.board.notes, state, this.words, this.data.page);
+    const { page } = this.data;
+    const missing = missingNote(this.board.notes, state, this.words, page);
     if (missing) return this.refuse(missing);
     keepHere(this.data.serial, state, nonce);
     this.deliver("submit", {
       nonce,
       ranks_by_place: denseRanks(state.ranks_by_place),
       milliseconds: this.clock.milliseconds,
-      strength: state.strength,
-      likert_by_place: answeredOnly(state.likert),
-      checks_by_place: answeredOnly(state.checks),
+      strength: page?.strength ? state.strength : null,
+      likert_by_place: answeredOnly(state.likert, page?.criteria, "likert"),
+      checks_by_place: answeredOnly(state.checks, page?.criteria, "check"),
       flags: state.flags,
       rationale: state.rationale,
     });
