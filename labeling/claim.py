@@ -6,18 +6,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    and_,
-    bindparam,
-    exists,
-    or_,
-    text,
-)
-from sqlmodel import Session, col, func, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, exists, text
+from sqlmodel import Session, col, select
 
 from labeling.labeling_settings import labeling_settings
+from labeling.room import count_submitted, has_room, live_leases, takes_room
 from storage.clock import now
 from storage.tables import (
     Assignment,
@@ -30,11 +23,20 @@ from storage.tables import (
 )
 from storage.tables.tasks import (
     CLOSED_ASSIGNMENT,
-    LEASED_ASSIGNMENT,
     OWN_TASK,
     QUEUED_TASK,
     SPECIAL_TASK,
 )
+
+__all__ = [
+    "QUEUED_KINDS",
+    "begun",
+    "claim",
+    "count_submitted",
+    "has_room",
+    "queued_statement",
+    "takes_room",
+]
 
 QUEUED_KINDS = (TaskKind.ORDINARY, TaskKind.ARENA)
 
@@ -99,7 +101,7 @@ def begun(session: Session, *, project_id: int, annotator_id: int) -> Task | Non
             Task.project_id == project_id,
             Task.status == TaskStatus.READY,
             col(Task.kind).in_(QUEUED_KINDS),
-            _live_leases(now()) < col(Task.overlap) - col(Task.judged),
+            live_leases(now()) < col(Task.overlap) - col(Task.judged),
         )
         .order_by(col(Assignment.draft_at).desc())
         .limit(1)
@@ -108,52 +110,6 @@ def begun(session: Session, *, project_id: int, annotator_id: int) -> Task | Non
     )
     task = session.exec(statement).first()
     return task if task is not None and has_room(session, task=task) else None
-
-
-def takes_room(at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Return the condition under which an assignment counts towards its task's overlap."""
-    return and_(
-        col(Assignment.counted),
-        or_(
-            col(Assignment.state) == AssignmentState.SUBMITTED,
-            and_(col(Assignment.state) == AssignmentState.LEASED, col(Assignment.expires_at) > at),
-        ),
-    )
-
-
-def has_room(session: Session, *, task: Task, without_id: int | None = None) -> bool:
-    """Say whether the (locked) task wants one more annotator, not counting `without_id`'s row."""
-    values = {"task_id": task.id, "at": now(), "without_id": without_id or 0}
-    taken: int = session.exec(_taken_statement(), params=values).one()
-    return taken < task.overlap
-
-
-# SQLAlchemy takes several times as long to build a statement as to run it: those that every submit
-# needs are built once, their values bound at each use.
-@cache
-def _taken_statement() -> Any:
-    return (
-        select(func.count())
-        .select_from(Assignment)
-        .where(
-            col(Assignment.task_id) == bindparam("task_id"),
-            takes_room(bindparam("at")),
-            col(Assignment.id) != bindparam("without_id"),
-        )
-    )
-
-
-def count_submitted(session: Session, *, task: Task) -> int:
-    """Return how many have submitted the task of those who count towards its overlap."""
-    return session.exec(
-        select(func.count())
-        .select_from(Assignment)
-        .where(
-            Assignment.task_id == task.id,
-            Assignment.state == AssignmentState.SUBMITTED,
-            col(Assignment.counted),
-        )
-    ).one()
 
 
 def _claim_queued(
@@ -226,7 +182,7 @@ def _queued_statement(
         kinds,
         strategy,
         bindparam("pool"),
-        *([_live_leases(at) == 0] if held_by_nobody else []),
+        *([live_leases(at) == 0] if held_by_nobody else []),
         at=at,
         lock=lock,
     )
@@ -242,7 +198,7 @@ def queued_statement(
     at: datetime | BindParameter[datetime] | None = None,
     lock: Lock = "skip",
 ) -> Any:
-    """Return the SELECT of the next ordinary or arena task of a pool, locking what it finds."""
+    """Return the SELECT of the next ordinary or arena task of a pool, locked as `lock` says."""
     statement = select(Task).where(
         text(QUEUED_TASK), Task.project_id == project_id, Task.pool == pool
     )
@@ -280,7 +236,7 @@ def _open_to(
     statement = (
         statement.where(
             ~_closed_to(annotator_id),
-            _live_leases(at) < col(Task.overlap) - col(Task.judged),
+            live_leases(at) < col(Task.overlap) - col(Task.judged),
         )
         .order_by(*order)
         .limit(1)
@@ -297,21 +253,6 @@ def _closed_to(annotator_id: int | BindParameter[int]) -> ColumnElement[bool]:
     same_task = col(Assignment.task_id).between(Task.id, Task.id)
     return exists().where(
         text(CLOSED_ASSIGNMENT), col(Assignment.annotator_id) == annotator_id, same_task
-    )
-
-
-def _live_leases(at: datetime | BindParameter[datetime]) -> Any:
-    return (
-        select(func.count())
-        .select_from(Assignment)
-        .where(
-            text(LEASED_ASSIGNMENT),
-            col(Assignment.task_id) == Task.id,
-            col(Assignment.expires_at) > at,
-            col(Assignment.counted),
-        )
-        .correlate(Task)
-        .scalar_subquery()
     )
 
 

@@ -198,13 +198,14 @@ def test_a_retry_is_stored_already_whatever_is_asked_for_by_now(sqlite_stage: St
     stage.change("page", criteria=criteria)
     answers = {"likert": {"truth": [1, 2, 3, 4]}, "ranks": [1, 2, 3, 4], "milliseconds": 5}
     own = {"assignment_id": task.assignment_id, "annotator_id": stage.account("ann")}
+    sent: dict[str, Any] = own | answers
     with writing(stage.engine) as session:
-        first = submit_judgment(session, nonce="n1", **own, **answers)
+        first = submit_judgment(session, nonce="n1", **sent)
     stage.change("page", criteria=[], rationale="required")
     with writing(stage.engine) as session:
-        assert submit_judgment(session, nonce="n1", **own, **answers) == first
+        assert submit_judgment(session, nonce="n1", **sent) == first
     with pytest.raises(BadInput), writing(stage.engine) as session:
-        submit_judgment(session, nonce="n2", **own, **answers)
+        submit_judgment(session, nonce="n2", **sent)
     assert len(stored(stage)) == 1
 
 

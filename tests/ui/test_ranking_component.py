@@ -6,11 +6,13 @@ import pytest
 from sqlmodel import col, select
 
 from labeling.drafts import draft_of
+from labeling.keys import key_of
+from labeling.known_answers import make_gold
 from labeling.labeling_settings import change_labeling
 from labeling.projects import get_project
 from storage.engine import reading, writing
 from storage.errors import BadInput
-from storage.tables import Completion, Demonstration
+from storage.tables import Completion, Demonstration, Role, Task, TaskKind
 from tests.ui.conftest import Home
 from ui import desk, process
 from ui.components.ranking import (
@@ -225,6 +227,23 @@ def test_the_same_submit_again_stores_once(home: Home, seat: Seat) -> None:
     again = {"ranks_by_place": [1, 2, 3, 4], "nonce": GOOD["nonce"], "milliseconds": 900}
     assert seat.act("submit", assignment=first, **again) == ""
     assert len(home.judgments("ada")) == 1
+
+
+@pytest.mark.parametrize(("deed", "said"), [("skip", {"reason": "x"}), ("flag", {"flags": ["x"]})])
+def test_putting_aside_the_last_qualification_task_tells_the_result(
+    home: Home, deed: Deed, said: dict[str, Any]
+) -> None:
+    lead = home.account("lena", Role.LEAD)
+    with writing(home.engine) as session:
+        task = session.exec(select(Task).order_by(col(Task.id)).limit(1)).one()
+        kind = TaskKind.QUALIFICATION
+        make_gold(session, task_id=key_of(task), ranks=[1, 2, 3, 4], by=lead, kind=kind)
+    seat = Seat(home, "ada")
+    asked, nonce = seat.assignment, GOOD["nonce"]
+    for _ in range(2):
+        assert seat.act(deed, asked, nonce=nonce, **said) == ""
+        told = seat.sitting.as_data(WORDS)["feedback"]
+        assert told["id"] == nonce and "0% of the pairs right" in told["text"]
 
 
 def rewritten(home: Home) -> list[tuple[str, str]]:
