@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from labeling.policies import live_policy
+from labeling.snapshots import create_snapshot
 from storage.clock import now
 from storage.engine import writing
-from storage.tables import Policy, PolicyStatus, Round, RoundState, Snapshot
+from storage.tables import Policy, PolicyStatus, Project, Round, RoundState
 from tests.ui.conftest import Home, Server
 from tests.ui.ranking_page import (
     PATIENCE_MS,
@@ -270,9 +271,12 @@ def test_when_all_is_ranked_the_page_says_so(page: Page, module_home: Home, name
 
 def publish_second_policy(home: Home) -> None:
     with writing(home.engine) as session:
-        snapshot = Snapshot(project_id=home.project_id, uri="snapshots/1", rows_sha256="0" * 64)
-        session.add(snapshot)
-        session.flush()
+        snapshot = create_snapshot(
+            session,
+            project=session.get_one(Project, home.project_id),
+            folder=home.path / "snapshots",
+            code_version="x",
+        )
         done = Round(
             project_id=home.project_id, number=1, state=RoundState.DONE, snapshot_id=snapshot.id
         )
