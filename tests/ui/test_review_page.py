@@ -69,6 +69,12 @@ def rank(page: Page, letter: str, value: int) -> None:
     group.get_by_text(str(value), exact=True).click()
 
 
+def expect_ranks(page: Page, ranks: list[int]) -> None:
+    for letter, value in zip("ABCD", ranks, strict=True):
+        group = page.get_by_role("radiogroup", name=f"Rank of {letter}")
+        expect(group.get_by_role("radio", name=str(value))).to_be_checked(timeout=PATIENCE_MS)
+
+
 def waiting(page: Page, number: int) -> Locator:
     found = page.get_by_text(f"{number} waiting")
     expect(found).to_be_visible(timeout=PATIENCE_MS)
@@ -90,6 +96,8 @@ def test_a_lead_decides_sends_back_and_discards(page: Page, server: Server, revi
     assert reviews(reviewed) == [], "letters typed into a text are no shortcuts"
     page.keyboard.press("Tab")
     page.get_by_role("button", name="Use this ranking").first.click()
+    # The server fills these in: a click before they are there would be of the ranks before them.
+    expect_ranks(page, [1, 2, 3, 4])
     rank(page, "D", 3)
     page.get_by_role("button", name="Decide").click()
     waiting(page, 2)

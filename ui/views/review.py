@@ -25,10 +25,13 @@ def show() -> None:
     st.title("Review")
     keep_typed()
     done, refused = take_answers()
+    # Always there: a place that comes and goes would have the browser build all below it anew,
+    # and a click on it just then would be lost.
+    place = st.empty()
     if done:
         st.toast(plain(done))
     if refused:
-        st.warning(plain(refused))
+        place.warning(plain(refused))
     with reading(process.engine()) as rows:
         items = review_queue(
             rows, project_id=project_id, account=account, home=process.settings().home
@@ -49,9 +52,14 @@ def _both(items: list[ReviewItem], task: ReviewedTask, then: int) -> None:
     with left:
         review_list.show(items, task.task_id, then)
     with right:
-        if task.task_id not in [item.task_id for item in items]:
-            st.success("This task no longer waits for a lead.")
-        for item in items:
-            for reason in item.reasons if item.task_id == task.task_id else ():
-                st.warning(plain(reason.words), icon=":material/flag:")
+        with st.container():
+            _reasons(items, task)
         review_task.show(task, then)
+
+
+def _reasons(items: list[ReviewItem], task: ReviewedTask) -> None:
+    if task.task_id not in [item.task_id for item in items]:
+        st.success("This task no longer waits for a lead.")
+    for item in items:
+        for reason in item.reasons if item.task_id == task.task_id else ():
+            st.warning(plain(reason.words), icon=":material/flag:")
