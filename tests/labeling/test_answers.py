@@ -27,7 +27,7 @@ def stage(engine: Engine, project: Project) -> Stage:
 
 def submit(stage: Stage, task: AssignedTask, **values: Any) -> int:
     """Submit with all that the project asks, but for what `values` says; return the judgment."""
-    given = {
+    given: dict[str, Any] = {
         "ranks": [2, 1],
         "milliseconds": 60_000,
         "nonce": f"n{task.task_id}",

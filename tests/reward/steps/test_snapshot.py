@@ -17,9 +17,8 @@ def test_a_round_is_made_by_the_settings_at_its_snapshot(judged: Settings) -> No
         project.system_prompt = "Be brief."
         train = {"train": True}
         change_labeling(session, project=project, by=None, section="model_annotators", values=train)
-    context = StepContext(
-        runtime, Round(number=1), lambda step, steps, metrics: None, lambda words: None
-    )
+    one = Round(project_id=runtime.project_id, number=1)
+    context = StepContext(runtime, one, lambda step, steps, metrics: None, lambda words: None)
     outcome = take_snapshot(context)
     with reading(runtime.engine) as session:
         manifest = session.get_one(Snapshot, outcome.snapshot_id).manifest
