@@ -37,9 +37,9 @@ def submit(stage: Stage, task: AssignedTask, **values: Any) -> int:
         "checks": {"safe": [True, None]},
         "flags": ["other", "other"],
     }
-    ids = {"assignment_id": task.assignment_id, "annotator_id": stage.account("ann")}
+    given |= {"assignment_id": task.assignment_id, "annotator_id": stage.account("ann")}
     with writing(stage.engine) as session:
-        return submit_judgment(session, **ids, **(given | values)).judgment_id or 0
+        return submit_judgment(session, **(given | values)).judgment_id or 0
 
 
 def published(session: Session, stage: Stage, text: str) -> None:
