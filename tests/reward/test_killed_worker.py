@@ -47,11 +47,20 @@ def _run_worker(settings: Settings, *child: str) -> int:
 
 
 @pytest.mark.timeout(600)
-def test_a_worker_killed_in_every_step_makes_one_round(judged: Settings) -> None:
+@pytest.mark.parametrize(
+    "deaths",
+    [
+        pytest.param(DEATHS[::3], id="some"),
+        pytest.param(DEATHS, id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_a_worker_killed_in_every_step_makes_one_round(
+    judged: Settings, deaths: list[tuple[str, str]]
+) -> None:
     engine = build_engine(judged.url)
     with reading(engine) as session:
         judgments = session.exec(select(func.count()).select_from(Judgment)).one()
-    for step, instant in DEATHS:
+    for step, instant in deaths:
         code = _run_worker(judged, sys.executable, str(CHILD), step, instant)
         assert code == -9, f"the worker was to be killed in {step}, {instant}"
         with reading(engine) as session:

@@ -77,6 +77,7 @@ def test_a_chunk_is_made_by_the_settings_of_now_and_leaves_a_round_its_own(
     assert runtime.read_project().system_prompt == "Be brief."
 
 
+@pytest.mark.slow
 def test_prompts_are_looked_at_again_under_another_system_prompt(runtime: Runtime) -> None:
     filler = PoolFiller(runtime)
 
