@@ -14,10 +14,9 @@ from typing import Any
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
-from labeling.events import record
 from labeling.judged import usable
 from labeling.keys import key_of
-from labeling.tasks import NewCompletion, completion_row
+from labeling.tasks import NewCompletion, completion_row, store_task
 from storage.errors import BadInput
 from storage.tables import (
     Account,
@@ -120,23 +119,8 @@ def add_arena_task(
         kind=TaskKind.ARENA,
     )
     rows = [completion_row(new, prompt_id, key_of(policy)) for policy, new in answers]
-    session.add_all([task, *rows])
-    session.flush()
-    session.add_all(
-        TaskCompletion(task_id=key_of(task), position=position, completion_id=key_of(row))
-        for position, row in enumerate(rows)
-    )
-    record(
-        session,
-        project_id=project.id,
-        account_id=None,
-        kind="task.added",
-        task_id=task.id,
-        policy_version=newest.version,
-        arena=True,
-    )
-    session.flush()
-    return task
+    version = newest.version
+    return store_task(session, task=task, completions=rows, policy_version=version, arena=True)
 
 
 def human_win_rates(session: Session, *, project_id: int) -> dict[int, HumanWinRate]:

@@ -202,19 +202,32 @@ def add_task(
         pool=_pool_of_new_task(session, project, prompt_id, policy_id),
     )
     rows = [completion_row(new, prompt_id, policy_id) for new in completions]
-    session.add_all([task, *rows])
+    return store_task(session, task=task, completions=rows, policy_version=policy.version)
+
+
+def store_task(
+    session: Session,
+    *,
+    task: Task,
+    completions: Sequence[Completion],
+    policy_version: int,
+    **detail: Any,
+) -> Task:
+    """Store a task and its new completions, position 0 … K-1 as given; `detail` joins the Event."""
+    session.add_all([task, *completions])
     session.flush()
     session.add_all(
         TaskCompletion(task_id=key_of(task), position=position, completion_id=key_of(row))
-        for position, row in enumerate(rows)
+        for position, row in enumerate(completions)
     )
     record(
         session,
-        project_id=project.id,
+        project_id=task.project_id,
         account_id=None,
         kind="task.added",
         task_id=task.id,
-        policy_version=policy.version,
+        policy_version=policy_version,
+        **detail,
     )
     session.flush()
     return task

@@ -1,32 +1,15 @@
 """The commands of leads: guidelines, tasks with known answers, and how labeling works."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ui.cli.frame import Group, Options, pass_options
+from ui.cli.section_values import section_values
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
-
-
-def _settings(
-    _ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
-) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for each in given:
-        name, equals, text = each.partition("=")
-        section, dot, field = name.strip().partition(".")
-        if not (equals and dot and section and field):
-            raise click.BadParameter(f"{each!r} is not SECTION.FIELD=VALUE")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text.strip()
-        found.setdefault(section, {})[field] = value
-    return found
 
 
 @click.group(cls=Group, example="rankloop guidelines publish guidelines.md --note 'on refusals'")
@@ -94,7 +77,7 @@ def labeling_show(options: Options, as_json: bool) -> None:
 
 @labeling.command("set", example="rankloop labeling set gold.rate=0.1 assignment.strategy=breadth")
 @click.argument("values", nargs=-1, required=True, metavar="SECTION.FIELD=VALUE...",
-                callback=_settings)  # fmt: skip
+                callback=section_values)  # fmt: skip
 @pass_options
 def labeling_set(options: Options, values: dict[str, dict[str, Any]]) -> None:
     """Change settings of labeling, all of them or none.

@@ -1,6 +1,5 @@
 """The commands that run one stage of training on files: `train` and `evaluate`."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,30 +7,13 @@ from typing import Any
 import click
 
 from ui.cli.frame import Command, Group, Options, pass_options
+from ui.cli.section_values import section_values
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 TUNINGS = ("lora", "full", "head", "prompt", "prefix", "adapter", "bitfit")
 OPTIMIZERS = ("ppo", "rloo", "grpo", "dpo")
-Overrides = dict[str, dict[str, Any]]
 Decorated = Callable[..., Any]
-
-
-def _overrides(
-    _ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
-) -> Overrides:
-    found: Overrides = {}
-    for each in given:
-        name, equals, text = each.partition("=")
-        section, dot, field = name.strip().partition(".")
-        if not (equals and dot and section and field):
-            raise click.BadParameter(f"{each!r} is not SECTION.FIELD=VALUE")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text.strip()
-        found.setdefault(section, {})[field] = value
-    return found
 
 
 def _common(command: Decorated) -> Decorated:
@@ -39,7 +21,7 @@ def _common(command: Decorated) -> Decorated:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON instead of words."),
         click.option("--set", "overrides", multiple=True, metavar="SECTION.FIELD=VALUE",
-                     callback=_overrides, help="Change one size of the device's profile; "
+                     callback=section_values, help="Change one size of the device's profile; "
                      "repeatable (docs/training.md)."),
         click.option("--seed", type=click.IntRange(0), help="Seed (default: the setting)."),
         click.option("--model", metavar="FOLDER|ID",
