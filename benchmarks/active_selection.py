@@ -25,11 +25,10 @@ from benchmarks.curve_plot import draw
 from benchmarks.efficiency_data import NOISE
 from benchmarks.efficiency_methods import Workshop
 from benchmarks.simulated_rankings import AnsweredPrompt, read_completions, true_ranks
-from labeling.preferences import Preference, load_preference
-from labeling.simulation import noisy_ranks
-from reward.feature_model import FeatureRewardModel
-from reward.intervals import bootstrap_mean
-from reward.selection import (
+from labeling.simulated.preferences import Preference, load_preference
+from labeling.simulated.simulation import noisy_ranks
+from reward.evaluating.intervals import bootstrap_mean
+from reward.generation.selection import (
     cosine_distances,
     expected_information,
     mean_pair_value,
@@ -38,8 +37,9 @@ from reward.selection import (
     pair_disagreement,
     pair_probabilities,
 )
-from reward.sentence_encoder import TextEncoder
-from reward.text_rankings import TextRanking
+from reward.language_models.sentence_encoder import TextEncoder
+from reward.reward_modeling.feature_model import FeatureRewardModel
+from reward.reward_modeling.text_rankings import TextRanking
 from storage.errors import BadInput
 from storage.settings import EMBEDDED_MODEL
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy
 
 from benchmarks.simulated_rankings import AnsweredPrompt, judged_ranks, read_completions, true_ranks
-from labeling.preferences import Messages, load_preference
-from labeling.rankings import dense_ranks, pairs_of
+from labeling.judging.rankings import dense_ranks, pairs_of
+from labeling.simulated.preferences import Messages, load_preference
 
 NOISE = 0.2  # share of pair labels that a simulated annotator gets wrong
 

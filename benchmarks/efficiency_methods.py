@@ -2,9 +2,10 @@
 
 `feature`: sentence embeddings and plain numbers of the text, a linear model. `head`: the backbone
 frozen, a linear head on its states (what `tuning = head` trains, at its optimum). Every other name
-is a tuning method of the backbone, fitted by `reward/reward_training.py` with the settings of the
-CPU profile. Seconds are the processor's, so that other work on the machine does not count, and
-leave out what is done once for a text: its embedding, or its pass through the frozen layers.
+is a tuning method of the backbone, fitted by `reward/reward_modeling/reward_training.py` with the
+settings of the CPU profile. Seconds are the processor's, so that other work on the machine does not
+count, and leave out what is done once for a text: its embedding, or its pass through the frozen
+layers.
 """
 
 import time
@@ -17,21 +18,26 @@ import numpy
 import torch
 
 from benchmarks.efficiency_data import Ranked
-from reward.backbone import Backbone, load_backbone
-from reward.conversations import answer_ids, prompt_ids
-from reward.embedding_cache import EmbeddingCache
-from reward.feature_choice import FeatureSettings, choose, fit_heads
-from reward.feature_model import FeatureRewardModel
-from reward.feature_space import centred
-from reward.models import model_folder
-from reward.packing import pack_ranking
-from reward.profiles import training_profile
-from reward.ranked_examples import CachedExample, RankedExample, cache_trunks, ranked_anew
-from reward.reward_model import RewardModel, pair_margins
-from reward.reward_training import train_reward_model
-from reward.sentence_encoder import SentenceEncoder, prepare_encoder
-from reward.text_features import NAMES
-from reward.text_rankings import TextRanking, comparisons_of
+from reward.generation.conversations import answer_ids, prompt_ids
+from reward.language_models.backbone import Backbone, load_backbone
+from reward.language_models.embedding_cache import EmbeddingCache
+from reward.language_models.models import model_folder
+from reward.language_models.profiles import training_profile
+from reward.language_models.sentence_encoder import SentenceEncoder, prepare_encoder
+from reward.reward_modeling.feature_choice import FeatureSettings, choose, fit_heads
+from reward.reward_modeling.feature_model import FeatureRewardModel
+from reward.reward_modeling.feature_space import centred
+from reward.reward_modeling.packing import pack_ranking
+from reward.reward_modeling.ranked_examples import (
+    CachedExample,
+    RankedExample,
+    cache_trunks,
+    ranked_anew,
+)
+from reward.reward_modeling.reward_model import RewardModel, pair_margins
+from reward.reward_modeling.reward_training import train_reward_model
+from reward.reward_modeling.text_features import NAMES
+from reward.reward_modeling.text_rankings import TextRanking, comparisons_of
 from storage.settings import load_settings
 
 Margins = list[list[float]]

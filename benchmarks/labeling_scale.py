@@ -20,11 +20,11 @@ from sqlalchemy import Engine, text
 from sqlmodel import Session
 
 from benchmarks.labeling_rows import POOL, PROJECT_ID, Size, fill
-from labeling.assignment import next_assignment
-from labeling.claim import QUEUED_KINDS, claim, queued_statement
-from labeling.judgments import count_judgments, submit_judgment
+from labeling.judging.judgments import count_judgments, submit_judgment
 from labeling.labeling_settings import change_labeling
 from labeling.news import learned_from
+from labeling.work_queue.assignment import next_assignment
+from labeling.work_queue.claim import QUEUED_KINDS, claim, queued_statement
 from storage.clock import now
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade

@@ -13,12 +13,12 @@ from sqlmodel import Session
 
 from benchmarks.pages import PASSWORD
 from labeling.accounts import create_account
+from labeling.imports.prompt_files import NewPrompt
+from labeling.imports.prompts import content_sha256, prompt_row
 from labeling.keys import key_of
 from labeling.policies import create_first_policy, live_policy
 from labeling.projects import create_project, get_project
-from labeling.prompt_files import NewPrompt
-from labeling.prompts import content_sha256, prompt_row
-from labeling.tasks import NewCompletion, add_task
+from labeling.work_queue.tasks import NewCompletion, add_task
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.settings import Settings, load_settings

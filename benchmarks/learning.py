@@ -24,16 +24,16 @@ from sqlmodel import select
 
 from benchmarks import readme
 from benchmarks.measured_process import Measured, rankloop, run_measured
-from labeling.preferences import load_preference
-from labeling.rankings import dense_ranks
+from labeling.judging.rankings import dense_ranks
 from labeling.rounds import round_summaries
-from reward.conversations import answer_ids, answer_text, prompt_ids
-from reward.intervals import bootstrap_mean
-from reward.padding import answered_batch
-from reward.pool import answer_prompts
-from reward.reward_model import RewardModel
-from reward.runtime import LIVE, Runtime
-from reward.sampling import sample
+from labeling.simulated.preferences import load_preference
+from reward.evaluating.intervals import bootstrap_mean
+from reward.generation.conversations import answer_ids, answer_text, prompt_ids
+from reward.generation.pool import answer_prompts
+from reward.generation.sampling import sample
+from reward.language_models.padding import answered_batch
+from reward.reward_modeling.reward_model import RewardModel
+from reward.running.runtime import LIVE, Runtime
 from reward.steps.snapshot import end_token
 from storage.blobs import local_path
 from storage.engine import build_engine, reading

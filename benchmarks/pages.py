@@ -23,11 +23,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.measured_process import rankloop
 from labeling.accounts import create_account
+from labeling.imports.prompts import add_starter_prompts
 from labeling.keys import key_of
 from labeling.policies import create_first_policy
 from labeling.projects import create_project
-from labeling.prompts import add_starter_prompts
-from labeling.tasks import NewCompletion, add_task, prompts_to_answer
+from labeling.work_queue.tasks import NewCompletion, add_task, prompts_to_answer
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.settings import load_settings

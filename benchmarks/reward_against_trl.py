@@ -26,8 +26,8 @@ from benchmarks import readme
 from benchmarks.peers.reward_workload import Ranking, write_rankings
 from benchmarks.peers.workload import random_prompts
 from benchmarks.ppo_against_trl import DOCS, ROOT, Side
-from labeling.preferences import load_preference
-from labeling.ranking_files import RankedText, read_rankings
+from labeling.imports.ranking_files import RankedText, read_rankings
+from labeling.simulated.preferences import load_preference
 
 PROMPT_TOKENS = (20, 60)
 ANSWER_TOKENS = (20, 80)
@@ -213,7 +213,7 @@ def filled_rankings(
 
     Where a prompt has fewer such answers, those of other prompts, in the order of the seed, join.
     """
-    from reward.conversations import answer_ids, prompt_ids
+    from reward.generation.conversations import answer_ids, prompt_ids
 
     level = load_preference(preference)
     drawn = random.Random(seed)

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.curve_plot import draw
 from benchmarks.efficiency_data import Dataset, assistant_rankings, helpful_pairs, simulated
 from benchmarks.efficiency_methods import CHEAP, TRAINED, Workshop
-from reward.intervals import bootstrap_mean
+from reward.evaluating.intervals import bootstrap_mean
 from storage.settings import EMBEDDED_MODEL
 
 RESULTS = "results.jsonl"

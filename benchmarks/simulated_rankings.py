@@ -16,17 +16,17 @@ import numpy
 import torch
 from sqlmodel import select
 
+from labeling.imports.prompts import add_starter_prompts
+from labeling.judging.rankings import dense_ranks
 from labeling.keys import key_of
 from labeling.policies import create_first_policy
-from labeling.preferences import Messages, Preference
 from labeling.projects import create_project
-from labeling.prompts import add_starter_prompts
-from labeling.rankings import dense_ranks
-from labeling.simulation import noisy_ranks
-from labeling.tasks import NewCompletion
-from reward.models import model_folder
-from reward.pool import answer_prompts
-from reward.runtime import Runtime
+from labeling.simulated.preferences import Messages, Preference
+from labeling.simulated.simulation import noisy_ranks
+from labeling.work_queue.tasks import NewCompletion
+from reward.generation.pool import answer_prompts
+from reward.language_models.models import model_folder
+from reward.running.runtime import Runtime
 from storage.engine import build_engine, reading, writing
 from storage.migrate import upgrade
 from storage.settings import EMBEDDED_MODEL, load_settings

@@ -25,7 +25,7 @@ from benchmarks import readme
 from benchmarks.pages import Server, fill, percentile, ranking_page, submit
 from benchmarks.peers.paced_training import GO, LOG, READY
 from benchmarks.ppo_against_trl import DOCS
-from reward.trainer_process import TrainerProcess, child_environment, describe_exit
+from reward.training.trainer_process import TrainerProcess, child_environment, describe_exit
 from storage.settings import load_settings
 
 SPARE_TASKS = 300  # at most so many are submitted while the trainer trains

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.pages import has_browser
 from benchmarks.ppo_against_trl import PEER, ROOT
-from reward.models import model_folder
+from reward.language_models.models import model_folder
 from storage.errors import RankloopError
 from storage.settings import load_settings
 

@@ -21,11 +21,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sqlmodel import Session
 
 from labeling.accounts import create_account
+from labeling.imports.prompts import content_sha256
 from labeling.labeling_settings import change_labeling
 from labeling.policies import create_first_policy
 from labeling.projects import create_project
-from labeling.prompts import content_sha256
-from labeling.tasks import NewCompletion, add_task
+from labeling.work_queue.tasks import NewCompletion, add_task
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.settings import load_settings

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from labeling.snapshots import TRAINED
+from labeling.datasets.snapshots import TRAINED
 from storage.tables import Policy, PolicyStatus, Round, Snapshot
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from labeling.claim import QUEUED_KINDS
 from labeling.events import record
+from labeling.work_queue.claim import QUEUED_KINDS
 from storage.errors import BadInput, Conflict, NotFound
 from storage.settings import Settings
 from storage.tables import Project, Task, TaskStatus

@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from labeling.arena import human_win_rates
 from labeling.events import record
 from labeling.permissions import Action, require
 from labeling.policies import list_policies, live_policy, lock_policies, replace_live
+from labeling.work_queue.arena import human_win_rates
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, Policy, PolicyStatus
 

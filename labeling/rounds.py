@@ -9,10 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from labeling.arena import HumanWinRate, human_win_rates
+from labeling.datasets.judged import usable
 from labeling.events import record
-from labeling.judged import usable
 from labeling.permissions import Action, require
+from labeling.work_queue.arena import HumanWinRate, human_win_rates
 from storage.clock import now
 from storage.errors import Conflict
 from storage.tables import (

@@ -6,9 +6,8 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from labeling.assignment import prolong
-from labeling.drafts import drop_draft, keep_draft
-from labeling.judgments import (
+from labeling.judging.drafts import drop_draft, keep_draft
+from labeling.judging.judgments import (
     Submission,
     flag_assignment,
     ranks_from_places,
@@ -16,9 +15,10 @@ from labeling.judgments import (
     skip_assignment,
     submit_judgment,
 )
+from labeling.judging.rankings import positions_from_places
+from labeling.judging.rewrites import rewrite_completion
 from labeling.keys import key_of
-from labeling.rankings import positions_from_places
-from labeling.rewrites import rewrite_completion
+from labeling.work_queue.assignment import prolong
 from storage.engine import writing
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, Assignment, Project

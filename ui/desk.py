@@ -8,15 +8,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from labeling.assignment import AssignedTask, next_assignment
-from labeling.drafts import count_judged, draft_of, unfinished_correction
-from labeling.guidelines import guidelines_in_force
-from labeling.history import comment_on, judged_task
-from labeling.judgments import count_judgments
+from labeling.judging.drafts import count_judged, draft_of, unfinished_correction
+from labeling.judging.history import comment_on, judged_task
+from labeling.judging.judgments import count_judgments
 from labeling.keys import key_of
 from labeling.labeling_settings import PageSettings, labeling_settings
 from labeling.news import Learned, learned_from
-from labeling.qualification import standing
+from labeling.quality_control.guidelines import guidelines_in_force
+from labeling.quality_control.qualification import standing
+from labeling.work_queue.assignment import AssignedTask, next_assignment
 from storage.engine import reading, writing
 from storage.tables import Account, Project
 from ui.languages import Words

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from labeling.guidelines import (
+from labeling.keys import key_of
+from labeling.quality_control.guidelines import (
     difference,
     guideline_readers,
     guideline_versions,
     publish_guidelines,
 )
-from labeling.keys import key_of
 from storage.engine import reading, writing
 from storage.errors import RankloopError
 from storage.tables import Account, GuidelineVersion, Project

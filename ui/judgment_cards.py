@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from labeling.history import OwnJudgment, reopen_judgment
+from labeling.judging.history import OwnJudgment, reopen_judgment
+from labeling.judging.rankings import order_in_words
 from labeling.keys import key_of
-from labeling.rankings import order_in_words
 from storage.engine import writing
 from storage.tables import Account
 from ui import process

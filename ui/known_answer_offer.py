@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from labeling.known_answers import KINDS, LONGEST_EXPLANATION, make_gold
+from labeling.quality_control.known_answers import KINDS, LONGEST_EXPLANATION, make_gold
 from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import TaskKind

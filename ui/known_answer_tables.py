@@ -10,10 +10,10 @@ import streamlit as st
 from sqlmodel import Session
 
 from labeling.keys import key_of
-from labeling.known_answer_import import import_known_answers
-from labeling.known_answers import withdraw_known_answer
-from labeling.qualification import reset_qualification, wave_through
-from labeling.reliability import known_answer_tasks, reliability
+from labeling.quality_control.known_answer_import import import_known_answers
+from labeling.quality_control.known_answers import withdraw_known_answer
+from labeling.quality_control.qualification import reset_qualification, wave_through
+from labeling.statistics.reliability import known_answer_tasks, reliability
 from storage.engine import reading, writing
 from storage.errors import RankloopError
 from storage.tables import Account, Project, TaskKind

@@ -5,8 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from labeling.freshness import Staleness
 from labeling.rollback import roll_back
+from labeling.work_queue.freshness import Staleness
 from storage.engine import writing
 from storage.errors import RankloopError
 from ui import process, session

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from labeling.reviews import ReviewItem
+from labeling.review.reviews import ReviewItem
 from storage.clock import now
 from ui.plain_text import plain
 from ui.review_deeds import choose

@@ -4,10 +4,10 @@ from typing import Any
 
 import streamlit as st
 
-from labeling import adjudication
-from labeling.rankings import order_in_words
-from labeling.reviewed_task import PastDecision, ReviewedJudgment, ReviewedTask
-from labeling.reviews import LETTERS
+from labeling.judging.rankings import order_in_words
+from labeling.review import adjudication
+from labeling.review.reviewed_task import PastDecision, ReviewedJudgment, ReviewedTask
+from labeling.review.reviews import LETTERS
 from storage.tables import AccountKind, ReviewDecision, TaskStatus
 from ui import known_answer_offer
 from ui.plain_text import plain

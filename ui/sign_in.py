@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from labeling.accounts import account_of_token, authenticate, close_sign_in, open_sign_in
-from labeling.assignment import release_assignments
 from labeling.keys import key_of
+from labeling.work_queue.assignment import release_assignments
 from storage.engine import reading, writing
 from storage.errors import NotAllowed
 from ui import process

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from benchmarks.peers.arguments import peer_arguments
 from benchmarks.peers.workload import brevity, random_prompts, report, wait_for_turn
-from reward.backbone import load_backbone
-from reward.padding import AnsweredBatch
-from reward.ppo import PPOTrainer
-from reward.ppo_settings import PPOSettings
-from reward.reward_model import RewardModel
-from reward.reward_settings import RewardSettings
-from reward.sampling import SamplingSettings
+from reward.generation.sampling import SamplingSettings
+from reward.language_models.backbone import load_backbone
+from reward.language_models.padding import AnsweredBatch
+from reward.policy_optimization.ppo import PPOTrainer
+from reward.policy_optimization.ppo_settings import PPOSettings
+from reward.reward_modeling.reward_model import RewardModel
+from reward.reward_modeling.reward_settings import RewardSettings
 
 
 def main() -> None:

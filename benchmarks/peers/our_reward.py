@@ -8,12 +8,12 @@ import torch
 
 from benchmarks.peers.reward_workload import Ranking, read_rankings, reward_arguments
 from benchmarks.peers.workload import report, wait_for_turn
-from reward.backbone import Backbone, load_backbone
-from reward.model_shape import layer_of
-from reward.ranked_examples import RankedExample
-from reward.reward_model import RewardModel, cache_trunks, pair_outcomes
-from reward.reward_settings import RewardSettings
-from reward.reward_training import train_reward_model
+from reward.language_models.backbone import Backbone, load_backbone
+from reward.language_models.model_shape import layer_of
+from reward.reward_modeling.ranked_examples import RankedExample
+from reward.reward_modeling.reward_model import RewardModel, cache_trunks, pair_outcomes
+from reward.reward_modeling.reward_settings import RewardSettings
+from reward.reward_modeling.reward_training import train_reward_model
 
 MATRIX = 1536  # rows and columns of the matrices that the speed of multiplying is taken from
 

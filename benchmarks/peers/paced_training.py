@@ -3,7 +3,7 @@
 Every iteration has the same prompts, and answers that do not end, so that all are the same work.
 """
 
-from reward.parent_watch import exit_when_parent_dies
+from reward.running.parent_watch import exit_when_parent_dies
 
 if __name__ == "__main__":
     exit_when_parent_dies()
@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.peers.workload import random_prompts
-from reward.backbone import Backbone, load_backbone
-from reward.ppo import PPOTrainer
-from reward.ppo_settings import PPOSettings
-from reward.reward_model import RewardModel
-from reward.reward_settings import RewardSettings
-from reward.sampling import SamplingSettings
+from reward.generation.sampling import SamplingSettings
+from reward.language_models.backbone import Backbone, load_backbone
+from reward.policy_optimization.ppo import PPOTrainer
+from reward.policy_optimization.ppo_settings import PPOSettings
+from reward.reward_modeling.reward_model import RewardModel
+from reward.reward_modeling.reward_settings import RewardSettings
 from storage.settings import load_settings
 
 GO = "go"  # a file: there while iterations are wanted
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, required=True)
     parser.add_argument("--top-layers", type=int, required=True)
     options = parser.parse_args()
-    # As reward/work.py does it.
+    # As reward/running/work.py does it.
     torch.set_num_threads(load_settings().threads or torch.get_num_threads())
     backbone = load_backbone(
         options.model,

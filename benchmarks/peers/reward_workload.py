@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from labeling.rankings import pairs_of
+from labeling.judging.rankings import pairs_of
 
 
 @dataclass(frozen=True)

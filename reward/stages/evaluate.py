@@ -1,7 +1,7 @@
 """The evaluation alone: two policies answer the prompts of a file, side by side.
 
 Win rates are by a reward model, with a bootstrap interval over prompts; everything else that is
-measured is in `reward/evaluation.py`. Called by `rankloop evaluate`.
+measured is in `reward/evaluating/evaluation.py`. Called by `rankloop evaluate`.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reward.evaluation import AGAINST, CANDIDATE, EvaluationReport, evaluate_policies
-from reward.harness import run_tasks
-from reward.policy_figures import REWARD_MODEL
+from reward.evaluating.evaluation import AGAINST, CANDIDATE, EvaluationReport, evaluate_policies
+from reward.evaluating.harness import run_tasks
+from reward.evaluating.policy_figures import REWARD_MODEL
 from reward.stages.examples import prompts_with_room, read_demonstrated_prompts
 from reward.stages.model import StageModel, StageRun
 from reward.stages.result import Meter, plain, read_settings

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from labeling.demonstration_files import completion_of
-from labeling.prompt_files import PROMPTS, NewPrompt, read_prompts
-from labeling.ranking_files import RankedText
-from labeling.row_files import Place, Row, RowShape, prompt_of, read_rows
-from reward.conversations import answer_ids
-from reward.ranked_examples import RankedExample
+from labeling.imports.demonstration_files import completion_of
+from labeling.imports.prompt_files import PROMPTS, NewPrompt, read_prompts
+from labeling.imports.ranking_files import RankedText
+from labeling.imports.row_files import Place, Row, RowShape, prompt_of, read_rows
+from reward.generation.conversations import answer_ids
+from reward.reward_modeling.ranked_examples import RankedExample
 from reward.stages.model import StageModel
 from reward.steps.snapshot import end_token
 from storage.errors import BadInput

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labeling.ranking_files import RankedText
-from reward.feature_model import FeatureRewardModel
-from reward.reward_report import JudgedRanking, RewardReport, reward_report
+from labeling.imports.ranking_files import RankedText
+from reward.reward_modeling.feature_model import FeatureRewardModel
+from reward.reward_modeling.reward_report import JudgedRanking, RewardReport, reward_report
+from reward.reward_modeling.text_rankings import TextRanking
 from reward.stages.examples import group_of
 from reward.stages.model import StageRun
-from reward.text_rankings import TextRanking
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ process badly is printed as a sentence. `reward/steps/together.py` writes the fo
 processes and reads what they left.
 """
 
-from reward.parent_watch import exit_when_parent_dies
+from reward.running.parent_watch import exit_when_parent_dies
 
 if __name__ == "__main__":
     # First of all, before the slow imports: no process may outlive the worker.
@@ -23,16 +23,16 @@ from typing import Any
 
 import torch
 
-from reward.backbone import Backbone, load_backbone
-from reward.devices import find_device
-from reward.processes import Processes
-from reward.profiles import TrainingProfile, training_profile
-from reward.progress_checkpoint import load_progress, save_progress
-from reward.ranked_examples import RankedExample
-from reward.reward_fitting import ProgressPlace, fit_reward
-from reward.reward_scorer import load_reward_scorer
+from reward.language_models.backbone import Backbone, load_backbone
+from reward.language_models.devices import find_device
+from reward.language_models.profiles import TrainingProfile, training_profile
+from reward.policy_optimization.reward_scorer import load_reward_scorer
+from reward.reward_modeling.ranked_examples import RankedExample
+from reward.reward_modeling.reward_fitting import ProgressPlace, fit_reward
 from reward.steps.outcome import CannotTrain
 from reward.steps.ppo import KEPT, climb
+from reward.training.processes import Processes
+from reward.training.progress_checkpoint import load_progress, save_progress
 from storage.errors import RankloopError
 
 JOB_FILE = "job.json"

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from reward.backbone import Backbone, load_backbone
-from reward.conversations import prompt_ids
-from reward.devices import find_device
-from reward.models import model_folder
-from reward.processes import Processes
-from reward.profiles import TrainingProfile, as_json, training_profile
+from reward.generation.conversations import prompt_ids
+from reward.language_models.backbone import Backbone, load_backbone
+from reward.language_models.devices import find_device
+from reward.language_models.models import model_folder
+from reward.language_models.profiles import TrainingProfile, as_json, training_profile
 from reward.stages.result import read_settings
+from reward.training.processes import Processes
 from storage.errors import BadInput
 from storage.settings import Settings
 

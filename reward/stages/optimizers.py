@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reward.policy_figures import REWARD_MODEL, Evaluator
+from reward.evaluating.policy_figures import REWARD_MODEL, Evaluator
+from reward.policy_optimization.trl_optimizers import PreferencePair, train_with
 from reward.stages.model import Say, StageModel
 from reward.stages.roles import Judge
-from reward.trl_optimizers import PreferencePair, train_with
 
 Curve = list[dict[str, float]]
 

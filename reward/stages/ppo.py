@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labeling.ranking_files import RankedText, count_pairs, read_rankings
-from reward.ppo import PPOTrainer, State
-from reward.processes import Processes
-from reward.progress_checkpoint import load_progress, save_progress
+from labeling.imports.ranking_files import RankedText, count_pairs, read_rankings
+from reward.policy_optimization.ppo import PPOTrainer, State
+from reward.policy_optimization.trl_optimizers import preference_pairs
 from reward.stages.examples import ranked_examples, read_stage_prompts, short_prompts
 from reward.stages.model import StageModel, StageRun, check_alone
 from reward.stages.optimizers import Curve, PolicyTask, Stopwatch, iteration_line, trl_curve
 from reward.stages.result import PROGRESS, Meter, described_file, finish, free_folder, running
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
-from reward.trl_optimizers import preference_pairs
+from reward.training.processes import Processes
+from reward.training.progress_checkpoint import load_progress, save_progress
 from storage.errors import BadInput
 from storage.tables import Split
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from reward.processes import Processes
 from reward.stages.card import card_of
 from reward.steps.outcome import CannotTrain
+from reward.training.processes import Processes
 from storage.blobs import write_folder
 from storage.errors import BadInput, Conflict, Unavailable
 

@@ -1,9 +1,9 @@
 """The reward model alone: fitted to the rankings of a file, tested on those it never saw.
 
 What is measured is the share of held-out comparisons that it orders right, with a bootstrap
-interval over prompts (`reward/intervals.py`), by subset where the file names subsets. Leaves out
-the cross-fitting of a round (`reward/reward_fitting.py`): the file's held-out rankings are the
-test. Called by `rankloop train reward`.
+interval over prompts (`reward/evaluating/intervals.py`), by subset where the file names subsets.
+Leaves out the cross-fitting of a round (`reward/reward_modeling/reward_fitting.py`): the file's
+held-out rankings are the test. Called by `rankloop train reward`.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,14 @@ from typing import Any
 
 import torch
 
-from labeling.ranking_files import RankedText, count_pairs, read_rankings, split_rankings
-from reward.processes import Processes
-from reward.profiles import TrainingProfile
-from reward.ranked_examples import CachedExample, RankedExample, cache_trunks
-from reward.reward_fitting import reference_samples
-from reward.reward_model import RewardModel, head_scores, pair_margins
-from reward.reward_report import JudgedRanking, RewardReport, reward_report
-from reward.reward_settings import RewardSettings
-from reward.reward_training import FitProgress, check_examples, train_reward_model
+from labeling.imports.ranking_files import RankedText, count_pairs, read_rankings, split_rankings
+from reward.language_models.profiles import TrainingProfile
+from reward.reward_modeling.ranked_examples import CachedExample, RankedExample, cache_trunks
+from reward.reward_modeling.reward_fitting import reference_samples
+from reward.reward_modeling.reward_model import RewardModel, head_scores, pair_margins
+from reward.reward_modeling.reward_report import JudgedRanking, RewardReport, reward_report
+from reward.reward_modeling.reward_settings import RewardSettings
+from reward.reward_modeling.reward_training import FitProgress, check_examples, train_reward_model
 from reward.stages.examples import ranked_examples
 from reward.stages.model import FEATURE, Say, StageModel, StageRun, described
 from reward.stages.result import (
@@ -33,6 +32,7 @@ from reward.stages.result import (
     free_folder,
     running,
 )
+from reward.training.processes import Processes
 from storage.errors import BadInput
 
 

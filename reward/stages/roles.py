@@ -9,11 +9,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from reward.backbone import Backbone, load_backbone
-from reward.feature_model import FILE as FEATURE_FILE
-from reward.padding import AnsweredBatch
-from reward.reward_model import HEAD_FILE, RewardModel
-from reward.reward_scorer import RewardScorer, load_reward_scorer
+from reward.language_models.backbone import Backbone, load_backbone
+from reward.language_models.padding import AnsweredBatch
+from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_scorer
+from reward.reward_modeling.feature_model import FILE as FEATURE_FILE
+from reward.reward_modeling.reward_model import HEAD_FILE, RewardModel
 from reward.stages.model import StageModel, check_made_for
 from reward.stages.result import read_settings
 from reward.tuning.checkpoint import ADAPTER_FILE, read_checkpoint

@@ -1,7 +1,7 @@
 """Supervised fine-tuning alone: a policy fitted to the demonstrations of a file.
 
-Loss is on the answer alone (Ouyang et al. 2022, §3.5; `reward/sft.py`). What comes out is a policy
-that PPO can start from and be held to. Called by `rankloop train sft`.
+Loss is on the answer alone (Ouyang et al. 2022, §3.5; `reward/training/sft.py`). What comes out is
+a policy that PPO can start from and be held to. Called by `rankloop train sft`.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labeling.demonstration_files import DemonstrationText, read_demonstrations
-from reward.profiles import TrainingProfile
-from reward.sft import DemonstratedAnswer, demonstrated_answer, train_sft
+from labeling.imports.demonstration_files import DemonstrationText, read_demonstrations
+from reward.language_models.profiles import TrainingProfile
 from reward.stages.model import Say, StageModel, StageRun, check_alone
 from reward.stages.result import (
     PROGRESS,
@@ -23,6 +22,7 @@ from reward.stages.result import (
     running,
 )
 from reward.steps.snapshot import end_token
+from reward.training.sft import DemonstratedAnswer, demonstrated_answer, train_sft
 from storage.errors import BadInput
 
 

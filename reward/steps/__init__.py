@@ -1,1 +1,1 @@
-"""The steps of a round, one file each; `reward/loop.py` runs them in order."""
+"""The steps of a round, one file each; `reward/running/loop.py` runs them in order."""

@@ -17,10 +17,10 @@ from uuid import uuid4
 
 from sqlmodel import select
 
-from labeling.snapshots import read_snapshot
-from reward.conversations import Messages, prompt_ids
-from reward.policy_figures import Evaluator
-from reward.sampling import Sample
+from labeling.datasets.snapshots import read_snapshot
+from reward.evaluating.policy_figures import Evaluator
+from reward.generation.conversations import Messages, prompt_ids
+from reward.generation.sampling import Sample
 from reward.steps.heldout import HeldoutPrompt
 from reward.steps.outcome import StepContext
 from storage.engine import reading

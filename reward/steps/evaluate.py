@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from labeling.arena import human_win_rates
 from labeling.labeling_settings import labeling_settings
-from reward.conversations import Messages
-from reward.evaluation import BASE, CANDIDATE, REFERENCE, EvaluationReport, report_of
-from reward.gate import LIVE, GateCheck, check_people, check_policy, refusal
-from reward.policy_figures import (
+from labeling.work_queue.arena import human_win_rates
+from reward.evaluating.evaluation import BASE, CANDIDATE, REFERENCE, EvaluationReport, report_of
+from reward.evaluating.gate import LIVE, GateCheck, check_people, check_policy, refusal
+from reward.evaluating.policy_figures import (
     REWARD_MODEL,
     SECOND_REWARD_MODEL,
     Evaluator,
     PolicyFigures,
     Scorer,
 )
-from reward.runtime import LIVE as LIVE_ADAPTER
+from reward.generation.conversations import Messages
+from reward.running.runtime import LIVE as LIVE_ADAPTER
 from reward.steps.baselines import few_shot_answers, first_policy_answers
 from reward.steps.heldout import HeldoutPrompt, heldout_prompts
 from reward.steps.outcome import StepContext, StepOutcome

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlmodel import col, select
 
-from labeling.snapshots import read_demonstrations
-from reward.conversations import Messages, prompt_ids
+from labeling.datasets.snapshots import read_demonstrations
+from reward.generation.conversations import Messages, prompt_ids
 from reward.steps.outcome import StepContext
 from reward.steps.prompts import policy_prompts
 from storage.engine import reading

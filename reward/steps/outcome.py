@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from torch import Tensor
 
-from reward.progress_checkpoint import load_progress, save_progress
-from reward.progress_folder import PROGRESS
-from reward.runtime import Runtime
+from reward.running.progress_folder import PROGRESS
+from reward.running.runtime import Runtime
+from reward.training.progress_checkpoint import load_progress, save_progress
 from storage.tables import Round
 
 

@@ -7,17 +7,17 @@ newest SFT policy of its line, else to the bare model.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reward.backbone import Backbone
-from reward.out_of_memory import is_out_of_memory
-from reward.ppo import PPOTrainer, State
-from reward.processes import Processes
-from reward.profiles import TrainingProfile
-from reward.reward_model import RewardModel
-from reward.reward_scorer import RewardScorer, load_reward_scorer
+from reward.language_models.backbone import Backbone
+from reward.language_models.profiles import TrainingProfile
+from reward.policy_optimization.ppo import PPOTrainer, State
+from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_scorer
+from reward.reward_modeling.reward_model import RewardModel
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
 from reward.steps.pretraining import pretraining_ids
 from reward.steps.prompts import policy_prompts
 from reward.steps.snapshot import rankings_of_round
+from reward.training.out_of_memory import is_out_of_memory
+from reward.training.processes import Processes
 from storage.blobs import local_path, verify, write_folder
 from storage.engine import reading
 from storage.tables import Policy, Split
@@ -118,7 +118,7 @@ def _other(
     context: StepContext, reward: RewardScorer, prompts: list[list[int]], reference: str | None
 ) -> list[dict[str, float]]:
     # TRL takes seconds to import, and PPO needs none of it.
-    from reward.trl_optimizers import preference_pairs, train_with
+    from reward.policy_optimization.trl_optimizers import preference_pairs, train_with
 
     profile = context.runtime.profile
     history: list[dict[str, float]] = []

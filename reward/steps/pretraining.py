@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from reward.runtime import Runtime
+from reward.running.runtime import Runtime
 from reward.steps.outcome import CannotTrain
 
 

@@ -2,8 +2,8 @@
 
 from sqlmodel import col, select
 
-from reward.conversations import prompt_ids
-from reward.runtime import Runtime
+from reward.generation.conversations import prompt_ids
+from reward.running.runtime import Runtime
 from reward.steps.outcome import CannotTrain
 from storage.engine import reading
 from storage.errors import BadInput

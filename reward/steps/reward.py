@@ -7,12 +7,17 @@ Leaves the artefacts `reward`, which PPO climbs, `second_reward`, which must agr
 import random
 from collections.abc import Mapping
 
-from labeling.out_of_fold import ARTEFACT, write_unseen_pairs
-from reward.gate import check_reward_model, refusal
-from reward.ranked_examples import RankedExample
-from reward.reward_fitting import FittedReward, ProgressPlace, fit_reward, reference_samples
-from reward.reward_scorer import RewardScorer
-from reward.reward_training import check_examples
+from labeling.model_annotators.out_of_fold import ARTEFACT, write_unseen_pairs
+from reward.evaluating.gate import check_reward_model, refusal
+from reward.policy_optimization.reward_scorer import RewardScorer
+from reward.reward_modeling.ranked_examples import RankedExample
+from reward.reward_modeling.reward_fitting import (
+    FittedReward,
+    ProgressPlace,
+    fit_reward,
+    reference_samples,
+)
+from reward.reward_modeling.reward_training import check_examples
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext, StepOutcome, new_uri
 from reward.steps.ppo import load_reference
 from reward.steps.prompts import policy_prompts

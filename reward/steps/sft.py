@@ -45,7 +45,7 @@ def _fine_tune(
     context: StepContext, rows: pandas.DataFrame, metrics: dict[str, Any]
 ) -> StepOutcome:
     # Imported here: a round without demonstrations never pays for TRL.
-    from reward.sft import short_enough, train_sft
+    from reward.training.sft import short_enough, train_sft
 
     runtime, one = context.runtime, context.round
     settings, backbone = runtime.profile.sft, runtime.backbone
@@ -87,7 +87,7 @@ def _fine_tune(
 
 
 def _as_ids(context: StepContext, rows: pandas.DataFrame) -> list[Any]:
-    from reward.sft import demonstrated_answer
+    from reward.training.sft import demonstrated_answer
 
     runtime, found = context.runtime, []
     end = end_token(runtime.backbone)

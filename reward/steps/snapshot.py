@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas
 from sqlmodel import Session
 
-from labeling.snapshots import create_snapshot, read_demonstrations, read_snapshot
-from reward.backbone import Backbone
-from reward.conversations import answer_ids, prompt_ids
-from reward.reward_model import RankedExample
-from reward.runtime import Runtime
+from labeling.datasets.snapshots import create_snapshot, read_demonstrations, read_snapshot
+from reward.generation.conversations import answer_ids, prompt_ids
+from reward.language_models.backbone import Backbone
+from reward.reward_modeling.reward_model import RankedExample
+from reward.running.runtime import Runtime
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
 from reward.steps.prompts import check_prompts
 from storage.engine import reading, writing

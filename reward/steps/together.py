@@ -12,14 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from labeling.out_of_fold import UnseenPair
-from reward.calibration import ReliabilityBin
-from reward.intervals import Interval
-from reward.launcher import Launch, run_together
-from reward.ranked_examples import RankedExample
-from reward.reward_fitting import FittedReward
-from reward.reward_report import RewardReport
-from reward.reward_scorer import load_reward_scorer
+from labeling.model_annotators.out_of_fold import UnseenPair
+from reward.evaluating.intervals import Interval
+from reward.policy_optimization.reward_scorer import load_reward_scorer
+from reward.reward_modeling.calibration import ReliabilityBin
+from reward.reward_modeling.ranked_examples import RankedExample
+from reward.reward_modeling.reward_fitting import FittedReward
+from reward.reward_modeling.reward_report import RewardReport
+from reward.running.launcher import Launch, run_together
 from reward.stages.job import POLICY, RESULT_FILE, REWARD_MODELS, Job
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext
 from storage.blobs import local_path

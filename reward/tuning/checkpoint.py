@@ -14,7 +14,7 @@ from peft import PeftConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from reward.model_shape import layer_of
+from reward.language_models.model_shape import layer_of
 from storage.errors import Unavailable
 
 ADAPTER_FILE = "adapter_model.safetensors"

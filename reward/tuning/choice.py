@@ -10,7 +10,7 @@ from peft.utils import (
 )
 from torch import nn
 
-from reward.model_shape import layer_of, linear_names
+from reward.language_models.model_shape import layer_of, linear_names
 from reward.tuning.layer_adapters import LayerAdapters
 from reward.tuning.method import TuningMethod
 from reward.tuning.own_weights import OwnWeights

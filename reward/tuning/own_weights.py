@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reward.model_shape import layer_of
+from reward.language_models.model_shape import layer_of
 from reward.tuning.checkpoint import Checkpoint, write_own
 from reward.tuning.method import TuningMethod
 

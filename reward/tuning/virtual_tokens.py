@@ -24,8 +24,8 @@ from peft import (
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
-from reward.model_shape import decoder_of, run_layers
-from reward.packing import Layout
+from reward.language_models.model_shape import decoder_of, run_layers
+from reward.reward_modeling.packing import Layout
 from reward.tuning.checkpoint import Checkpoint, write_peft
 from reward.tuning.method import TuningMethod
 

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from benchmarks.peers.reward_workload import Ranking, read_rankings, write_rankings
 from benchmarks.reward_against_trl import filled_rankings, generated_rankings
-from labeling.ranking_files import RankedText
+from labeling.imports.ranking_files import RankedText
 from tests.tiny_model import make_tiny_model
 
 

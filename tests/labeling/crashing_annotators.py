@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from benchmarks.labeling_invariants import Acknowledged
-from labeling.assignment import next_assignment
-from labeling.judgments import submit_judgment
+from labeling.judging.judgments import submit_judgment
+from labeling.work_queue.assignment import next_assignment
 from storage.engine import build_engine, writing
 
 LEASE_MINUTES = 0.02

@@ -6,11 +6,11 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 from labeling.accounts import create_account
-from labeling.assignment import AssignedTask, next_assignment
-from labeling.judgments import Submission, submit_judgment
+from labeling.imports.prompts import content_sha256
+from labeling.judging.judgments import Submission, submit_judgment
 from labeling.labeling_settings import change_labeling
-from labeling.prompts import content_sha256
-from labeling.tasks import NewCompletion, add_task
+from labeling.work_queue.assignment import AssignedTask, next_assignment
+from labeling.work_queue.tasks import NewCompletion, add_task
 from storage.engine import writing
 from storage.tables import Account, Policy, PolicyStatus, Project, Prompt, Role, Split
 

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from labeling.adjudication import decide, discard
+from labeling.datasets.snapshots import create_snapshot
 from labeling.news import Learned, learned_from
-from labeling.snapshots import create_snapshot
+from labeling.review.adjudication import decide, discard
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.tables import (

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.assignment import display_order
-from labeling.rankings import (
+from labeling.judging.rankings import (
     dense_ranks,
     order_in_words,
     pairs_of,
@@ -17,6 +16,7 @@ from labeling.rankings import (
     ties_of,
     validate_ranks,
 )
+from labeling.work_queue.assignment import display_order
 from storage.errors import BadInput
 
 

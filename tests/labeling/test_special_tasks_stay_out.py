@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy import Engine
 
-from labeling.comparisons import comparisons
-from labeling.judged import judged_tasks
-from labeling.known_answers import make_gold
+from labeling.datasets.comparisons import comparisons
+from labeling.datasets.judged import judged_tasks
 from labeling.labeling_settings import change_labeling
-from labeling.quality import quality
+from labeling.quality_control.known_answers import make_gold
 from labeling.rounds import judgments_until_round
-from labeling.tasks import candidates, ready_task_count
+from labeling.statistics.quality import quality
+from labeling.work_queue.tasks import candidates, ready_task_count
 from storage.engine import reading, writing
 from storage.tables import Project, Role
 from tests.labeling.stage import Stage, set_stage

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from reward.backbone import Backbone
-from reward.sampling import SamplingSettings, sample
+from reward.generation.sampling import SamplingSettings, sample
+from reward.language_models.backbone import Backbone
 
 
 @dataclass

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from labeling.imports.prompts import add_starter_prompts
 from labeling.policies import create_first_policy
-from labeling.preferences import load_preference
 from labeling.projects import create_project
-from labeling.prompts import add_starter_prompts
-from labeling.simulation import simulate
-from reward.backbone import Backbone, load_backbone
-from reward.pool import fill_pool
+from labeling.simulated.preferences import load_preference
+from labeling.simulated.simulation import simulate
+from reward.generation.pool import fill_pool
+from reward.language_models.backbone import Backbone, load_backbone
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.settings import Settings, load_settings

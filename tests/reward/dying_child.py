@@ -10,7 +10,7 @@ import signal
 import sys
 from dataclasses import replace
 
-from reward.parent_watch import exit_when_parent_dies
+from reward.running.parent_watch import exit_when_parent_dies
 
 
 def die(*told, **named):  # type: ignore[no-untyped-def]
@@ -22,8 +22,8 @@ if __name__ == "__main__":
     exit_when_parent_dies()
     step_name, instant = sys.argv.pop(1), sys.argv.pop(1)
 
-    from reward import loop, work
-    from reward.backbone import Backbone
+    from reward.language_models.backbone import Backbone
+    from reward.running import loop, work
     from storage.tables import RoundState
 
     real = loop.STEPS[RoundState(step_name)]

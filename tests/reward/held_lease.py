@@ -1,7 +1,7 @@
 """A lease on a project, held by the test itself."""
 
-from reward.lease import Lease, acquire
-from reward.runtime import Runtime
+from reward.running.lease import Lease, acquire
+from reward.running.runtime import Runtime
 from storage.engine import writing
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from reward.reward_model import RewardModel
-from reward.runtime import Runtime
+from reward.reward_modeling.reward_model import RewardModel
+from reward.running.runtime import Runtime
 from storage.blobs import write_folder
 from storage.clock import now
 from storage.engine import writing

@@ -2,7 +2,7 @@
 
 import random
 
-from reward.ranked_examples import RankedExample
+from reward.reward_modeling.ranked_examples import RankedExample
 
 
 def ranked_tokens(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import col, func, select
 
-from reward.trainer_process import child_environment
+from reward.training.trainer_process import child_environment
 from storage.blobs import verify
 from storage.engine import build_engine, reading
 from storage.settings import Settings
@@ -16,7 +16,7 @@ from storage.tables import Judgment, Policy, PolicyStatus, Round, RoundState
 CHILD = Path(__file__).with_name("dying_child.py")
 WORKER = """
 import sys
-from reward.worker import run
+from reward.running.worker import run
 from storage.settings import load_settings
 run(load_settings(), once=True, child_command=sys.argv[1:] or None)
 """

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-import reward.loop
-from labeling.out_of_fold import newest_unseen_pairs
-from labeling.snapshots import read_snapshot
-from reward.loop import STEPS, Loop
-from reward.padding import answered_batch
-from reward.pool import PoolFiller
-from reward.reward_model import RewardModel
-from reward.reward_scorer import load_reward_scorer
-from reward.runtime import Runtime
+import reward.running.loop
+from labeling.datasets.snapshots import read_snapshot
+from labeling.model_annotators.out_of_fold import newest_unseen_pairs
+from reward.generation.pool import PoolFiller
+from reward.language_models.padding import answered_batch
+from reward.policy_optimization.reward_scorer import load_reward_scorer
+from reward.reward_modeling.reward_model import RewardModel
+from reward.running.loop import STEPS, Loop
+from reward.running.runtime import Runtime
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
 from storage.blobs import local_path, verify
 from storage.engine import build_engine, reading
@@ -125,7 +125,7 @@ def test_a_killed_step_goes_on_and_ends_with_the_same_weights(
     untouched = _loop(judged.model_copy(update={"home": copy}), **QUICK)
     whole = _run(untouched)
     loop = _loop(judged, **QUICK)
-    real, calls, killed = reward.loop.record_point, [], []
+    real, calls, killed = reward.running.loop.record_point, [], []
 
     def dying(*args, **more):  # type: ignore[no-untyped-def]
         calls.append(more["step_index"])
@@ -134,7 +134,7 @@ def test_a_killed_step_goes_on_and_ends_with_the_same_weights(
             raise Killed
         real(*args, **more)
 
-    monkeypatch.setattr(reward.loop, "record_point", dying)
+    monkeypatch.setattr(reward.running.loop, "record_point", dying)
     with pytest.raises(Killed):
         loop.run_round_if_due()
     calls.clear()

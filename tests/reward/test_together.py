@@ -12,10 +12,10 @@ import torch
 from sqlmodel import select
 
 from labeling.policies import live_policy
-from reward.lease import acquire
-from reward.loop import STEPS, Loop
-from reward.pool import PoolFiller
-from reward.runtime import Runtime
+from reward.generation.pool import PoolFiller
+from reward.running.lease import acquire
+from reward.running.loop import STEPS, Loop
+from reward.running.runtime import Runtime
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
 from reward.tuning.checkpoint import read_checkpoint
 from storage.blobs import local_path

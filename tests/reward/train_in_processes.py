@@ -14,16 +14,16 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from reward.backbone import load_backbone
-from reward.padding import AnsweredBatch
-from reward.ppo import PPOTrainer
-from reward.ppo_settings import PPOSettings
-from reward.processes import Processes
-from reward.ranked_examples import RankedExample, cache_trunks
-from reward.reward_model import RewardModel
-from reward.reward_settings import RewardSettings
-from reward.reward_training import train_reward_model
-from reward.sampling import SamplingSettings
+from reward.generation.sampling import SamplingSettings
+from reward.language_models.backbone import load_backbone
+from reward.language_models.padding import AnsweredBatch
+from reward.policy_optimization.ppo import PPOTrainer
+from reward.policy_optimization.ppo_settings import PPOSettings
+from reward.reward_modeling.ranked_examples import RankedExample, cache_trunks
+from reward.reward_modeling.reward_model import RewardModel
+from reward.reward_modeling.reward_settings import RewardSettings
+from reward.reward_modeling.reward_training import train_reward_model
+from reward.training.processes import Processes
 
 PROMPTS = [[1, *range(index, index + 3 + index % 4)] for index in range(10, 22)]
 SETTINGS = PPOSettings(

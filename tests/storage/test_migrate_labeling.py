@@ -9,9 +9,9 @@ from alembic import command
 from sqlalchemy import Connection, Engine, MetaData, text
 from sqlmodel import col, select
 
-from labeling.assignment import next_assignment
-from labeling.judgments import count_judgments, submit_judgment
+from labeling.judging.judgments import count_judgments, submit_judgment
 from labeling.labeling_settings import LabelingSettings, labeling_settings
+from labeling.work_queue.assignment import next_assignment
 from storage.engine import build_engine, reading, writing
 from storage.migrate import alembic_config, migrating, upgrade
 from storage.tables import (

@@ -19,10 +19,10 @@ from sqlalchemy import Engine
 from sqlmodel import Session, select
 
 from labeling.accounts import create_account
+from labeling.imports.prompts import content_sha256
 from labeling.policies import create_first_policy
 from labeling.projects import create_project
-from labeling.prompts import content_sha256
-from labeling.tasks import NewCompletion, add_task
+from labeling.work_queue.tasks import NewCompletion, add_task
 from storage.engine import build_engine, reading, writing
 from storage.migrate import upgrade
 from storage.settings import Settings, load_settings

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlmodel import Session
 
+from labeling.imports.prompts import content_sha256
 from labeling.labeling_settings import change_labeling
 from labeling.projects import create_project
-from labeling.prompts import content_sha256
 from storage.clock import now
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade

@@ -12,7 +12,7 @@ import pytest
 from sqlmodel import select
 
 from labeling.labeling_settings import ModelAnnotatorSettings
-from labeling.model_judgments import (
+from labeling.model_annotators.model_judgments import (
     Mark,
     ModelLabel,
     model_account,
@@ -20,7 +20,7 @@ from labeling.model_judgments import (
     tasks_to_judge,
 )
 from labeling.policies import live_policy
-from labeling.simulation import simulate
+from labeling.simulated.simulation import simulate
 from storage.blobs import write_folder
 from storage.engine import reading, writing
 from storage.tables import Account, Event, Policy, PolicyStatus, Project, Role

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from labeling.projects import get_project
-from labeling.simulation import simulate
+from labeling.simulated.simulation import simulate
 from storage.engine import reading
 from storage.tables import Account, Role
 from tests.ui.conftest import Home, make_home

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from labeling.guidelines import guidelines_in_force
 from labeling.labeling_settings import labeling_settings
+from labeling.quality_control.guidelines import guidelines_in_force
 from storage.engine import reading
 from storage.tables import KnownAnswer, Policy, Project, Task, TaskKind
 from tests.ui.conftest import Home

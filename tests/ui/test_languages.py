@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from labeling import mixture
-from labeling.criteria import READY_SETS
+from labeling.judging.criteria import READY_SETS
 from labeling.labeling_settings import Criterion, PageSettings
+from labeling.work_queue import mixture
 from storage.tables import Judgment, KnownAnswer
 from tests.ui.conftest import ROOT
 from ui.languages import DEFAULT, FOLDER, base_of, languages, words_for

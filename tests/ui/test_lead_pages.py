@@ -5,9 +5,9 @@ from pydantic.fields import FieldInfo
 from sqlmodel import select
 from streamlit.testing.v1 import AppTest
 
-from labeling.guidelines import guidelines_in_force, publish_guidelines
-from labeling.known_answers import make_gold
 from labeling.labeling_settings import LabelingSettings, change_labeling, labeling_settings
+from labeling.quality_control.guidelines import guidelines_in_force, publish_guidelines
+from labeling.quality_control.known_answers import make_gold
 from storage.engine import reading, writing
 from storage.tables import Account, KnownAnswer, Project, Role, Task, TaskKind
 from tests.ui.conftest import Home

@@ -11,11 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlmodel import col, select
 
+from labeling.imports.prompts import import_prompts
 from labeling.labeling_settings import change_labeling
 from labeling.policies import create_first_policy
 from labeling.projects import create_project
-from labeling.prompts import import_prompts
-from reward.pool import fill_pool
+from reward.generation.pool import fill_pool
 from storage.engine import build_engine, reading, writing
 from storage.migrate import upgrade
 from storage.tables import Account, Assignment, Policy, Snapshot, Task

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from labeling.datasets.snapshots import create_snapshot
 from labeling.policies import live_policy
-from labeling.snapshots import create_snapshot
 from storage.clock import now
 from storage.engine import writing
 from storage.tables import Policy, PolicyStatus, Project, Round, RoundState

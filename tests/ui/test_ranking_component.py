@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from labeling.drafts import draft_of
+from labeling.judging.drafts import draft_of
 from labeling.keys import key_of
-from labeling.known_answers import make_gold
 from labeling.labeling_settings import change_labeling
 from labeling.projects import get_project
+from labeling.quality_control.known_answers import make_gold
 from storage.engine import reading, writing
 from storage.errors import BadInput
 from storage.tables import Completion, Demonstration, Role, Task, TaskKind

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator
 
-from labeling.criteria import HELPFUL_HONEST_HARMLESS, INSTRUCTGPT_METADATA
-from labeling.demonstrations import LONGEST_TEXT
+from labeling.judging.criteria import HELPFUL_HONEST_HARMLESS, INSTRUCTGPT_METADATA
+from labeling.judging.demonstrations import LONGEST_TEXT
 from tests.ui.ranking_stage import PAGE_SETTINGS, Stage, context_for, open_stage, task, texts
 from ui.languages import words_for
 from ui.languages.criteria_words import shown_criteria

@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from sqlmodel import select
 
-from labeling.assignment import next_assignment
-from labeling.judgments import flag_assignment, submit_judgment
+from labeling.judging.judgments import flag_assignment, submit_judgment
 from labeling.policies import live_policy, replace_live
+from labeling.work_queue.assignment import next_assignment
 from storage.engine import reading, writing
 from storage.tables import Policy, PolicyStatus, Review, ReviewDecision, Role, Task, TaskStatus
 from tests.ui.conftest import PASSWORD, Home, Server

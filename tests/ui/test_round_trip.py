@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from sqlmodel import select
 
-from labeling.export_preferences import export_preferences
+from labeling.datasets.export_preferences import export_preferences
+from labeling.imports.prompts import content_sha256
 from labeling.policies import create_first_policy
 from labeling.projects import create_project, get_project
-from labeling.prompts import content_sha256
-from labeling.tasks import NewCompletion, add_task
+from labeling.work_queue.tasks import NewCompletion, add_task
 from storage.engine import build_engine, reading, writing
 from storage.migrate import upgrade
 from storage.settings import load_settings

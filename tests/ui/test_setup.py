@@ -6,9 +6,9 @@ import pytest
 from sqlmodel import select
 
 from labeling.accounts import authenticate
+from labeling.imports.prompts import count_prompts
 from labeling.policies import list_policies, live_policy
 from labeling.projects import get_project
-from labeling.prompts import count_prompts
 from storage.engine import build_engine, reading
 from storage.settings import load_settings
 from storage.tables import Account, Role

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from labeling.projects import get_project
-from labeling.simulation import simulate
+from labeling.simulated.simulation import simulate
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.tables import (

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from labeling.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS
+from labeling.work_queue.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS
 from storage.clock import now
 from storage.engine import writing
 from storage.tables import Task, TaskStatus, WorkerLease

@@ -6,7 +6,7 @@ import click
 from sqlmodel import select
 
 from labeling.accounts import create_account, generate_password
-from labeling.pools import set_pool
+from labeling.work_queue.pools import set_pool
 from storage.engine import writing
 from storage.errors import BadInput, NotFound
 from storage.settings import Settings

@@ -119,7 +119,7 @@ def worker(settings: Settings) -> str:
 
 def curves(settings: Settings) -> str:
     """Return which tool gets the curves of training beside the pages."""
-    from reward.tracking import check_report_to
+    from reward.training.tracking import check_report_to
 
     check_report_to(settings.report_to)
     return f"report_to is {settings.report_to}"

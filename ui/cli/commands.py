@@ -17,7 +17,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 
 
 def _known_format(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
-    from labeling.export_preferences import FORMATS
+    from labeling.datasets.export_preferences import FORMATS
 
     if given not in FORMATS:
         raise click.BadParameter(f"there is no format {given}; use {', '.join(FORMATS)}")
@@ -25,7 +25,7 @@ def _known_format(_ctx: click.Context, _parameter: click.Parameter, given: str) 
 
 
 def _known_preference(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
-    from labeling.preferences import load_preference
+    from labeling.simulated.preferences import load_preference
     from storage.errors import BadInput
 
     try:
@@ -97,7 +97,7 @@ def serve(options: Options) -> None:
 @pass_options
 def worker(options: Options, once: bool) -> int:
     """Run the worker: completions for new tasks, and rounds of training."""
-    from reward.worker import run
+    from reward.running.worker import run
     from ui.cli.tree import stop_with_parent
     from ui.database import open_database
 
@@ -165,7 +165,7 @@ def simulate(
     seed: int | None, concurrency: int, crash_rate: float, abandon_rate: float,
 ) -> None:  # fmt: skip
     """Let simulated annotators rank by a hidden preference, to prove the loop without people."""
-    from labeling.busy_simulation import Faults
+    from labeling.simulated.busy_simulation import Faults
     from ui.cli.simulated import run_simulation
 
     plain = concurrency == 1 and not crash_rate and not abandon_rate

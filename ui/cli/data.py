@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from labeling.prompts import import_prompts
+from labeling.imports.prompts import import_prompts
 from storage.engine import reading, writing
 from storage.settings import Settings
 from storage.tables import TaskKind
@@ -29,7 +29,7 @@ def add_prompts(settings: Settings, file: Path) -> None:
 
 def add_known_answers(settings: Settings, file: Path, *, qualification: bool) -> None:
     """Import tasks with known answers, all or none."""
-    from labeling.known_answer_import import import_known_answers
+    from labeling.quality_control.known_answer_import import import_known_answers
 
     with writing(open_database(settings)) as session:
         done = import_known_answers(
@@ -50,7 +50,7 @@ def write_preferences(
     settings: Settings, format_: str, out: Path, *, include_models: bool = False
 ) -> None:
     """Export preferences into a new folder."""
-    from labeling.export_preferences import export_preferences
+    from labeling.datasets.export_preferences import export_preferences
 
     engine = open_database(settings)
     with reading(engine) as session:

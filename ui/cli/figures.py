@@ -9,9 +9,9 @@ from typing import Any
 import click
 import pandas
 
-from labeling.agreement import Figure
-from labeling.quality import Quality, quality
 from labeling.rounds import request_round, round_summaries
+from labeling.statistics.agreement import Figure
+from labeling.statistics.quality import Quality, quality
 from storage.engine import reading, writing
 from storage.settings import Settings
 from ui.cli.frame import project_of, shell_account

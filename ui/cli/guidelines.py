@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from labeling.guidelines import guideline_versions, publish_guidelines
 from labeling.keys import key_of
+from labeling.quality_control.guidelines import guideline_versions, publish_guidelines
 from storage.engine import reading, writing
 from storage.errors import BadInput, NotFound
 from storage.settings import Settings

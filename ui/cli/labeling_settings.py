@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from labeling.criteria import READY_SETS
+from labeling.judging.criteria import READY_SETS
 from labeling.labeling_settings import change_labeling, labeling_settings
 from storage.engine import reading, writing
 from storage.settings import Settings

@@ -13,7 +13,7 @@ from ui.cli.frame import Command, Options, pass_options
 @pass_options
 def models(options: Options, as_json: bool) -> None:
     """Show what models judged, took without people, and got wrong in the audit."""
-    from labeling.model_quality import ModelFigures, model_figures
+    from labeling.model_annotators.model_quality import ModelFigures, model_figures
     from storage.engine import reading
     from ui.cli.figures import plain
     from ui.cli.frame import project_of

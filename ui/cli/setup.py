@@ -6,9 +6,9 @@ from pathlib import Path
 from sqlmodel import Session, select
 
 from labeling.accounts import create_account, generate_password
+from labeling.imports.prompts import add_starter_prompts, count_prompts
 from labeling.policies import create_first_policy, list_policies
 from labeling.projects import change_project, create_project, get_project
-from labeling.prompts import add_starter_prompts, count_prompts
 from storage.engine import build_engine, writing
 from storage.errors import NotFound
 from storage.home import prepare_home
@@ -40,7 +40,7 @@ def initialise(settings: Settings, *, say: Say) -> None:
 
 def _model_folder(settings: Settings) -> Path:
     # Training's room is loaded here only: no other command of setting up needs it.
-    from reward.models import model_folder
+    from reward.language_models.models import model_folder
 
     return Path(model_folder(settings, stepwise()))
 

@@ -5,10 +5,10 @@ import sys
 import click
 from sqlalchemy import Engine
 
-from labeling.busy_simulation import Faults
 from labeling.policies import live_policy
-from labeling.simulation import simulate
-from labeling.tasks import ready_task_count
+from labeling.simulated.busy_simulation import Faults
+from labeling.simulated.simulation import simulate
+from labeling.work_queue.tasks import ready_task_count
 from storage.engine import reading
 from storage.settings import Settings
 from ui.cli.frame import project_of, stepwise
@@ -56,7 +56,7 @@ def run_simulation(
 
 
 def _fill_pool(engine: Engine, settings: Settings, project_id: int, judgments: int) -> int:
-    from reward.pool import fill_pool
+    from reward.generation.pool import fill_pool
 
     with reading(engine) as session:
         policy = live_policy(session, project_id=project_id)

@@ -106,7 +106,7 @@ def _run(
         _run_in_processes(settings)
         return
     first = os.environ.get("RANK", "0") == "0"
-    from reward.parent_watch import exit_when_parent_dies
+    from reward.running.parent_watch import exit_when_parent_dies
     from reward.stages.model import StageRun
 
     exit_when_parent_dies()
@@ -135,8 +135,8 @@ def _run(
 
 def _run_in_processes(settings: "Settings") -> None:
     """Start this very command in several processes, and relay what they print."""
-    from reward.devices import find_device
-    from reward.launcher import Launch, ProcessesFailed, run_together
+    from reward.language_models.devices import find_device
+    from reward.running.launcher import Launch, ProcessesFailed, run_together
 
     launch = Launch(
         processes=settings.processes,
@@ -175,7 +175,7 @@ def _home(home: Path) -> Iterator[None]:
 
 def _prepare_libraries(model: str) -> None:
     """Set what libraries read when they are imported, unless the environment says otherwise."""
-    from reward.models import is_local
+    from reward.language_models.models import is_local
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

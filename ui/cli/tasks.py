@@ -12,7 +12,7 @@ from ui.cli.frame import Command, Group, Options, pass_options
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from labeling.queue import Change, TaskChoice
+    from labeling.work_queue.queue import Change, TaskChoice
 
 STATUSES = click.Choice(["ready", "done", "review", "withdrawn"])
 
@@ -22,7 +22,7 @@ STATUSES = click.Choice(["ready", "done", "review", "withdrawn"])
 @pass_options
 def queue(options: Options, as_json: bool) -> None:
     """Count the tasks that are ready, leased, done, stale or in review, for each overlap."""
-    from labeling.queue import queue as rows_of
+    from labeling.work_queue.queue import queue as rows_of
     from storage.engine import reading
     from ui.cli.frame import project_of
     from ui.database import open_database
@@ -75,7 +75,7 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 @pass_options
 def requeue(options: Options, /, more: int, reason: str, dry_run: bool, **chosen: Any) -> None:
     """Make tasks ready again, also for those who skipped or flagged them."""
-    from labeling import queue as queue_room
+    from labeling.work_queue import queue as queue_room
     from ui.cli.frame import shell_account
 
     def act(session: "Session", project_id: int, choice: "TaskChoice") -> "Change":
@@ -98,7 +98,7 @@ def requeue(options: Options, /, more: int, reason: str, dry_run: bool, **chosen
 @pass_options
 def withdraw(options: Options, /, reason: str, dry_run: bool, **chosen: Any) -> None:
     """Take tasks out of the queue; their judgments stay, and tasks lent right now are left."""
-    from labeling import queue as queue_room
+    from labeling.work_queue import queue as queue_room
     from ui.cli.frame import shell_account
 
     def act(session: "Session", project_id: int, choice: "TaskChoice") -> "Change":
@@ -138,7 +138,7 @@ def _change(
     chosen: dict[str, Any],
     act: "Callable[[Session, int, TaskChoice], Change]",
 ) -> "Change":
-    from labeling.queue import TaskChoice
+    from labeling.work_queue.queue import TaskChoice
     from storage.engine import writing
     from storage.tables import TaskStatus
     from ui.cli.frame import project_of

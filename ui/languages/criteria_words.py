@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from labeling.criteria import READY_SETS
+from labeling.judging.criteria import READY_SETS
 from labeling.labeling_settings import Criterion
 from ui.languages import Words
 

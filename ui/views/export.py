@@ -7,8 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from labeling.comparisons import comparisons
-from labeling.export_preferences import FORMATS, Export, export_preferences
+from labeling.datasets.comparisons import comparisons
+from labeling.datasets.export_preferences import FORMATS, Export, export_preferences
 from labeling.permissions import Action, require
 from storage.engine import reading
 from storage.errors import RankloopError

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from labeling.guidelines import (
+from labeling.keys import key_of
+from labeling.permissions import Action, allows
+from labeling.quality_control.guidelines import (
     difference,
     guideline_versions,
     guidelines_in_force,
@@ -10,8 +12,6 @@ from labeling.guidelines import (
     last_read,
     mark_read,
 )
-from labeling.keys import key_of
-from labeling.permissions import Action, allows
 from storage.engine import reading, writing
 from storage.tables import Account, GuidelineVersion
 from ui import guideline_editor, process, session

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from labeling.history import (
+from labeling.judging.history import (
     OwnJudgment,
     count_returned,
     own_judgments,

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from labeling.criteria import READY_SETS
+from labeling.judging.criteria import READY_SETS
 from labeling.keys import key_of
 from labeling.labeling_settings import LabelingSettings, change_labeling, labeling_settings
 from labeling.permissions import Action, require

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import streamlit as st
 
+from labeling.judging.own_prompts import add_own_prompt
 from labeling.labeling_settings import labeling_settings
-from labeling.own_prompts import add_own_prompt
 from labeling.permissions import Action, allows
 from storage.engine import writing
 from storage.errors import RankloopError

@@ -6,7 +6,7 @@ from streamlit.navigation.page import StreamlitPage
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, allows
-from labeling.qualification import NotQualified, Standing, share_of, standing
+from labeling.quality_control.qualification import NotQualified, Standing, share_of, standing
 from storage.engine import reading
 from storage.tables import Account
 from ui import known_answer_tables, process, session

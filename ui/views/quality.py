@@ -3,10 +3,10 @@
 import pandas
 import streamlit as st
 
-from labeling.agreement import Figure
-from labeling.model_quality import model_figures
-from labeling.quality import Quality, quality
-from labeling.reliability import reliability
+from labeling.model_annotators.model_quality import model_figures
+from labeling.statistics.agreement import Figure
+from labeling.statistics.quality import Quality, quality
+from labeling.statistics.reliability import reliability
 from storage.engine import reading
 from ui import charts, process, session
 from ui.figure_card import figure_card

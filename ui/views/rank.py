@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from labeling.qualification import NotQualified
+from labeling.quality_control.qualification import NotQualified
 from ui import correction, desk, process, session
 from ui.components.ranking import Deed, ranking
 from ui.languages import Words

@@ -4,8 +4,8 @@ import streamlit as st
 
 from labeling.keys import key_of
 from labeling.permissions import Action, require
-from labeling.reviewed_task import ReviewedTask, reviewed_task
-from labeling.reviews import ReviewItem, review_queue
+from labeling.review.reviewed_task import ReviewedTask, reviewed_task
+from labeling.review.reviews import ReviewItem, review_queue
 from storage.engine import reading
 from ui import process, review_list, review_task, session
 from ui.plain_text import plain

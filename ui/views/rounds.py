@@ -4,11 +4,11 @@ from typing import Any
 
 import streamlit as st
 
-from labeling.freshness import Staleness, staleness
 from labeling.permissions import Action, allows
 from labeling.policies import live_policy
 from labeling.rollback import policy_summaries
 from labeling.rounds import judgments_until_round, request_round, round_curves, round_summaries
+from labeling.work_queue.freshness import Staleness, staleness
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import RankloopError

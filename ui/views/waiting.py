@@ -5,8 +5,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from labeling.policies import live_policy
-from labeling.qualification import NotQualified
-from labeling.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, ready_task_count
+from labeling.quality_control.qualification import NotQualified
+from labeling.work_queue.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, ready_task_count
 from storage.clock import now
 from storage.engine import reading
 from storage.tables import WorkerLease

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from reward.padding import answered_batch
-from reward.reward_model import RewardModel
+from reward.language_models.padding import answered_batch
+from reward.reward_modeling.reward_model import RewardModel
 from reward.stages.evaluate import EvaluateRequest, evaluate_stage
 from reward.stages.model import StageRun
 from reward.stages.roles import load_judge, load_policy

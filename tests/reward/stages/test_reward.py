@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reward.sentence_encoder import SentenceEncoder
+from reward.language_models.sentence_encoder import SentenceEncoder
 from reward.stages.model import StageRun
 from reward.stages.reward import RewardRequest, train_reward_stage
 from storage.settings import load_settings
@@ -51,7 +51,7 @@ def test_features_need_no_language_model(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = SentenceEncoder(make_tiny_encoder(tmp_path / "encoder"))
-    monkeypatch.setattr("reward.feature_model.home_encoder", lambda: encoder)
+    monkeypatch.setattr("reward.reward_modeling.feature_model.home_encoder", lambda: encoder)
     run = stage_run(tmp_path / "no-model", "feature")
     metrics = train_reward_stage(RewardRequest(data, tmp_path / "made", 0.2), run)
     # A completion's length decides here, and it is among the features.

@@ -9,13 +9,13 @@ import pytest
 import torch
 from sqlmodel import select
 
-from labeling.demonstrations import add_demonstration
+from labeling.judging.demonstrations import add_demonstration
 from labeling.keys import key_of
-from reward.conversations import prompt_ids
-from reward.policy_figures import EvaluationSettings, Evaluator
-from reward.reward_model import RewardModel
-from reward.runtime import Runtime
-from reward.sampling import Sample, SamplingSettings
+from reward.evaluating.policy_figures import EvaluationSettings, Evaluator
+from reward.generation.conversations import prompt_ids
+from reward.generation.sampling import Sample, SamplingSettings
+from reward.reward_modeling.reward_model import RewardModel
+from reward.running.runtime import Runtime
 from reward.steps.baselines import FOLDER, few_shot_answers, first_policy_answers
 from reward.steps.evaluate import evaluate_candidate
 from reward.steps.heldout import heldout_prompts

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reward.runtime import Runtime
+from reward.running.runtime import Runtime
 from reward.steps.outcome import CannotTrain
 from reward.steps.pretraining import pretraining_ids
 from storage.engine import build_engine

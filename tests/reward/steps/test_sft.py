@@ -8,9 +8,9 @@ import pytest
 import torch
 from sqlmodel import select
 
-from labeling.demonstrations import add_demonstration
+from labeling.judging.demonstrations import add_demonstration
 from labeling.policies import live_policy
-from reward.runtime import Runtime
+from reward.running.runtime import Runtime
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
 from reward.steps.sft import train_on_demonstrations
 from reward.steps.snapshot import take_snapshot

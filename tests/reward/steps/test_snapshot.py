@@ -1,8 +1,8 @@
 """The snapshot step: it sees the project as leads have set it by then."""
 
+from labeling.datasets.snapshots import WITH_MODELS
 from labeling.labeling_settings import change_labeling
-from labeling.snapshots import WITH_MODELS
-from reward.runtime import Runtime
+from reward.running.runtime import Runtime
 from reward.steps.outcome import StepContext
 from reward.steps.snapshot import take_snapshot
 from storage.engine import build_engine, reading, writing

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reward.backbone import Backbone, load_backbone
+from reward.language_models.backbone import Backbone, load_backbone
 
 LoadTuned = Callable[..., Backbone]
 

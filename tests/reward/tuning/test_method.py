@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from reward.backbone import Backbone
-from reward.logprobs import token_log_probs
-from reward.packing import pack_ranking
+from reward.language_models.backbone import Backbone
+from reward.policy_optimization.logprobs import token_log_probs
+from reward.reward_modeling.packing import pack_ranking
 from reward.tuning.method import TUNINGS, shared_layers
 from storage.errors import BadInput, Unavailable
 from tests.reward.tuning.conftest import LoadTuned

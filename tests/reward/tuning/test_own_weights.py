@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from reward.backbone import Backbone
-from reward.logprobs import token_log_probs
+from reward.language_models.backbone import Backbone
+from reward.policy_optimization.logprobs import token_log_probs
 from reward.tuning.own_weights import OwnWeights, owned_names
 from tests.reward.tuning.conftest import LoadTuned
 

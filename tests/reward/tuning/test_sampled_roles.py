@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from reward.logprobs import token_log_probs
-from reward.padding import answered_batch
-from reward.sampling import SamplingSettings, sample
+from reward.generation.sampling import SamplingSettings, sample
+from reward.language_models.padding import answered_batch
+from reward.policy_optimization.logprobs import token_log_probs
 from reward.tuning.method import TUNINGS
 from tests.reward.tuning.conftest import LoadTuned
 from tests.reward.tuning.test_method import disturb

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from reward.backbone import Backbone
+from reward.language_models.backbone import Backbone
 from reward.tuning.virtual_tokens import START_TEXT
 from tests.reward.tuning.conftest import LoadTuned
 

@@ -1,0 +1,1 @@
+"""Judgments as data to train on: rankings, comparisons, snapshots, exports."""

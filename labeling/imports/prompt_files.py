@@ -1,0 +1,40 @@
+"""Read prompts from JSONL, CSV and Parquet files, or say which line does not fit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from labeling.imports.row_files import Place, Row, RowShape, label_of, prompt_of, read_rows
+
+PROMPTS = RowShape(
+    things="prompts",
+    columns=("prompt", "messages", "source", "license"),
+    needs=(("prompt",), ("messages",)),
+)
+
+
+@dataclass(frozen=True)
+class NewPrompt:
+    """Hold one prompt of a file: chat messages, and where they come from."""
+
+    messages: list[dict[str, str]]
+    source: str
+    license: str
+    where: str = ""  #: file and line, in words
+
+
+def read_prompts(path: Path, shape: RowShape = PROMPTS) -> list[NewPrompt]:
+    """Return every prompt of the file, in order.
+
+    A row has `prompt` (text or messages) or `messages`, and may have `source` and `license`.
+    Raises `BadInput` naming file, line and field at the first row that does not fit.
+    """
+    return read_rows(path, shape, _prompt)
+
+
+def _prompt(row: Row, place: Place) -> NewPrompt:
+    return NewPrompt(
+        messages=prompt_of(row, place),
+        source=label_of(row, "source", place),
+        license=label_of(row, "license", place),
+        where=place.words,
+    )

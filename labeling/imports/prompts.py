@@ -1,0 +1,125 @@
+"""Prompts of a project: imported whole or not at all, each on one side of training for good."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session, col, func, select
+
+from labeling.events import record
+from labeling.imports.prompt_files import NewPrompt, read_prompts
+from labeling.keys import key_of
+from labeling.permissions import Action, require
+from storage.tables import Account, Project, Prompt, Split
+
+STARTER_PROMPTS = Path(__file__).parent / "data" / "starter_prompts.jsonl.gz"
+# Evaluation sets: a policy trained on them could no longer be measured by them.
+EVALUATION_SOURCES = frozenset({"lm-sys/FastChat mt_bench"})
+_LOOKUP = 500
+
+
+@dataclass(frozen=True)
+class PromptImport:
+    """Count what an import did: `total` rows read, `added`, and `duplicates` left out."""
+
+    added: int
+    duplicates: int
+    total: int
+
+
+def content_sha256(messages: list[dict[str, str]]) -> str:
+    """Return the SHA-256 of the messages' canonical JSON, by which a prompt is unique."""
+    pairs = [[message["role"], message["content"]] for message in messages]
+    canonical = json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def split_of(content_sha256: str, share: float) -> Split:
+    """Choose the split from the hash alone: about `share` of all prompts are held out.
+
+    The same prompt always falls on the same side, and a larger share only ever moves prompts from
+    train to held out.
+    """
+    return Split.HELDOUT if int(content_sha256[:13], 16) / 16**13 < share else Split.TRAIN
+
+
+def import_prompts(
+    session: Session,
+    *,
+    project: Project,
+    path: Path,
+    heldout_share: float,
+    account: Account | None = None,
+) -> PromptImport:
+    """Add the prompts of a JSONL(.gz), CSV or Parquet file that the project does not have yet.
+
+    `account` asks (None: the person at the server's shell). Raises `BadInput` naming file, line
+    and field, with nothing added; `NotAllowed`.
+    """
+    if account is not None:
+        require(account, Action.MANAGE_PROMPTS)
+    project_id = key_of(project)
+    found = read_prompts(path)
+    fresh: dict[str, NewPrompt] = {}
+    for prompt in found:
+        fresh.setdefault(content_sha256(prompt.messages), prompt)
+    for known in _known(session, project_id, list(fresh)):
+        del fresh[known]
+    session.add_all(
+        prompt_row(prompt, digest, project_id, heldout_share) for digest, prompt in fresh.items()
+    )
+    session.flush()
+    done = PromptImport(len(fresh), len(found) - len(fresh), len(found))
+    record(
+        session,
+        project_id=project_id,
+        account_id=account.id if account else None,
+        kind="prompts.imported",
+        file=path.name,
+        added=done.added,
+        duplicates=done.duplicates,
+        heldout_share=heldout_share,
+    )
+    return done
+
+
+def add_starter_prompts(
+    session: Session, *, project: Project, heldout_share: float
+) -> PromptImport:
+    """Add the prompts that come with Rankloop; calling it again adds nothing."""
+    return import_prompts(
+        session, project=project, path=STARTER_PROMPTS, heldout_share=heldout_share
+    )
+
+
+def count_prompts(session: Session, *, project_id: int) -> int:
+    """Return how many prompts the project has."""
+    return session.exec(
+        select(func.count()).select_from(Prompt).where(Prompt.project_id == project_id)
+    ).one()
+
+
+def _known(session: Session, project_id: int, digests: list[str]) -> list[str]:
+    known: list[str] = []
+    for start in range(0, len(digests), _LOOKUP):
+        some = col(Prompt.content_sha256).in_(digests[start : start + _LOOKUP])
+        statement = select(Prompt.content_sha256).where(Prompt.project_id == project_id, some)
+        known.extend(session.exec(statement))
+    return known
+
+
+def prompt_row(prompt: NewPrompt, digest: str, project_id: int, heldout_share: float) -> Prompt:
+    """Return the row of a new prompt, its split chosen by its content's hash.
+
+    What comes from an evaluation set is held out whatever its hash.
+    """
+    evaluation = prompt.source in EVALUATION_SOURCES
+    return Prompt(
+        project_id=project_id,
+        messages=prompt.messages,
+        content_sha256=digest,
+        source=prompt.source,
+        license=prompt.license,
+        split=Split.HELDOUT if evaluation else split_of(digest, heldout_share),
+    )

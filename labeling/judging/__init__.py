@@ -1,0 +1,1 @@
+"""What an annotator says of a task: drafts, judgments, corrections, demonstrations."""

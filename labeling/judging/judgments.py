@@ -1,0 +1,317 @@
+"""Judgments: stored once, never overwritten; a correction supersedes what it corrects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, text
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, func, select
+
+from labeling.events import record
+from labeling.judging.answers import (
+    valid_checks,
+    valid_flags,
+    valid_likert,
+    valid_milliseconds,
+    valid_nonce,
+    valid_rationale,
+    valid_strength,
+)
+from labeling.judging.feedback import feedback_given, note_feedback
+from labeling.judging.pace import pace_marks
+from labeling.judging.rankings import ranks_from_places, validate_ranks
+from labeling.keys import key_of
+from labeling.labeling_settings import labeling_settings
+from labeling.permissions import Action, require
+from labeling.quality_control.guidelines import guidelines_in_force
+from labeling.words import count_words
+from labeling.work_queue.assignment import (
+    AssignedTask,
+    has_room,
+    lock_annotator,
+    lock_own,
+    shown_to,
+)
+from labeling.work_queue.claim import count_submitted
+from labeling.work_queue.putting_aside import (
+    flag_assignment,
+    skip_assignment,
+    to_lead_where_closed_to_all,
+)
+from storage.clock import now
+from storage.errors import BadInput, NotFound
+from storage.tables import (
+    Account,
+    Assignment,
+    AssignmentState,
+    Completion,
+    Event,
+    Judgment,
+    Project,
+    Prompt,
+    Task,
+    TaskCompletion,
+    TaskStatus,
+)
+from storage.tables.tasks import FIRST_JUDGMENT
+
+__all__ = [
+    "Submission",
+    "count_judgments",
+    "current_judgments",
+    "flag_assignment",
+    "not_superseded",
+    "ranks_from_places",
+    "reopen_last",
+    "skip_assignment",
+    "submit_judgment",
+]
+
+_REFUSED = "judgment.refused"
+_SAVED = "Your ranking is saved."
+_FULL = (
+    "This task was finished or withdrawn while it was no longer lent to you, so your ranking is "
+    "not counted; it is kept in the record."
+)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Tell what became of a submit; `message` is for the annotator, and so is the `feedback`.
+
+    Feedback is what they may know of a task with a known answer, "" for every other.
+    """
+
+    judgment_id: int | None
+    stored: bool
+    message: str
+    feedback: str = ""
+
+
+def submit_judgment(
+    session: Session,
+    *,
+    assignment_id: int,
+    annotator_id: int,
+    ranks: Sequence[int],
+    milliseconds: int,
+    nonce: str,
+    rationale: str = "",
+    flags: Sequence[str] = (),
+    strength: int | None = None,
+    likert: Mapping[str, Sequence[int | None]] | None = None,
+    checks: Mapping[str, Sequence[bool | None]] | None = None,
+) -> Submission:
+    """Store the annotator's ranking of a task lent to them.
+
+    `ranks`, and each list in `likert` and `checks`, are in task position order. The same nonce
+    stores once. An expired lease is accepted while the task has room; else nothing is stored but an
+    Event with all that was sent. A submit for a task that they have judged already supersedes their
+    judgment. Raises `BadInput` where ranks or another field do not fit (nothing is stored then),
+    `NotAllowed`, `NotFound`. The session must be writing.
+    """
+    assignment, task = lock_own(session, assignment_id, annotator_id)
+    # Before all else: what is stored stays stored, whatever the project asks for by now.
+    nonce = valid_nonce(nonce)
+    stored = _stored_before(session, assignment, nonce)
+    if stored is not None:
+        return stored
+    project = session.get_one(Project, task.project_id)
+    settings = labeling_settings(project)
+    shown = _texts_of(session, task)
+    k = len(shown) - 1
+    valid_ranks = validate_ranks(ranks, k)
+    judgment = Judgment(
+        project_id=task.project_id,
+        task_id=key_of(task),
+        assignment_id=assignment_id,
+        annotator_id=annotator_id,
+        ranks=valid_ranks,
+        strength=valid_strength(strength, valid_ranks),
+        likert=valid_likert(likert, settings.page, k),
+        checks=valid_checks(checks, settings.page, k),
+        flags=valid_flags(flags),
+        rationale=valid_rationale(rationale, settings.page),
+        milliseconds=valid_milliseconds(milliseconds),
+        display_order=list(assignment.display_order),
+        nonce=nonce,
+    )
+    if assignment.state == AssignmentState.SUBMITTED:
+        judgment.supersedes_id = key_of(_own_current(session, assignment_id))
+    elif assignment.counted and not _is_welcome(session, assignment, task):
+        return _refuse(session, judgment)
+    judgment.guideline_version = _version_in_force(session, task.project_id)
+    judgment.marks = pace_marks(
+        settings, words=sum(map(count_words, shown)), milliseconds=judgment.milliseconds
+    )
+    return _store(session, judgment, assignment, task, project)
+
+
+def reopen_last(session: Session, *, annotator_id: int, project_id: int) -> AssignedTask:
+    """Return the annotator's last judged task with its ranks, to be corrected.
+
+    Nothing is undone: the old judgment counts until a new one is submitted for the same
+    assignment. Raises `NotFound` where they have judged nothing.
+    """
+    require(lock_annotator(session, annotator_id), Action.JUDGE)
+    last = session.exec(
+        select(Judgment)
+        .where(
+            Judgment.project_id == project_id,
+            Judgment.annotator_id == annotator_id,
+            not_superseded(),
+        )
+        .order_by(col(Judgment.id).desc())
+        .limit(1)
+    ).first()
+    if last is None:
+        raise NotFound("There is no judgment of yours to correct yet.")
+    assignment = session.get_one(Assignment, last.assignment_id)
+    _record_of(session, last, "judgment.reopened")
+    return shown_to(session, assignment, ranks=list(last.ranks))
+
+
+def not_superseded() -> ColumnElement[bool]:
+    """Return the condition under which a judgment is the annotator's current one."""
+    newer = aliased(Judgment)
+    return ~select(newer.id).where(newer.supersedes_id == Judgment.id).exists()
+
+
+def current_judgments(session: Session, *, project_id: int) -> list[Judgment]:
+    """Return the project's judgments that no later one supersedes, oldest first."""
+    statement = (
+        select(Judgment)
+        .where(Judgment.project_id == project_id, not_superseded())
+        .order_by(col(Judgment.id))
+    )
+    return list(session.exec(statement))
+
+
+def count_judgments(
+    session: Session,
+    *,
+    project_id: int,
+    annotator_id: int | None = None,
+    since: datetime | None = None,
+) -> int:
+    """Count the judgments of a project, or of one annotator in it, or only those since a time.
+
+    A correction is no second judgment: it keeps the time of the one that it corrects.
+    """
+    statement = (
+        select(func.count())
+        .select_from(Judgment)
+        .where(text(FIRST_JUDGMENT), Judgment.project_id == project_id)
+    )
+    if annotator_id is not None:
+        statement = statement.where(Judgment.annotator_id == annotator_id)
+    if since is not None:
+        statement = statement.where(Judgment.created_at >= since)
+    return session.exec(statement).one()
+
+
+def _is_welcome(session: Session, assignment: Assignment, task: Task) -> bool:
+    if not has_room(session, task=task, without_id=assignment.id):
+        return False
+    # A task may be withdrawn while it is lent: the lease is honoured.
+    lent = assignment.state == AssignmentState.LEASED and assignment.expires_at > now()
+    return lent or task.status == TaskStatus.READY
+
+
+def _stored_before(session: Session, assignment: Assignment, nonce: str) -> Submission | None:
+    stored = session.exec(select(Judgment).where(Judgment.nonce == nonce)).first()
+    if stored is None:
+        return None
+    if stored.assignment_id != assignment.id:
+        raise BadInput("This nonce belongs to another submit; send a fresh one for each task.")
+    feedback = feedback_given(session, assignment=assignment, judgment=stored)
+    return Submission(stored.id, True, _SAVED, feedback)
+
+
+def _refuse(session: Session, judgment: Judgment) -> Submission:
+    refused = session.exec(
+        select(Event.detail).where(
+            Event.account_id == judgment.annotator_id, Event.kind == _REFUSED
+        )
+    )
+    if not any(detail["nonce"] == judgment.nonce for detail in refused):
+        _record_of(session, judgment, _REFUSED)
+    return Submission(None, False, _FULL)
+
+
+def _own_current(session: Session, assignment_id: int) -> Judgment:
+    return session.exec(
+        select(Judgment).where(Judgment.assignment_id == assignment_id, not_superseded())
+    ).one()
+
+
+def _store(
+    session: Session, judgment: Judgment, assignment: Assignment, task: Task, project: Project
+) -> Submission:
+    assignment.state = AssignmentState.SUBMITTED
+    assignment.draft = None
+    session.add_all([judgment, assignment])
+    session.flush()
+    task.judged = count_submitted(session, task=task)
+    if task.judged >= task.overlap and task.status == TaskStatus.READY:
+        task.status = TaskStatus.DONE
+    session.add(task)
+    _record_of(session, judgment, "judgment.stored")
+    session.flush()
+    annotator = session.get_one(Account, judgment.annotator_id)
+    # The mixture claims tasks by functions of this room's core.
+    from labeling.work_queue.mixture import after_judgment
+
+    feedback = after_judgment(
+        session, judgment=judgment, task=task, project=project, annotator=annotator
+    )
+    note_feedback(session, project=project, assignment=assignment, text=feedback, judgment=judgment)
+    if task.judged < task.overlap:
+        to_lead_where_closed_to_all(session, task=task)
+    return Submission(judgment.id, True, _SAVED, feedback)
+
+
+def _texts_of(session: Session, task: Task) -> list[str]:
+    """Return the prompt as one text, then the task's completions by position."""
+    messages = session.exec(select(Prompt.messages).where(Prompt.id == task.prompt_id)).one()
+    completions = session.exec(
+        select(Completion.text)
+        .join(TaskCompletion, col(TaskCompletion.completion_id) == col(Completion.id))
+        .where(TaskCompletion.task_id == task.id)
+        .order_by(col(TaskCompletion.position))
+    ).all()
+    return ["\n".join(message["content"] for message in messages), *completions]
+
+
+def _version_in_force(session: Session, project_id: int) -> int | None:
+    guidelines = guidelines_in_force(session, project_id=project_id)
+    return guidelines.version if guidelines else None
+
+
+def _record_of(session: Session, judgment: Judgment, kind: str) -> None:
+    detail: dict[str, Any] = {
+        "judgment_id": judgment.id,
+        "task_id": judgment.task_id,
+        "assignment_id": judgment.assignment_id,
+        "nonce": judgment.nonce,
+    }
+    if kind == _REFUSED:
+        detail |= {
+            "ranks": judgment.ranks,
+            "display_order": judgment.display_order,
+            "rationale": judgment.rationale,
+            "flags": judgment.flags,
+            "milliseconds": judgment.milliseconds,
+            "strength": judgment.strength,
+            "likert": judgment.likert,
+            "checks": judgment.checks,
+        }
+    record(
+        session,
+        project_id=judgment.project_id,
+        account_id=judgment.annotator_id,
+        kind=kind,
+        **detail,
+    )

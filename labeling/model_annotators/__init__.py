@@ -1,0 +1,1 @@
+"""Judgments that models made, and how far they can be trusted."""

@@ -1,0 +1,1 @@
+"""What keeps judgments good: guidelines, qualification, known answers, repeats."""

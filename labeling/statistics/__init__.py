@@ -1,0 +1,1 @@
+"""Agreement between annotators and how far each can be relied on."""

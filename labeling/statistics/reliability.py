@@ -1,0 +1,217 @@
+"""How far each annotator's judgments can be relied on: known answers, repeats, pace, standing."""
+
+import pandas as pd
+from sqlalchemy import String, and_, case, cast, func, or_, text
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from labeling.judging.judgments import not_superseded
+from labeling.judging.pace import FAST
+from labeling.keys import key_of
+from labeling.permissions import Action, require
+from labeling.quality_control.known_answers import score
+from labeling.statistics.agreement import pairwise_agreement
+from labeling.statistics.quality import pair_ratings
+from storage.tables import (
+    Account,
+    AccountKind,
+    Judgment,
+    KnownAnswer,
+    Prompt,
+    Qualification,
+    Role,
+    Task,
+    TaskKind,
+)
+from storage.tables.tasks import SPECIAL_TASK
+
+COLUMNS = (
+    *("annotator_id", "name", "judgments", "gold", "gold_tasks", "self_agreement"),
+    *("self_pairs", "fast", "qualification"),
+)
+
+TASK_COLUMNS = (
+    *("task_id", "kind", "messages", "completions"),
+    *("ranks", "explanation", "answers", "right"),
+)
+
+
+def reliability(session: Session, *, project_id: int, account: Account) -> pd.DataFrame:
+    """Return one row for each active annotator, and whoever else has judged, models left out.
+
+    Columns: annotator_id, name, judgments; gold (share of pairs right on gold tasks, first answers,
+    a tie on one side half: `known_answers.score`) and gold_tasks; self_agreement (share of pairs
+    ordered alike in a task and its repeat) and self_pairs; fast (share of judgments marked so);
+    qualification (passed, waved through, failed, under way, or none). A figure that nothing was
+    measured for is None. Raises `NotAllowed`.
+    """
+    require(account, Action.SEE_QUALITY)
+    table = _pace(session, project_id)
+    table = table.join(_gold(session, project_id), how="outer")
+    table = table.join(_self_agreement(session, project_id), how="outer")
+    table = table.join(_qualification(session, project_id), how="outer")
+    counts = ["judgments", "gold_tasks", "self_pairs"]
+    table = _people(session, [int(one) for one in table.index]).join(table)
+    table[counts] = table[counts].fillna(0).astype(int)
+    table["qualification"] = table["qualification"].fillna("none")
+    table = table.sort_values("name").reset_index()
+    figures = ["gold", "self_agreement", "fast"]
+    table[figures] = table[figures].astype(object).where(table[figures].notna(), None)
+    return table[list(COLUMNS)]
+
+
+def known_answer_tasks(session: Session, *, project_id: int, account: Account) -> pd.DataFrame:
+    """Return one row for each gold or qualification task that is lent out, newest first.
+
+    Columns: task_id, kind, messages, completions (how many), ranks, explanation, answers (first
+    judgments, of the copies of later attempts too) and right (share of their pairs; None without
+    any). A low share asks whether the known answer is right. Raises `NotAllowed`.
+    """
+    require(account, Action.SEE_QUALITY)
+    rows = session.exec(
+        select(Task, KnownAnswer, Prompt.messages)
+        .join(KnownAnswer, col(KnownAnswer.task_id) == col(Task.id))
+        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
+        .where(text(SPECIAL_TASK), Task.project_id == project_id)
+        .order_by(col(Task.id).desc())
+    ).all()
+    answers = _answers(session, project_id)
+    found = []
+    for task, known, messages in rows:
+        scores = [score(ranks, known.ranks) for ranks in answers.get(key_of(task), [])]
+        pairs = sum(one.pairs for one in scores)
+        right = sum(one.correct for one in scores) / pairs if pairs else None
+        found.append(
+            (
+                *(task.id, task.kind.value, messages, len(known.ranks), known.ranks),
+                *(known.explanation, len(scores), right),
+            )
+        )
+    return pd.DataFrame(found, columns=list(TASK_COLUMNS)).astype({"right": object})
+
+
+def _answers(session: Session, project_id: int) -> dict[int, list[list[int]]]:
+    """Return the first judgments of tasks with known answers, under the task or its original."""
+    rows = session.exec(
+        select(Task.id, Task.for_annotator_id, Task.repeats_id, Judgment.ranks)
+        .join(Judgment, col(Judgment.task_id) == col(Task.id))
+        .where(
+            Task.project_id == project_id,
+            col(Task.kind).in_([TaskKind.GOLD, TaskKind.QUALIFICATION]),
+            col(Judgment.supersedes_id).is_(None),
+        )
+    )
+    answers: dict[int, list[list[int]]] = {}
+    for task_id, only_for, repeats_id, ranks in rows:
+        original = task_id if only_for is None else repeats_id
+        if original is not None:
+            answers.setdefault(original, []).append(list(ranks))
+    return answers
+
+
+def _people(session: Session, judged: list[int]) -> pd.DataFrame:
+    """Return name, indexed by annotator_id, of who has judged and of every active annotator."""
+    found = session.exec(
+        select(Account.id, Account.name).where(
+            Account.kind != AccountKind.MODEL,
+            or_(
+                col(Account.id).in_(judged),
+                and_(
+                    col(Account.active),
+                    Account.role == Role.ANNOTATOR,
+                    Account.kind == AccountKind.PERSON,
+                ),
+            ),
+        )
+    ).all()
+    return pd.DataFrame(found, columns=["annotator_id", "name"]).set_index("annotator_id")
+
+
+def _pace(session: Session, project_id: int) -> pd.DataFrame:
+    marked = case((cast(col(Judgment.marks), String).like(f'%"{FAST}"%'), 1.0), else_=0.0)
+    rows = session.exec(
+        select(Judgment.annotator_id, func.count(), func.avg(marked))
+        .where(Judgment.project_id == project_id, not_superseded())
+        .group_by(col(Judgment.annotator_id))
+    ).all()
+    table = pd.DataFrame(rows, columns=["annotator_id", "judgments", "fast"])
+    return table.astype({"fast": float}).set_index("annotator_id")
+
+
+def _gold(session: Session, project_id: int) -> pd.DataFrame:
+    rows = session.exec(
+        select(Judgment.annotator_id, Judgment.ranks, KnownAnswer.ranks)
+        .join(KnownAnswer, col(KnownAnswer.task_id) == col(Judgment.task_id))
+        .join(Task, col(Task.id) == col(Judgment.task_id))
+        .where(
+            Task.project_id == project_id,
+            Task.kind == TaskKind.GOLD,
+            col(Judgment.supersedes_id).is_(None),
+        )
+    ).all()
+    scores = [(annotator_id, score(given, known)) for annotator_id, given, known in rows]
+    table = pd.DataFrame(
+        [(annotator_id, one.correct, one.pairs) for annotator_id, one in scores],
+        columns=["annotator_id", "correct", "pairs"],
+    )
+    group = table.groupby("annotator_id")
+    sums = group[["correct", "pairs"]].sum()
+    return pd.DataFrame({"gold": sums["correct"] / sums["pairs"], "gold_tasks": group.size()})
+
+
+def _self_agreement(session: Session, project_id: int) -> pd.DataFrame:
+    first = aliased(Judgment)
+    newer = aliased(Judgment)
+    rows = session.exec(
+        select(Task.id, Judgment.annotator_id, first.ranks, Judgment.ranks)
+        .join(Judgment, col(Judgment.task_id) == col(Task.id))
+        .join(
+            first,
+            and_(
+                col(first.task_id) == col(Task.repeats_id),
+                col(first.annotator_id) == col(Judgment.annotator_id),
+            ),
+        )
+        .where(
+            Task.project_id == project_id,
+            Task.kind == TaskKind.REPEAT,
+            not_superseded(),
+            ~select(newer.id).where(newer.supersedes_id == first.id).exists(),
+        )
+    ).all()
+    # The two times of one person are compared as two people would be.
+    twice = pd.DataFrame(
+        [
+            (task_id, annotator_id, time, ranks)
+            for task_id, annotator_id, *both in rows
+            for time, ranks in enumerate(both)
+        ],
+        columns=["task_id", "person", "annotator_id", "ranks"],
+    )
+    found = {
+        person: pairwise_agreement(pair_ratings(some.reset_index(drop=True)))
+        for person, some in twice.groupby("person")
+    }
+    return pd.DataFrame(
+        [(person, figure.value, figure.n) for person, figure in found.items()],
+        columns=["annotator_id", "self_agreement", "self_pairs"],
+    ).set_index("annotator_id")
+
+
+def _qualification(session: Session, project_id: int) -> pd.DataFrame:
+    attempts = session.exec(
+        select(Qualification)
+        .where(Qualification.project_id == project_id)
+        .order_by(col(Qualification.attempt))
+    )
+    newest = {one.account_id: _standing(one) for one in attempts}
+    rows = list(newest.items())
+    return pd.DataFrame(rows, columns=["annotator_id", "qualification"]).set_index("annotator_id")
+
+
+def _standing(attempt: Qualification) -> str:
+    if attempt.passed is None:
+        return "under way"
+    if not attempt.passed:
+        return "failed"
+    return "passed" if attempt.task_ids else "waved through"

@@ -1,0 +1,1 @@
+"""What a candidate policy is worth, and the gate it must pass."""

@@ -1,0 +1,1 @@
+"""Completions: sampling, servers, and the pool of new tasks."""

@@ -1,0 +1,1 @@
+"""Models that judge: reward models ahead of people, language models as judges."""

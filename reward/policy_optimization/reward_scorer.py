@@ -1,0 +1,36 @@
+"""What scores completions, however it was trained, and how it comes back from disk."""
+
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from reward.language_models.backbone import Backbone
+from reward.language_models.padding import AnsweredBatch
+from reward.reward_modeling.reward_model import HEAD_FILE, RewardModel
+
+
+class RewardScorer(Protocol):
+    """A trained reward model of any kind."""
+
+    def score(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
+        """Return the normalised scores (B,) of the batch's answers, on the backbone's device."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the model into a folder."""
+        ...
+
+
+def load_reward_scorer(backbone: Backbone, folder: Path, adapter: str = "reward") -> RewardScorer:
+    """Read what a scorer's `save` wrote, of whatever kind it is.
+
+    Raises `Unavailable` naming the file that is missing or cannot be used.
+    """
+    if (folder / HEAD_FILE).exists():
+        return RewardModel.load(backbone, folder, adapter)
+    from reward.reward_modeling.feature_model import FILE, FeatureRewardModel
+
+    if (folder / FILE).exists():
+        return FeatureRewardModel.load(folder, tokenizer=backbone.tokenizer)
+    return RewardModel.load(backbone, folder, adapter)

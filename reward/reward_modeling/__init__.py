@@ -1,0 +1,1 @@
+"""Reward models: what they learn from rankings and how it is measured."""

@@ -1,0 +1,1 @@
+"""The worker: its lease, its rounds, its processes."""

@@ -1,0 +1,66 @@
+"""Profiles: one for the device, overridden by section, unknown names refused."""
+
+import json
+
+import pytest
+import torch
+
+from reward.language_models.profiles import CPU, GPU, as_json, training_profile
+from storage.errors import BadInput
+
+DEVICE = torch.device("cpu")
+
+
+def test_the_device_chooses_the_profile() -> None:
+    assert training_profile(DEVICE) is CPU
+    assert training_profile(torch.device("cuda")) is GPU
+
+
+def test_later_overrides_win_and_the_rest_stays() -> None:
+    found = training_profile(
+        DEVICE,
+        {"ppo": {"iterations": 3, "clip": 0.1}, "backbone": {"top_layers": 4}},
+        {"ppo": {"iterations": 5}},
+    )
+    assert (found.ppo.iterations, found.ppo.clip, found.top_layers) == (5, 0.1, 4)
+    assert found.reward == CPU.reward
+
+
+def test_values_take_the_fields_type() -> None:
+    found = training_profile(DEVICE, {"generation": {"hints": ["Be brief."], "batch": "8"}})
+    assert found.generation.hints == ("Be brief.",)
+    assert found.generation.batch == 8
+
+
+def test_words_of_the_environment_become_what_they_mean() -> None:
+    found = training_profile(
+        DEVICE,
+        {"ppo": {"scale_rewards": "false"}, "backbone": {"tuning": "head", "dtype": "bfloat16"}},
+    )
+    assert (found.ppo.scale_rewards, found.tuning, found.dtype) == (False, "head", torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ({"pop": {}}, "training.pop does not exist"),
+        ({"ppo": {"iterationz": 1}}, "training.ppo.iterationz does not exist"),
+        ({"ppo": {"iterations": "many"}}, "training.ppo.iterations is 'many'"),
+        (
+            {"ppo": {"kl_estimator": "k9"}},
+            "training.ppo.kl_estimator is 'k9': .*'k1', 'k2' or 'k3'",
+        ),
+        ({"backbone": {"tuning": "magic"}}, "training.backbone.tuning is 'magic'"),
+        ({"ppo": {"minibatches": 0}}, "training.ppo.minibatches is 0 but must be at least 1"),
+        ({"reward": {"max_steps": 0}}, "training.reward.max_steps is 0"),
+        ({"sampling": {"temperature": 0}}, "training.sampling.temperature is 0"),
+        ({"backbone": {"depth": 1}}, "training.backbone.depth does not exist"),
+    ],
+)
+def test_what_does_not_fit_is_named(override: dict, named: str) -> None:
+    with pytest.raises(BadInput, match=named):
+        training_profile(DEVICE, override)
+
+
+def test_a_profile_is_json() -> None:
+    assert json.loads(json.dumps(as_json(CPU)))["ppo"]["lam"] == 0.95

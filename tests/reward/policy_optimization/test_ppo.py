@@ -1,0 +1,194 @@
+"""PPO on the tiny model: it starts at ratio 1, learns, and repeats itself."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from reward.generation.sampling import SamplingSettings
+from reward.language_models.backbone import Backbone
+from reward.language_models.padding import AnsweredBatch, answered_batch
+from reward.policy_optimization.logprobs import token_log_probs
+from reward.policy_optimization.ppo import PPOTrainer
+from reward.policy_optimization.ppo_settings import PPOSettings
+
+PROMPTS = [[1, index, index + 1, index + 2] for index in range(10, 42)]
+SAMPLING = SamplingSettings(max_new_tokens=6, temperature=1.0)
+SETTINGS = PPOSettings(
+    iterations=20,
+    prompts_per_iteration=32,
+    learning_rate=1e-2,
+    value_learning_rate=1e-2,
+    kl_coefficient=0.01,
+    missing_eos_penalty=0.0,
+    max_kl_rise=40.0,
+    min_entropy=0.0,
+)
+
+
+def _share_of_wanted(trunk: torch.Tensor, batch: AnsweredBatch) -> torch.Tensor:
+    wanted = (batch.tokens >= 60) & (batch.tokens < 80) & batch.mask
+    return 5.0 * wanted.sum(1) / batch.mask.sum(1)
+
+
+def _trainer(backbone: Backbone, settings: PPOSettings = SETTINGS) -> PPOTrainer:
+    torch.manual_seed(0)
+    backbone.add_adapter("policy")
+    return PPOTrainer(backbone, _share_of_wanted, settings, SAMPLING, seed=0, generation_batch=32)
+
+
+def _history(trainer: PPOTrainer) -> list[dict[str, float]]:
+    history: list[dict[str, float]] = []
+    trainer.train(PROMPTS, lambda iteration, metrics: history.append(metrics))
+    return history
+
+
+def test_the_score_rises(backbone: Backbone) -> None:
+    history = _history(_trainer(backbone))
+    assert len(history) == 20
+    first, last = history[0]["objective/scores"], history[-1]["objective/scores"]
+    assert last > first + 0.5
+    assert history[0]["objective/kl"] == pytest.approx(0.0, abs=1e-4)
+    assert history[-1]["objective/kl"] > 0.01
+
+
+def test_the_ratio_is_one_at_the_first_update_of_every_iteration(backbone: Backbone) -> None:
+    for metrics in _history(_trainer(backbone)):
+        assert metrics["val/first_ratio_error"] < 1e-4
+
+
+def test_the_reference_does_not_move(backbone: Backbone) -> None:
+    ids = torch.tensor([PROMPTS[0]])
+    before = backbone.top(backbone.trunk(ids), None).clone()
+    _history(_trainer(backbone))
+    assert torch.equal(backbone.top(backbone.trunk(ids), None), before)
+
+
+def test_the_same_seed_gives_the_same_policy(backbone: Backbone) -> None:
+    first = _history(_trainer(backbone))
+    assert _history(_trainer(backbone)) == first
+
+
+@pytest.mark.parametrize("bound", [{"max_kl": 0.05}, {"max_kl_rise": 0.05}, {"min_entropy": 0.999}])
+def test_a_policy_that_leaves_the_bounds_is_stopped_and_taken_back(
+    backbone: Backbone, bound: dict[str, float]
+) -> None:
+    trainer = _trainer(backbone, replace(SETTINGS, **bound))
+    before: list[list[torch.Tensor]] = []
+    iterate = trainer.iterate
+
+    def remembering(prompts, *, seed):  # type: ignore[no-untyped-def]
+        before.append([weight.clone() for weight in trainer.policy_weights])
+        return iterate(prompts, seed=seed)
+
+    trainer.iterate = remembering  # type: ignore[method-assign]
+    history = _history(trainer)
+    assert 1 < len(history) < 20
+    assert [bool(metrics["val/left_bounds"]) for metrics in history].index(True) == len(history) - 1
+    assert all(map(torch.equal, trainer.policy_weights, before[-2]))
+
+
+def test_parts_change_nothing_but_memory(backbone: Backbone) -> None:
+    whole = _history(_trainer(backbone, replace(SETTINGS, iterations=2)))
+    parts = _history(_trainer(backbone, replace(SETTINGS, iterations=2, micro_batch=3)))
+    for one, other in zip(whole, parts, strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
+
+
+def test_a_trainer_that_goes_on_from_its_state_ends_at_the_same_weights(
+    backbone: Backbone,
+) -> None:
+    settings = replace(SETTINGS, iterations=4, kl_target=1.0, scale_rewards=True)
+    states = []
+    straight = _trainer(backbone, settings)
+    straight.train(PROMPTS, lambda iteration, metrics: None, states.append)
+    wanted = [weight.clone() for weight in straight.policy_weights]
+    resumed = _trainer(backbone, settings)
+    resumed.resume(states[1])
+    history = resumed.train(PROMPTS, lambda iteration, metrics: None)
+    assert history == straight.history
+    assert all(map(torch.equal, resumed.policy_weights, wanted))
+
+
+def test_a_state_of_another_run_is_not_gone_on_from(backbone: Backbone) -> None:
+    settings = replace(SETTINGS, iterations=1)
+    first = _trainer(backbone, settings)
+    first.train(PROMPTS, lambda iteration, metrics: None)
+    assert _trainer(backbone, settings).can_resume(first.state(), PROMPTS)
+    assert not _trainer(backbone, settings).can_resume(first.state(), PROMPTS[1:])
+    other = _trainer(backbone, replace(settings, clip=0.1))
+    assert not other.can_resume(first.state(), PROMPTS)
+
+
+def test_too_little_memory_halves_the_passes(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = _trainer(backbone, replace(SETTINGS, micro_batch=2)).iterate(PROMPTS, seed=1)
+    trainer = _trainer(backbone)
+    top, sizes = backbone.top, []
+
+    def small(trunk: torch.Tensor, name: str | None, layout: object = None) -> torch.Tensor:
+        sizes.append(len(trunk))
+        if len(trunk) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return top(trunk, name)
+
+    monkeypatch.setattr(backbone, "top", small)
+    found = trainer.iterate(PROMPTS, seed=1)
+    assert trainer.micro_batch == 2
+    assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+
+
+def test_another_reference_is_what_kl_is_taken_to(backbone: Backbone) -> None:
+    backbone.add_adapter("policy")
+    with backbone.training("policy") as weights, torch.no_grad():
+        for weight in weights:
+            weight.normal_(std=0.2)
+    backbone.copy_adapter("policy", "reference")
+    trainer = PPOTrainer(
+        backbone, _share_of_wanted, SETTINGS, SAMPLING, seed=0, generation_batch=32,
+        reference="reference",
+    )  # fmt: skip
+    assert trainer.iterate(PROMPTS, seed=1)["objective/kl"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_the_pretraining_mix_keeps_texts_likely(backbone: Backbone) -> None:
+    texts = [[1, *range(100, 130)]]
+
+    def loss_after(coefficient: float) -> float:
+        torch.manual_seed(0)
+        backbone.add_adapter("policy")
+        settings = replace(SETTINGS, iterations=3, ptx_coefficient=coefficient)
+        PPOTrainer(
+            backbone, _share_of_wanted, settings, SAMPLING, seed=0, generation_batch=32,
+            pretraining=texts,
+        ).train(PROMPTS, lambda iteration, metrics: None)  # fmt: skip
+        batch = answered_batch([texts[0][:1]], [texts[0][1:]], backbone.device)
+        states = batch.predicting(backbone.top(backbone.trunk(batch.ids), "policy"))
+        found, _ = token_log_probs(states, backbone.output_weight, batch.tokens[batch.mask])
+        return -float(found.mean())
+
+    assert loss_after(1.0) < loss_after(0.0) - 0.05
+
+
+def test_epochs_end_where_the_policy_has_moved_too_far(backbone: Backbone) -> None:
+    trainer = _trainer(backbone, replace(SETTINGS, epochs=5, max_update_kl=1e-9))
+    trainer.iterate(PROMPTS, seed=1)
+    assert trainer.update.updates == SETTINGS.minibatches
+
+
+def test_an_answer_that_was_cut_pays_the_penalty(backbone: Backbone) -> None:
+    backbone.end_tokens = []
+    free = _trainer(backbone).iterate(PROMPTS, seed=1)["objective/scores"]
+    fined = _trainer(backbone, replace(SETTINGS, missing_eos_penalty=1.0))
+    assert fined.iterate(PROMPTS, seed=1)["objective/scores"] == pytest.approx(free - 1.0)
+
+
+def test_a_loss_that_is_no_number_is_an_error(backbone: Backbone) -> None:
+    trainer = _trainer(backbone)
+    nothing = replace(
+        trainer.roles, reward=lambda trunk, batch: torch.full((len(batch.ids),), float("nan"))
+    )
+    trainer.roles = trainer.update.roles = nothing
+    with pytest.raises(FloatingPointError, match="finite"):
+        trainer.iterate(PROMPTS, seed=0)

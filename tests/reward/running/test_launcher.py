@@ -1,0 +1,82 @@
+"""The command that starts several processes, and what becomes of one that fails or hangs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reward.running.launcher import (
+    Launch,
+    ProcessesFailed,
+    config_file,
+    launch_command,
+    run_together,
+)
+from storage.errors import BadInput, Unavailable
+
+
+def test_on_cpu_it_is_torchrun() -> None:
+    command = launch_command(Launch(3, "cpu"), "some.module", "--flag")
+    assert command[1:3] == ["-m", "torch.distributed.run"]
+    assert command[command.index("--nproc_per_node") + 1] == "3"
+    assert command[-3:] == ["-m", "some.module", "--flag"]
+
+
+def test_on_gpus_it_is_accelerate_with_a_config() -> None:
+    command = launch_command(Launch(2, "cuda"), "some.module")
+    assert "accelerate.commands.launch" in command
+    assert Path(command[command.index("--config_file") + 1]).name == "ddp.yaml"
+    assert command[command.index("--num_processes") + 1] == "2"
+
+
+@pytest.mark.parametrize("name", ["one", "cpu2", "ddp", "fsdp2", "deepspeed_zero3"])
+def test_accelerate_reads_every_config(name: str) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    found = load_config_from_file(str(config_file(name)))
+    own = yaml.safe_load(config_file(name).read_text())
+    assert found.num_processes == own["num_processes"]
+    if name == "fsdp2":
+        assert found.fsdp_config["fsdp_version"] == 2
+    if name == "deepspeed_zero3":
+        assert found.deepspeed_config["zero_stage"] == 3
+
+
+def test_a_config_that_does_not_exist_is_named() -> None:
+    with pytest.raises(BadInput, match=r"'ddq' is neither a file nor one of cpu2, ddp"):
+        launch_command(Launch(2, "cuda", "ddq"), "some.module")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of a module that says its rank, then does what its argument says."""
+    (tmp_path / "ranked.py").write_text(
+        "import os, sys, time\n"
+        "print('rank', os.environ['RANK'], flush=True)\n"
+        "if sys.argv[1] == 'hang': time.sleep(600)\n"
+        "if sys.argv[1] == 'die' and os.environ['RANK'] == '1': os.kill(os.getpid(), 9)\n"
+        "if sys.argv[1] == 'die': time.sleep(600)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "ranked"
+
+
+def _lines(launch: Launch, module: str, what: str) -> list[str]:
+    lines: list[str] = []
+    run_together(launch, module, what, on_line=lines.append)
+    return lines
+
+
+def test_lines_of_all_processes_are_heard(module: str) -> None:
+    assert sorted(_lines(Launch(2, "cpu"), module, "end")) == ["rank 0", "rank 1"]
+
+
+def test_the_process_that_died_is_named(module: str) -> None:
+    with pytest.raises(ProcessesFailed, match="process 1 ended with killed by SIGKILL"):
+        _lines(Launch(2, "cpu"), module, "die")
+
+
+@pytest.mark.slow
+def test_processes_that_hang_are_ended(module: str) -> None:
+    with pytest.raises(Unavailable, match="said nothing for 0 minutes"):
+        _lines(Launch(2, "cpu", silent_seconds=25.0), module, "hang")
