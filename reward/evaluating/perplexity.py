@@ -1,7 +1,7 @@
 """Perplexity of policies on a fixed held-out text: the alignment tax.
 
 A policy that was tuned to please may get worse at plain text (Askell et al. 2021, §1; Ouyang et al.
-2022, §4.2). The text is shipped (`reward/evaluating/heldout_text`), the same for every project and round.
+2022, §4.2). The text is shipped (`heldout_text`), the same for every project and round.
 """
 
 import math

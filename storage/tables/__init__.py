@@ -11,6 +11,7 @@ from storage.tables.completions import (
 )
 from storage.tables.events import Event
 from storage.tables.guidelines import GuidelineReading, GuidelineVersion, Qualification
+from storage.tables.imports import Import
 from storage.tables.people import Account, AccountKind, PoolMember, Role, SignIn
 from storage.tables.projects import Project
 from storage.tables.reviews import Review, ReviewDecision
@@ -26,6 +27,8 @@ from storage.tables.tasks import (
     TaskKind,
     TaskStatus,
 )
+from storage.tables.webhooks import Webhook, WebhookDelivery
+from storage.tables.withdrawals import Withdrawal
 
 __all__ = [
     "Account",
@@ -37,6 +40,7 @@ __all__ = [
     "Event",
     "GuidelineReading",
     "GuidelineVersion",
+    "Import",
     "Judgment",
     "KnownAnswer",
     "Policy",
@@ -60,5 +64,8 @@ __all__ = [
     "TaskCompletion",
     "TaskKind",
     "TaskStatus",
+    "Webhook",
+    "WebhookDelivery",
+    "Withdrawal",
     "WorkerLease",
 ]

@@ -8,7 +8,15 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from storage.clock import now
-from storage.tables.base import Row, UtcDateTime, enum_type, json_type, no_fields, seed_type
+from storage.tables.base import (
+    Row,
+    UtcDateTime,
+    enum_type,
+    json_type,
+    no_fields,
+    no_items,
+    seed_type,
+)
 
 
 class Split(StrEnum):
@@ -36,7 +44,10 @@ class PolicyStatus(StrEnum):
 
 
 class Prompt(Row, table=True):
-    """A conversation to be continued: `messages` is `[{"role", "content"}, …]`."""
+    """A conversation to be continued: `messages` is `[{"role", "content"}, …]`.
+
+    `tags` and `language` (a BCP 47 tag, or nothing) are what figures may be divided by.
+    """
 
     __tablename__ = "prompt"
     __table_args__ = (UniqueConstraint("project_id", "content_sha256"),)
@@ -49,11 +60,17 @@ class Prompt(Row, table=True):
     license: str = ""
     split: Split = Field(sa_type=enum_type(Split), index=True)
     written_by_id: int | None = Field(default=None, foreign_key="account.id")
+    tags: list[str] = Field(default_factory=no_items, sa_type=json_type())
+    language: str = Field(default="", max_length=35)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
 class Policy(Row, table=True):
-    """A version of the model that answers; without a scheme `checkpoint_uri` is under home."""
+    """A version of the model that answers; without a scheme `checkpoint_uri` is under home.
+
+    `endpoint` says how a server is asked (address, model, limits, price; the name of the
+    environment variable that holds its key, never the key).
+    """
 
     __tablename__ = "policy"
     __table_args__ = (
@@ -77,6 +94,7 @@ class Policy(Row, table=True):
     kind: PolicyKind = Field(default=PolicyKind.LOCAL, sa_type=enum_type(PolicyKind))
     status: PolicyStatus = Field(default=PolicyStatus.CANDIDATE, sa_type=enum_type(PolicyStatus))
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    endpoint: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
     published_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 

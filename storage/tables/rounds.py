@@ -35,12 +35,18 @@ RUNNING = text("state NOT IN ('done', 'rejected', 'failed')")
 
 
 class Snapshot(Row, table=True):
-    """Judgments frozen for training: Parquet and a manifest under `uri`, never changed again."""
+    """Judgments frozen for training: Parquet and a manifest under `uri`, never changed again.
+
+    `query` is what was asked for; the manifest says what that gave, and why each other row is out.
+    """
 
     __tablename__ = "snapshot"
 
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(foreign_key="project.id", index=True)
+    name: str = Field(default="", max_length=100)
+    query: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
+    by_id: int | None = Field(default=None, foreign_key="account.id")
     uri: str
     rows_sha256: str = Field(max_length=64)
     manifest: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())

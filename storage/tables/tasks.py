@@ -124,6 +124,7 @@ class Task(Row, table=True):
     pool: str = Field(default="", max_length=100)
     repeats_id: int | None = Field(default=None, foreign_key="task.id")
     for_annotator_id: int | None = Field(default=None, foreign_key="account.id")
+    import_id: int | None = Field(default=None, foreign_key="import.id")
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
@@ -238,5 +239,6 @@ class Demonstration(Row, table=True):
     annotator_id: int = Field(foreign_key="account.id")
     text: str
     rewritten_from_id: int | None = Field(default=None, foreign_key="completion.id")
+    import_id: int | None = Field(default=None, foreign_key="import.id")
     nonce: str | None = Field(default=None, max_length=64, unique=True)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

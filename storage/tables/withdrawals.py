@@ -1,0 +1,30 @@
+"""Judgments taken out of figures and training: of an annotator, an import, or a span of time."""
+
+from datetime import datetime
+
+from sqlmodel import Field
+
+from storage.clock import now
+from storage.tables.base import Row, UtcDateTime
+
+
+class Withdrawal(Row, table=True):
+    """Take out every judgment that fits all of what is set; the judgments stay as they are.
+
+    `since` is included, `until` is not. It holds until `reverted_at`.
+    """
+
+    __tablename__ = "withdrawal"
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    annotator_id: int | None = Field(default=None, foreign_key="account.id")
+    import_id: int | None = Field(default=None, foreign_key="import.id")
+    since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    reason: str
+    by_id: int | None = Field(default=None, foreign_key="account.id")
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    reverted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    reverted_by_id: int | None = Field(default=None, foreign_key="account.id")
+    reverted_reason: str = ""
