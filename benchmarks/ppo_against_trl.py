@@ -140,7 +140,7 @@ def _learning(options: argparse.Namespace, rest: list[str], peer: Path) -> str:
         "| seed | who | mean reward of each iteration | mean of the last three |",
         "| --- | --- | --- | --- |",
     ]
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         extra = [*rest, "--learn", "--stop", "--seed", str(seed)]
         sides = [
             _side("trl 1.12", options, extra, peer),
@@ -196,6 +196,7 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--top-layers", type=int, default=8)
     parser.add_argument("--learn", action="store_true", help="compare reward curves")
     parser.add_argument("--seeds", type=int, default=3, help="of the reward curves")
+    parser.add_argument("--first-seed", type=int, default=0, help="to go on where a run ended")
     parser.add_argument("--curves", type=Path, help="JSON that keeps curves, to be drawn together")
     parser.add_argument("--title", default="SmolLM2-135M", help="of these curves in the plot")
     parser.add_argument("--docs", action="store_true", help="put the table into docs")
