@@ -86,9 +86,13 @@ def authenticate(session: Session, *, name: str, password: str) -> Account:
     account = session.exec(select(Account).where(Account.name == name)).first()
     stored = account.password_hash if account and account.password_hash else nobody
     fits = _fits(stored, password)
-    if account is None or stored is nobody or not fits or not account.active:
+    if account is None or stored is nobody or not fits or not _may_sign_in(account):
         raise NotAllowed("Name and password do not fit; check both, or ask an admin.")
     return account
+
+
+def _may_sign_in(account: Account) -> bool:
+    return account.active and not account.imported_from
 
 
 def _fits(stored: str, password: str) -> bool:
@@ -101,7 +105,7 @@ def _fits(stored: str, password: str) -> bool:
 def open_sign_in(session: Session, *, account_id: int, hours: float) -> str:
     """Open a sign-in and return its random token; only the token's SHA-256 is stored."""
     account = session.get(Account, account_id)
-    if account is None or not account.active:
+    if account is None or not _may_sign_in(account):
         raise NotFound("This account does not exist or is switched off; ask an admin.")
     token = secrets.token_urlsafe(32)
     session.add(
@@ -121,7 +125,7 @@ def account_of_token(session: Session, *, token: str) -> Account | None:
     if sign_in is None or sign_in.revoked_at is not None or sign_in.expires_at <= now():
         return None
     account = session.get(Account, sign_in.account_id)
-    return account if account is not None and account.active else None
+    return account if account is not None and _may_sign_in(account) else None
 
 
 def close_sign_in(session: Session, *, token: str) -> None:

@@ -16,6 +16,7 @@ class Action(StrEnum):
     MANAGE_PROMPTS = "manage_prompts"
     CHANGE_LABELING = "change_labeling"
     REVIEW = "review"
+    IMPORT = "import"
     EXPORT = "export"
     MANAGE_ACCOUNTS = "manage_accounts"
 
@@ -28,6 +29,7 @@ _WORDS = {
     Action.MANAGE_PROMPTS: "change the prompts",
     Action.CHANGE_LABELING: "change how labeling works",
     Action.REVIEW: "review judgments",
+    Action.IMPORT: "import data",
     Action.EXPORT: "export data",
     Action.MANAGE_ACCOUNTS: "manage accounts",
 }
@@ -43,12 +45,17 @@ PERMITTED: dict[Role, frozenset[Action]] = {
 
 
 def allows(account: Account, action: Action) -> bool:
-    """Say whether the account is active and its role permits `action`."""
-    return account.active and action in PERMITTED[account.role]
+    """Say whether the account is active, not imported, and its role permits `action`."""
+    return account.active and not account.imported_from and action in PERMITTED[account.role]
 
 
 def require(account: Account, action: Action) -> None:
-    """Raise `NotAllowed` unless the account is active and its role permits `action`."""
+    """Raise `NotAllowed` unless the account is active, not imported, and its role permits it."""
+    if account.imported_from:
+        raise NotAllowed(
+            f"The account {account.name} only came with an import; ask an admin for one of your "
+            "own."
+        )
     if not account.active:
         raise NotAllowed(
             f"The account {account.name} is switched off; ask an admin to switch it on again."

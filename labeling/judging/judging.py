@@ -47,6 +47,7 @@ def _found(session: Session, condition: ColumnElement[bool]) -> list[int]:
     found = session.exec(
         select(Account.id, Account.kind).where(
             col(Account.active),
+            Account.imported_from == "",
             Account.kind != AccountKind.MODEL,
             col(Account.role).in_([role for role in PERMITTED if Action.JUDGE in PERMITTED[role]]),
             condition,

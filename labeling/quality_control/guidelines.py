@@ -189,6 +189,7 @@ def guideline_readers(session: Session, *, project_id: int) -> list[Reader]:
         )
         .where(
             col(Account.active),
+            Account.imported_from == "",
             Account.kind == AccountKind.PERSON,
             or_(col(Account.role) == Role.ANNOTATOR, newest.c.version.is_not(None)),
         )

@@ -27,7 +27,11 @@ class AccountKind(StrEnum):
 
 
 class Account(Row, table=True):
-    """Someone, or something, that judges, leads or trains."""
+    """Someone, or something, that judges, leads or trains.
+
+    `imported_from` is set where an annotator only came with a file of judgments: the account counts
+    in figures and in training like any other, but nobody can sign in to it, or judge as it.
+    """
 
     __tablename__ = "account"
 
@@ -38,6 +42,7 @@ class Account(Row, table=True):
     password_hash: str | None = None
     oidc_subject: str | None = Field(default=None, unique=True)
     active: bool = True
+    imported_from: str = Field(default="", max_length=200)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 

@@ -30,3 +30,10 @@ def test_an_account_switched_off_may_nothing() -> None:
     assert not any(allows(admin, action) for action in Action)
     with pytest.raises(NotAllowed, match="switched off"):
         require(admin, Action.JUDGE)
+
+
+def test_an_imported_annotator_may_nothing() -> None:
+    someone = Account(name="a", role=Role.ANNOTATOR, imported_from="pandalm")
+    assert not any(allows(someone, action) for action in Action)
+    with pytest.raises(NotAllowed, match="came with an import"):
+        require(someone, Action.JUDGE)

@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("requeued", sa.Boolean(), nullable=False),
         sa.Column("by_id", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reverted_at", sa.DateTime(timezone=True), nullable=True),
@@ -134,6 +135,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_withdrawal")),
     )
     with op.batch_alter_table("withdrawal") as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_withdrawal_annotator_id"), ["annotator_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_withdrawal_import_id"), ["import_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_withdrawal_project_id"), ["project_id"], unique=False)
 
     with op.batch_alter_table("demonstration") as batch_op:
@@ -142,6 +147,11 @@ def upgrade() -> None:
             batch_op.f("fk_demonstration_import_id_import"), "import", ["import_id"], ["id"]
         )
 
+    _add_columns(
+        "account",
+        [sa.Column("imported_from", sa.String(length=200))],
+        filled={"imported_from": ""},
+    )
     _add_columns("policy", [sa.Column("endpoint", _json())], filled={"endpoint": {}})
     _add_columns(
         "prompt",
@@ -164,12 +174,24 @@ def upgrade() -> None:
         batch_op.create_foreign_key(
             batch_op.f("fk_task_import_id_import"), "import", ["import_id"], ["id"]
         )
+        batch_op.create_index(
+            "ix_task_import",
+            ["import_id"],
+            unique=False,
+            sqlite_where=sa.text("import_id IS NOT NULL"),
+            postgresql_where=sa.text("import_id IS NOT NULL"),
+        )
 
 
 
 def downgrade() -> None:
     """Change them back."""
     with op.batch_alter_table("task") as batch_op:
+        batch_op.drop_index(
+            "ix_task_import",
+            sqlite_where=sa.text("import_id IS NOT NULL"),
+            postgresql_where=sa.text("import_id IS NOT NULL"),
+        )
         batch_op.drop_constraint(batch_op.f("fk_task_import_id_import"), type_="foreignkey")
         batch_op.drop_column("import_id")
 
@@ -186,6 +208,9 @@ def downgrade() -> None:
     with op.batch_alter_table("policy") as batch_op:
         batch_op.drop_column("endpoint")
 
+    with op.batch_alter_table("account") as batch_op:
+        batch_op.drop_column("imported_from")
+
     with op.batch_alter_table("demonstration") as batch_op:
         batch_op.drop_constraint(
             batch_op.f("fk_demonstration_import_id_import"), type_="foreignkey"
@@ -194,6 +219,8 @@ def downgrade() -> None:
 
     with op.batch_alter_table("withdrawal") as batch_op:
         batch_op.drop_index(batch_op.f("ix_withdrawal_project_id"))
+        batch_op.drop_index(batch_op.f("ix_withdrawal_import_id"))
+        batch_op.drop_index(batch_op.f("ix_withdrawal_annotator_id"))
 
     op.drop_table("withdrawal")
     with op.batch_alter_table("webhook_delivery") as batch_op:
