@@ -29,7 +29,7 @@ class Ranking:
     a label made of several judgments, where `annotator` names the rule and `judgment_id` is None.
     A lead's decision has judgment_id 0. `strength` (1–4) is said for two completions alone.
     `likert` (1–7) and `checks` hold one answer a completion under the name of each criterion.
-    `uncertainty` is a consolidated label's; `reliability` is the annotator's, where it was measured.
+    `uncertainty` is a consolidated label's, `reliability` the annotator's, where it was measured.
     """
 
     ranks: tuple[int, ...]

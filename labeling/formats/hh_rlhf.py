@@ -1,0 +1,46 @@
+"""HH-RLHF's shape: `chosen` and `rejected` as whole dialogues in one text each."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow
+
+from labeling.formats.columns import PAIR_COLUMNS
+from labeling.formats.example import Example, Messages
+from labeling.formats.pairs import pairs_of
+
+NAME = "hh_rlhf"
+HELP = "chosen and rejected dialogues as text with Human: and Assistant: turns"
+UNIT = "pair"
+SCHEMA = pyarrow.schema(
+    [("chosen", pyarrow.string()), ("rejected", pyarrow.string()), *PAIR_COLUMNS]
+)
+_SPEAKERS = {"user": "Human", "assistant": "Assistant"}
+_TURN = re.compile(r"\n\n(?=(?:Human|Assistant):)")
+
+
+def rows(example: Example) -> Iterator[dict[str, Any]]:
+    """Yield one row a strict pair."""
+    asked = dialogue(example.messages)
+    for pair in pairs_of(example):
+        yield {
+            "chosen": asked + _turn("assistant", pair.chosen.text),
+            "rejected": asked + _turn("assistant", pair.rejected.text),
+            **pair.origin,
+        }
+
+
+def dialogue(messages: Messages) -> str:
+    """Return the turns as one text; a system message stands before them, without a speaker.
+
+    A text cannot pretend to be a turn: of the two newlines before a speaker's name in it, one
+    stays.
+    """
+    return "".join(_turn(message["role"], message["content"]) for message in messages)
+
+
+def _turn(role: str, text: str) -> str:
+    safe = _TURN.sub("\n", text)
+    speaker = _SPEAKERS.get(role)
+    return safe if speaker is None else f"\n\n{speaker}: {safe}"
