@@ -169,7 +169,8 @@ def _statements(connection: Connection, size: Size) -> list[tuple[str, dict[str,
     small: list[tuple[str, dict[str, object]]] = [
         (
             "INSERT INTO prompt (id, project_id, messages, content_sha256, source, license, split, "
-            f"created_at) SELECT i, 1, {message}, 'sha-' || i, '', '', {split}, {at} FROM {n}",
+            f"tags, language, created_at) SELECT i, 1, {message}, 'sha-' || i, '', '', {split}, "
+            f"{empty}, '', {at} FROM {n}",
             {"low": 1, "high": PROMPTS},
         ),
         (

@@ -3,8 +3,10 @@
     python -m benchmarks.together --model FOLDER
 
 The trainer is a child as the worker starts it (threads, priority, wait policy), and makes the same
-PPO iteration again and again; the server runs as people run it, and a browser on the same machine,
-which takes its share of the cores too, ranks and submits without a pause to think.
+PPO iteration again and again; the server runs as people run it. What a page loses is measured in a
+browser on the same machine that submits without a pause to think. What training loses is measured
+beside a team that submits at people's pace from elsewhere, and beside that browser, which takes its
+own share of the cores.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page
 
 from benchmarks import readme
+from benchmarks.annotators_at_work import Team, at_work
 from benchmarks.pages import Server, fill, percentile, ranking_page, submit
 from benchmarks.peers.paced_training import GO, LOG, READY
 from benchmarks.ppo_against_trl import DOCS
@@ -109,7 +112,9 @@ class Found:
     idle: list[float]
     busy: list[float]
     alone: list[float]
-    beside: list[float]
+    beside_team: list[float]
+    beside_browser: list[float]
+    team: Team
 
 
 def main() -> None:
@@ -122,7 +127,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> Found:
-    """Measure the trainer alone, the pages alone, both, and the trainer alone once more."""
+    """Measure the trainer alone, the pages alone, both, a team, and the trainer alone once more."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         fill(folder / "home", 2 * options.submits + SPARE_TASKS)
@@ -133,15 +138,18 @@ def measure(options: argparse.Namespace) -> Found:
             try:
                 with ranking_page(server) as page:
                     idle = [submit(page) for _ in range(options.submits)]
-                    busy, beside = _both(trainer, page, options)
+                    busy, beside_browser = _both(trainer, page, options)
             finally:
                 server.stop()
             trainer.wait_until_idle()
+            with at_work(folder / "team", annotators=options.annotators, pause=options.pause,
+                         tasks=options.team_tasks) as team:  # fmt: skip
+                beside_team = trainer.iterate(options.iterations)
             # Before and after, so that a machine that grows slower blames neither.
             alone += trainer.iterate(options.iterations)
         finally:
             trainer.process.end()
-    return Found(idle, busy, alone, beside)
+    return Found(idle, busy, alone, beside_team, beside_browser, team)
 
 
 def _both(
@@ -163,22 +171,35 @@ def _both(
 
 def _table(found: Found, options: argparse.Namespace) -> str:
     idle, busy = percentile(found.idle, 0.95), percentile(found.busy, 0.95)
-    alone, beside = statistics.median(found.alone), statistics.median(found.beside)
+    middle = statistics.median(found.idle), statistics.median(found.busy)
+    team = found.team
     lines = [
         f"A PPO iteration of {options.prompts} completions of {options.new_tokens} tokens, "
-        f"{len(found.idle)} submits while the trainer waits and {len(found.busy)} while it trains.",
+        f"{len(found.idle)} submits while the trainer waits and {len(found.busy)} while it trains. "
+        f"The team: {options.annotators} annotators, a submit each {options.pause:g} s, "
+        f"{team.submits} in all; the server took {team.server_cores:.2f} cores, those who play the "
+        f"team {team.player_cores:.2f}.",
         "",
         "| what | the other waits | the other works | times | wanted |",
         "| --- | --- | --- | --- | --- |",
-        f"| submit to next task painted, median | {statistics.median(found.idle):.0f} ms | "
-        f"{statistics.median(found.busy):.0f} ms | "
-        f"{statistics.median(found.busy) / statistics.median(found.idle):.2f} | |",
+        f"| submit to next task painted, median | {middle[0]:.0f} ms | {middle[1]:.0f} ms | "
+        f"{middle[1] / middle[0]:.2f} | |",
         f"| the same, 95th percentile | {idle:.0f} ms | {busy:.0f} ms | {busy / idle:.2f} | "
         "at most 2 |",
-        f"| a PPO iteration, median of {len(found.alone)} and {len(found.beside)} | {alone:.1f} s "
-        f"| {beside:.1f} s | {beside / alone:.2f} | at most 1.3 |",
+        _iteration_row("beside the team", found.alone, found.beside_team, "at most 1.3"),
+        _iteration_row(
+            "beside that browser, on the same cores", found.alone, found.beside_browser, ""
+        ),
     ]
     return "\n".join(lines)
+
+
+def _iteration_row(name: str, alone: list[float], beside: list[float], wanted: str) -> str:
+    one, other = statistics.median(alone), statistics.median(beside)
+    return (
+        f"| a PPO iteration {name}, median of {len(alone)} and {len(beside)} | {one:.1f} s "
+        f"| {other:.1f} s | {other / one:.2f} | {wanted} |"
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -193,6 +214,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=16, help="completions of an iteration")
     parser.add_argument("--new-tokens", type=int, default=48)
     parser.add_argument("--top-layers", type=int, default=8)
+    parser.add_argument("--annotators", type=int, default=20, help="of the team")
+    parser.add_argument("--pause", type=float, default=10.0, help="seconds between one's submits")
+    parser.add_argument("--team-tasks", type=int, default=1500)
     parser.add_argument("--threads", type=int, default=0, help="of the trainer; 0: all cores")
     parser.add_argument("--docs", action="store_true", help="put the table into docs")
     options = parser.parse_args()
