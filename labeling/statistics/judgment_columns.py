@@ -1,0 +1,306 @@
+"""The judgments that count, as columns: what every quality figure of a project starts from.
+
+`judgment_columns` is the way in. Its arrays are kept in the process and brought up to date with
+what is new in the database, so that a page costs what changed, and not what there is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import count
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sqlalchemy import Engine, Select, func, select
+from sqlmodel import Session, col
+
+from labeling.review.decisions import REAL_WORK, not_discarded
+from labeling.statistics.stored_judgments import (
+    TASK_KINDS,
+    StoredJudgments,
+    read_judgments,
+    read_prompts,
+)
+from labeling.withdrawals import not_withdrawn
+from storage.tables import Account, AccountKind, Judgment, Policy, Review, TaskKind, Withdrawal
+
+#: What `JudgmentColumns.kind` holds the position in.
+KINDS = tuple(AccountKind)
+
+Ints = npt.NDArray[np.integer[Any]]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class JudgmentColumns:
+    """Hold the `counted()` judgments of a project, one entry a judgment, by ascending judgment_id.
+
+    N judgments; completions are in task position order, in 9 columns of which the first `k` hold.
+
+    - version: hashable; two columns with the same one hold the same, so figures can be kept by it
+    - judgment_id, task_id, prompt_id, annotator_id: (N,) int64
+    - import_id: (N,) int64, of the task; 0 where no import brought it
+    - kind: (N,) int8, position in `KINDS`; active: (N,) bool; both of the annotator's account
+    - k: (N,) int8; ranks: (N, 9) int8, 1 is best, equal is a tie, 0 after K
+    - display_order: (N, 9) int8, entry j the task position shown in place j, -1 after K
+    - milliseconds: (N,) int64; created_at: (N,) datetime64[us] in UTC
+    - policy_version: (N,) int32, of the task: the newest among its completions
+    - guideline_version: (N,) int32, 0 for none; strength: (N,) int8, 0 for none
+    - fast, arena: (N,) bool, marked as too fast; of an arena task; confidence: (N,) float32 or NaN
+    - language: (N,) int32, position in `languages` ("" where the prompt has none)
+    - likert, checks: by criterion, (N, 9) int8; likert 1–7, 0 for none; checks 0, 1, -1 for none
+    - tags: one row a prompt and tag, columns prompt_id and tag
+    - annotators: indexed by annotator_id: name, kind (text), active; everyone who has judged
+
+    The arrays are shared with every other reader: never write into them.
+    """
+
+    project_id: int
+    version: tuple[Any, ...]
+    judgment_id: Ints
+    task_id: Ints
+    prompt_id: Ints
+    annotator_id: Ints
+    import_id: Ints
+    kind: Ints
+    active: Flags
+    k: Ints
+    ranks: Ints
+    display_order: Ints
+    milliseconds: Ints
+    created_at: npt.NDArray[np.datetime64]
+    policy_version: Ints
+    guideline_version: Ints
+    strength: Ints
+    fast: Flags
+    arena: Flags
+    confidence: npt.NDArray[np.floating[Any]]
+    language: Ints
+    languages: tuple[str, ...]
+    likert: Mapping[str, Ints]
+    checks: Mapping[str, Ints]
+    tags: pd.DataFrame
+    annotators: pd.DataFrame
+
+    def __len__(self) -> int:
+        """Return how many judgments there are."""
+        return len(self.judgment_id)
+
+    def where(self, keep: Flags) -> "JudgmentColumns":
+        """Return the judgments where `keep` (N,) holds; the version says that they are fewer."""
+        if keep.all():
+            return self
+        cut: dict[str, Any] = {
+            field.name: getattr(self, field.name)[keep]
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), np.ndarray)
+        }
+        cut["likert"] = {name: answers[keep] for name, answers in self.likert.items()}
+        cut["checks"] = {name: answers[keep] for name, answers in self.checks.items()}
+        cut["version"] = (*self.version, hash(keep.tobytes()))
+        return replace(self, **cut)
+
+    def by_people(self) -> "JudgmentColumns":
+        """Return the judgments of people and simulated annotators: models' left out."""
+        return self.where(self.kind != KINDS.index(AccountKind.MODEL))
+
+    def frame(self) -> pd.DataFrame:
+        """Return what has one value a judgment as a table; ranks and answers stay in the arrays."""
+        return pd.DataFrame(
+            {
+                field.name: getattr(self, field.name)
+                for field in fields(self)
+                if isinstance(getattr(self, field.name), np.ndarray)
+                and getattr(self, field.name).ndim == 1
+            }
+        )
+
+
+def judgment_columns(session: Session, *, project_id: int) -> JudgmentColumns:
+    """Return the project's judgments that `labeling.datasets.judged.counted` lets into figures.
+
+    The first call in a process reads them all; a later one reads the judgments that are new, and
+    looks again at what leads' decisions and withdrawals leave out. Nothing changed: the very same
+    object is returned. Tags and language are those that a prompt had when it was first read. It
+    asks no permission: whoever shows figures to an account does.
+    """
+    with _lock:
+        held = _held.setdefault(session.get_bind().engine, {})
+        fresh = _brought_up_to_date(session, project_id, held.get(project_id))
+        # What a transaction that writes has seen may never be committed.
+        if not session.connection().get_execution_options().get("rankloop_write"):
+            held[project_id] = fresh
+    return fresh.columns
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """What a process keeps of a project: all its judgments, and the columns of those that count."""
+
+    stored: StoredJudgments
+    prompts: pd.DataFrame
+    withdrawn: Ints
+    surroundings: "_Surroundings"
+    columns: JudgmentColumns
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """Hold what else decides which judgments count and what is said of them; all of it is small."""
+
+    accounts: tuple[Any, ...]
+    policies: tuple[Any, ...]
+    decisions: tuple[Any, ...]
+    withdrawals: tuple[Any, ...]
+
+
+# One that is gone takes what was kept of its database with it.
+_held: WeakKeyDictionary[Engine, dict[int, _Kept]] = WeakKeyDictionary()
+_lock = Lock()
+_versions = count(1)
+
+# Transactions commit out of the order of their ids: that many of the newest are looked at again.
+_OVERTAKEN = 1000
+
+
+def _brought_up_to_date(session: Session, project_id: int, kept: _Kept | None) -> _Kept:
+    around = _surroundings(session, project_id)
+    if kept is None:
+        return _read_anew(session, project_id, around)
+    known = kept.stored.arrays["judgment_id"]
+    after = int(known.max(initial=0)) - _OVERTAKEN
+    found = read_judgments(session, project_id=project_id, after=after)
+    new = found.taken(~np.isin(found.arrays["judgment_id"], known[known > after]))
+    if len(known) + len(new) != _count(session, project_id):
+        return _read_anew(session, project_id, around)
+    if not len(new) and around == kept.surroundings:
+        return kept
+    prompts, withdrawn = kept.prompts, kept.withdrawn
+    if len(new):
+        more = read_prompts(session, project_id=project_id, after=after)
+        prompts = pd.concat([prompts, more[~more.index.isin(prompts.index)]])
+    if around.withdrawals != kept.surroundings.withdrawals:
+        withdrawn = _withdrawn(session, project_id, around)
+    elif len(new):
+        withdrawn = np.union1d(withdrawn, _withdrawn(session, project_id, around, after))
+    return _kept(session, project_id, kept.stored.joined(new), prompts, withdrawn, around)
+
+
+def _read_anew(session: Session, project_id: int, around: _Surroundings) -> _Kept:
+    return _kept(
+        session,
+        project_id,
+        read_judgments(session, project_id=project_id),
+        read_prompts(session, project_id=project_id),
+        _withdrawn(session, project_id, around),
+        around,
+    )
+
+
+def _kept(
+    session: Session,
+    project_id: int,
+    stored: StoredJudgments,
+    prompts: pd.DataFrame,
+    withdrawn: Ints,
+    around: _Surroundings,
+) -> _Kept:
+    left_out = np.union1d(withdrawn, _discarded(session, project_id))
+    current = stored.taken(_counts(stored, left_out))
+    columns = _columns(project_id, current, prompts, around)
+    return _Kept(stored, prompts, withdrawn, around, columns)
+
+
+def _counts(stored: StoredJudgments, left_out: Ints) -> Flags:
+    ids, kinds = stored.arrays["judgment_id"], stored.arrays["task_kind"]
+    real = np.isin(kinds, [TASK_KINDS.index(kind) for kind in REAL_WORK])
+    gone = np.union1d(left_out, stored.arrays["supersedes_id"])
+    kept: Flags = real & ~np.isin(ids, gone)
+    return kept
+
+
+def _columns(
+    project_id: int, current: StoredJudgments, prompts: pd.DataFrame, around: _Surroundings
+) -> JudgmentColumns:
+    arrays = dict(current.arrays)
+    del arrays["supersedes_id"]
+    kinds, policies = arrays.pop("task_kind"), arrays.pop("policy_id")
+    accounts = pd.DataFrame(around.accounts, columns=["annotator_id", "name", "kind", "active"])
+    accounts = accounts.set_index("annotator_id")
+    judges = accounts.loc[np.unique(arrays["annotator_id"])]
+    place = judges.index.get_indexer(arrays["annotator_id"])
+    versions = pd.Series(dict(around.policies), dtype=np.int32)
+    language, languages = _languages(arrays["prompt_id"], prompts["language"])
+    tags = prompts["tags"].explode().dropna().rename("tag").reset_index()
+    return JudgmentColumns(
+        project_id=project_id,
+        version=(project_id, next(_versions)),
+        kind=np.array([KINDS.index(kind) for kind in judges["kind"]], dtype=np.int8)[place],
+        active=judges["active"].to_numpy(dtype=bool)[place],
+        policy_version=versions.to_numpy()[versions.index.get_indexer(policies)],
+        arena=kinds == TASK_KINDS.index(TaskKind.ARENA),
+        language=language,
+        languages=languages,
+        likert=current.likert,
+        checks=current.checks,
+        tags=tags,
+        annotators=judges.assign(kind=[str(kind) for kind in judges["kind"]]),
+        **arrays,
+    )
+
+
+def _languages(prompt_id: Ints, language: "pd.Series[str]") -> tuple[Ints, tuple[str, ...]]:
+    names = ("", *sorted({name for name in language if name}))
+    # The last entry is for a prompt that has no row: -1 leads there.
+    codes = np.array([*(names.index(name) for name in language), 0], dtype=np.int32)
+    return codes[language.index.get_indexer(prompt_id)], names
+
+
+def _surroundings(session: Session, project_id: int) -> _Surroundings:
+    def rows(statement: Select[Any]) -> tuple[Any, ...]:
+        return tuple(tuple(row) for row in session.execute(statement))
+
+    return _Surroundings(
+        accounts=rows(
+            select(
+                col(Account.id), col(Account.name), col(Account.kind), col(Account.active)
+            ).order_by(col(Account.id))
+        ),
+        policies=rows(
+            select(col(Policy.id), col(Policy.version)).where(col(Policy.project_id) == project_id)
+        ),
+        decisions=rows(
+            select(func.count(), func.max(col(Review.id))).where(
+                col(Review.project_id) == project_id, col(Review.judgment_id).is_not(None)
+            )
+        ),
+        withdrawals=rows(
+            select(col(Withdrawal.id))
+            .where(col(Withdrawal.project_id) == project_id, col(Withdrawal.reverted_at).is_(None))
+            .order_by(col(Withdrawal.id))
+        ),
+    )
+
+
+def _count(session: Session, project_id: int) -> int:
+    statement = select(func.count()).select_from(Judgment)
+    return session.execute(statement.where(col(Judgment.project_id) == project_id)).scalar_one()
+
+
+def _discarded(session: Session, project_id: int) -> Ints:
+    statement = select(col(Judgment.id)).where(
+        col(Judgment.project_id) == project_id, ~not_discarded()
+    )
+    return np.array(session.execute(statement).scalars().all(), dtype=np.int64)
+
+
+def _withdrawn(session: Session, project_id: int, around: _Surroundings, after: int = 0) -> Ints:
+    if not around.withdrawals:
+        return np.array([], dtype=np.int64)
+    statement = select(col(Judgment.id)).where(
+        col(Judgment.project_id) == project_id, col(Judgment.id) > after, ~not_withdrawn()
+    )
+    return np.array(session.execute(statement).scalars().all(), dtype=np.int64)

@@ -1,0 +1,219 @@
+"""All judgments of a project as arrays, read from few columns of the tables, without objects."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sqlalchemy import BigInteger, Float, Select, String, cast, extract, func, literal, select
+from sqlmodel import Session, col
+
+from labeling.judging.pace import FAST
+from storage.tables import Judgment, Prompt, Task, TaskKind
+
+#: The most completions of a task, and so the width of every array by task position.
+MOST_COMPLETIONS = 9
+#: What `task_kind` holds the position in.
+TASK_KINDS = tuple(TaskKind)
+
+# A batch is turned into arrays before the next is fetched: a million rows of Python objects at once
+# would take a gigabyte.
+_BATCH = 100_000
+
+_PLAIN = {
+    "judgment_id": np.int64,
+    "task_id": np.int64,
+    "annotator_id": np.int64,
+    "supersedes_id": np.int64,
+    "strength": np.int8,
+    "guideline_version": np.int32,
+    "milliseconds": np.int64,
+    "fast": np.bool_,
+    "prompt_id": np.int64,
+    "policy_id": np.int64,
+    "import_id": np.int64,
+}
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredJudgments:
+    """Hold judgments as `arrays` by column, in the order of their ids, superseded ones too.
+
+    `likert` and `checks` are (N, 9) int8 by criterion, 0 and -1 where nothing was answered. NULL is
+    0 in every column of numbers but confidence, where it is NaN.
+    """
+
+    arrays: Arrays
+    likert: Arrays
+    checks: Arrays
+
+    def __len__(self) -> int:
+        """Return how many judgments there are."""
+        return len(self.arrays["judgment_id"])
+
+    def taken(self, rows: npt.NDArray[Any]) -> "StoredJudgments":
+        """Return the judgments at `rows` (positions, or one truth value each)."""
+        return StoredJudgments(
+            *({name: each[rows] for name, each in some.items()} for some in self._parts())
+        )
+
+    def joined(self, more: "StoredJudgments") -> "StoredJudgments":
+        """Return these judgments and `more`, by ascending id."""
+        if not len(more):
+            return self
+        both = _all_joined([self, more])
+        ids = both.arrays["judgment_id"]
+        return both if (np.diff(ids) > 0).all() else both.taken(np.argsort(ids))
+
+    def _parts(self) -> tuple[Arrays, Arrays, Arrays]:
+        return self.arrays, self.likert, self.checks
+
+
+def read_judgments(session: Session, *, project_id: int, after: int = 0) -> StoredJudgments:
+    """Return the project's judgments with an id above `after`, whatever became of them since."""
+    dialect = session.get_bind().dialect.name
+    statement = _statement(dialect).where(
+        col(Judgment.project_id) == project_id, col(Judgment.id) > after
+    )
+    result = session.execute(statement.execution_options(yield_per=_BATCH))
+    batches = [_batch_arrays(rows, dialect) for rows in result.partitions()]
+    return _all_joined(batches or [_batch_arrays([], dialect)])
+
+
+def read_prompts(session: Session, *, project_id: int, after: int = 0) -> pd.DataFrame:
+    """Return language and tags (list) of the prompts judged in judgments above `after`.
+
+    Indexed by prompt_id; a prompt that has neither has no row.
+    """
+    judged = (
+        select(col(Task.prompt_id))
+        .join(Judgment, col(Judgment.task_id) == col(Task.id))
+        .where(col(Judgment.project_id) == project_id, col(Judgment.id) > after)
+    )
+    tags = func.nullif(cast(col(Prompt.tags), String), "[]")
+    rows = session.execute(
+        select(col(Prompt.id), col(Prompt.language), tags).where(
+            col(Prompt.project_id) == project_id,
+            (col(Prompt.language) != "") | tags.is_not(None),
+            col(Prompt.id).in_(judged),
+        )
+    ).all()
+    table = pd.DataFrame(rows, columns=["prompt_id", "language", "tags"])
+    table["tags"] = [json.loads(text) if text else [] for text in table["tags"]]
+    return table.set_index("prompt_id")
+
+
+def _statement(dialect: str) -> Select[Any]:
+    """Select the columns in the order of `_batch_arrays`, JSON as text and times as they parse."""
+    return (
+        select(
+            col(Judgment.id),
+            col(Judgment.task_id),
+            col(Judgment.annotator_id),
+            func.coalesce(col(Judgment.supersedes_id), 0),
+            func.coalesce(col(Judgment.strength), 0),
+            func.coalesce(col(Judgment.guideline_version), 0),
+            col(Judgment.milliseconds),
+            cast(col(Judgment.marks), String).contains(f'"{FAST}"'),
+            col(Task.prompt_id),
+            col(Task.policy_id),
+            func.coalesce(col(Task.import_id), 0),
+            cast(col(Task.kind), String),
+            cast(col(Judgment.ranks), String),
+            cast(col(Judgment.display_order), String),
+            _time(dialect),
+            func.nullif(cast(col(Judgment.likert), String), "{}"),
+            func.nullif(cast(col(Judgment.checks), String), "{}"),
+            cast(col(Judgment.confidence), Float),
+        )
+        .join(Task, col(Task.id) == col(Judgment.task_id))
+        .order_by(col(Judgment.id))
+    )
+
+
+def _time(dialect: str) -> Any:
+    if dialect == "sqlite":
+        return cast(col(Judgment.created_at), String)
+    return cast(extract("epoch", col(Judgment.created_at)) * literal(1_000_000), BigInteger)
+
+
+def _batch_arrays(rows: Sequence[Any], dialect: str) -> StoredJudgments:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * (len(_PLAIN) + 7)
+    arrays: Arrays = {
+        name: np.array(columns[place], dtype=kind)
+        for place, (name, kind) in enumerate(_PLAIN.items())
+    }
+    kinds, ranks, orders, times, likert, checks, confidence = columns[len(_PLAIN) :]
+    arrays["task_kind"] = _codes(kinds)
+    arrays["ranks"], arrays["k"] = _lists(ranks, 0)
+    arrays["display_order"], _ = _lists(orders, -1)
+    arrays["created_at"] = _moments(times, dialect)
+    arrays["confidence"] = np.array(confidence, dtype=np.float32)
+    return StoredJudgments(arrays, _answers(likert, 0), _answers(checks, -1))
+
+
+def _codes(kinds: Sequence[str]) -> npt.NDArray[Any]:
+    place = {kind.value: code for code, kind in enumerate(TASK_KINDS)}
+    return np.array([place[kind] for kind in kinds], dtype=np.int8)
+
+
+def _moments(times: Sequence[Any], dialect: str) -> npt.NDArray[Any]:
+    if dialect == "sqlite":
+        return np.array(times, dtype="datetime64[us]")
+    return np.array(times, dtype=np.int64).astype("datetime64[us]")
+
+
+def _lists(texts: Sequence[str], fill: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return JSON lists of integers as (N, 9), filled up with `fill`, and their lengths (N,)."""
+    # Four completions can be ranked in 75 ways: each text is parsed once.
+    codes, unique = pd.factorize(np.array(texts, dtype=object))
+    table = np.full((len(unique) + 1, MOST_COMPLETIONS), fill, dtype=np.int8)
+    lengths = np.zeros(len(unique) + 1, dtype=np.int8)
+    for row, text in enumerate(unique):
+        values = json.loads(text)
+        table[row, : len(values)] = values
+        lengths[row] = len(values)
+    return table[codes], lengths[codes]
+
+
+def _answers(texts: Sequence[str | None], none: int) -> Arrays:
+    """Return JSON objects of lists as (N, 9) by name; `none` where there is no answer."""
+    codes, unique = pd.factorize(np.array(texts, dtype=object))
+    parsed = [json.loads(text) for text in unique]
+    answers: Arrays = {}
+    for name in sorted({name for each in parsed for name in each}):
+        # The last row is where code -1 (no text) leads.
+        table = np.full((len(unique) + 1, MOST_COMPLETIONS), none, dtype=np.int8)
+        for row, each in enumerate(parsed):
+            values = [none if value is None else int(value) for value in each.get(name, [])]
+            table[row, : len(values)] = values
+        answers[name] = table[codes]
+    return answers
+
+
+def _all_joined(batches: list[StoredJudgments]) -> StoredJudgments:
+    arrays = {
+        name: np.concatenate([each.arrays[name] for each in batches]) for name in batches[0].arrays
+    }
+    sizes = [len(each) for each in batches]
+    likert = _answers_of_all([each.likert for each in batches], sizes, 0)
+    checks = _answers_of_all([each.checks for each in batches], sizes, -1)
+    return StoredJudgments(arrays, likert, checks)
+
+
+def _answers_of_all(parts: list[Arrays], sizes: list[int], none: int) -> Arrays:
+    names = sorted({name for part in parts for name in part})
+    return {
+        name: np.concatenate(
+            [
+                part.get(name, np.full((size, MOST_COMPLETIONS), none, dtype=np.int8))
+                for part, size in zip(parts, sizes, strict=True)
+            ]
+        )
+        for name in names
+    }
