@@ -12,6 +12,7 @@ from sqlmodel import Session, col
 
 from labeling.judging.judgments import not_superseded
 from labeling.review.decisions import REAL_WORK, decided_labels, not_discarded
+from labeling.withdrawals import not_withdrawn
 from storage.tables import (
     Account,
     AccountKind,
@@ -38,9 +39,13 @@ JUDGED_COLUMNS = (*_OF_RANKING, *_OF_TASK)
 def counted() -> list[ColumnElement[bool]]:
     """Return the conditions under which a Judgment, joined with its Task, enters figures.
 
-    It is the annotator's current one, of a task that is real work, and no lead has discarded it.
+    It is the annotator's current one, of a task that is real work, no lead has discarded it, and no
+    withdrawal covers it.
     """
-    return [not_superseded(), not_discarded(), col(Task.kind).in_(REAL_WORK)]
+    return [
+        *(not_superseded(), not_discarded(), not_withdrawn()),
+        col(Task.kind).in_(REAL_WORK),
+    ]
 
 
 def usable() -> list[ColumnElement[bool]]:

@@ -63,6 +63,7 @@ SPECIAL_TASK = (
     "AND task.for_annotator_id IS NULL"
 )
 OWN_TASK = "task.status = 'ready' AND task.for_annotator_id IS NOT NULL"
+IMPORTED_TASK = "task.import_id IS NOT NULL"
 CLOSED_ASSIGNMENT = "assignment.state IN ('submitted', 'skipped', 'flagged')"
 LEASED_ASSIGNMENT = "assignment.state = 'leased'"
 # Said so that SQLite does not take the unique key of `supersedes_id`, where nearly all are NULL.
@@ -102,6 +103,7 @@ class Task(Row, table=True):
             where=QUEUED_TASK,
         ),
         _partial("ix_task_for_annotator", "for_annotator_id", where=OWN_TASK),
+        _partial("ix_task_import", "import_id", where=IMPORTED_TASK),
         Index("ix_task_project_status", "project_id", "status"),
         Index(
             "ix_task_special",
