@@ -63,36 +63,31 @@ def demonstration_not_withdrawn() -> ColumnElement[bool]:
 
 def _not_covered(row: Coverable) -> ColumnElement[bool]:
     annotator, imported = col(Withdrawal.annotator_id), col(Withdrawal.import_id)
-    return and_(
-        # An index finds the first two kinds; only spans of time are gone through one by one.
-        _no_such(row, annotator.is_not(None), annotator == row.annotator_id),
-        _no_such(
-            row, and_(annotator.is_(None), imported.is_not(None)), imported == row.import_id
-        ),
-        _no_such(row, and_(annotator.is_(None), imported.is_(None))),
+    # An index finds the first two kinds; only bare spans of time are gone through one by one.
+    of_annotator = _no_such(
+        row,
+        annotator.is_not(None),
+        annotator == row.annotator_id,
+        or_(imported.is_(None), imported == row.import_id),
     )
+    of_import = _no_such(
+        row, and_(annotator.is_(None), imported.is_not(None)), imported == row.import_id
+    )
+    of_time = _no_such(row, and_(annotator.is_(None), imported.is_(None)))
+    return and_(of_annotator, of_import, of_time)
 
 
-def _no_such(row: Coverable, *kind: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the condition that no withdrawal of the kind (its first condition) covers the row."""
+def _no_such(
+    row: Coverable, kind: ColumnElement[bool], *same: ColumnElement[bool]
+) -> ColumnElement[bool]:
+    """Return the condition that no withdrawal of the kind that holds covers the row."""
     stands = col(Withdrawal.reverted_at).is_(None)
     # It names no row, so that databases compute it once, not for each.
-    none_at_all = ~exists().where(stands, kind[0])
-    covered = exists().where(stands, *kind, covers(row)).correlate(*row.tables)
-    return or_(none_at_all, ~covered)
-
-
-def covers(row: Coverable) -> ColumnElement[bool]:
-    """Return the condition under which a Withdrawal, whether it holds or not, covers the row."""
-    withdrawal = Withdrawal
-    return and_(
-        col(withdrawal.project_id) == row.project_id,
-        _open_or(withdrawal.annotator_id, col(withdrawal.annotator_id) == row.annotator_id),
-        _open_or(withdrawal.import_id, col(withdrawal.import_id) == row.import_id),
-        _open_or(withdrawal.since, row.created_at >= col(withdrawal.since)),
-        _open_or(withdrawal.until, row.created_at < col(withdrawal.until)),
+    none_at_all = ~exists().where(stands, kind)
+    covering = exists().where(
+        col(Withdrawal.project_id) == row.project_id,
+        *(stands, kind, *same),
+        or_(col(Withdrawal.since).is_(None), row.created_at >= col(Withdrawal.since)),
+        or_(col(Withdrawal.until).is_(None), row.created_at < col(Withdrawal.until)),
     )
-
-
-def _open_or(column: Any, condition: Any) -> ColumnElement[bool]:
-    return or_(col(column).is_(None), condition)
+    return or_(none_at_all, ~covering.correlate(*row.tables))

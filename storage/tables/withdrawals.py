@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import Index
 from sqlmodel import Field
 
 from storage.clock import now
@@ -16,11 +17,12 @@ class Withdrawal(Row, table=True):
     """
 
     __tablename__ = "withdrawal"
+    __table_args__ = (Index("ix_withdrawal_covers", "project_id", "annotator_id", "import_id"),)
 
     id: int | None = Field(default=None, primary_key=True)
-    project_id: int = Field(foreign_key="project.id", index=True)
-    annotator_id: int | None = Field(default=None, foreign_key="account.id", index=True)
-    import_id: int | None = Field(default=None, foreign_key="import.id", index=True)
+    project_id: int = Field(foreign_key="project.id")
+    annotator_id: int | None = Field(default=None, foreign_key="account.id")
+    import_id: int | None = Field(default=None, foreign_key="import.id")
     since: datetime | None = Field(default=None, sa_type=UtcDateTime)
     until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     reason: str

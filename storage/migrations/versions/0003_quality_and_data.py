@@ -136,10 +136,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("withdrawal") as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_withdrawal_annotator_id"), ["annotator_id"], unique=False
+            "ix_withdrawal_covers", ["project_id", "annotator_id", "import_id"], unique=False
         )
-        batch_op.create_index(batch_op.f("ix_withdrawal_import_id"), ["import_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_withdrawal_project_id"), ["project_id"], unique=False)
 
     with op.batch_alter_table("demonstration") as batch_op:
         batch_op.add_column(sa.Column("import_id", sa.Integer(), nullable=True))
@@ -218,9 +216,7 @@ def downgrade() -> None:
         batch_op.drop_column("import_id")
 
     with op.batch_alter_table("withdrawal") as batch_op:
-        batch_op.drop_index(batch_op.f("ix_withdrawal_project_id"))
-        batch_op.drop_index(batch_op.f("ix_withdrawal_import_id"))
-        batch_op.drop_index(batch_op.f("ix_withdrawal_annotator_id"))
+        batch_op.drop_index("ix_withdrawal_covers")
 
     op.drop_table("withdrawal")
     with op.batch_alter_table("webhook_delivery") as batch_op:
