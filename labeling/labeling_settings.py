@@ -151,6 +151,67 @@ class FreshnessSettings(_Section):
     age_of_judgments: Annotated[int, Field(ge=1)] = 50
 
 
+class CostSettings(_Section):
+    """What annotators' time costs, for the page Throughput."""
+
+    #: paid for an hour of active time (0: no cost is shown)
+    hourly_rate: Annotated[float, Field(ge=0.0)] = 0.0
+    currency: Annotated[str, StringConstraints(strip_whitespace=True, max_length=10)] = "USD"
+
+
+class AlarmSettings(_Section):
+    """When the page Overview says that something wants a lead."""
+
+    #: share of pairs right on gold tasks below which an annotator is named
+    gold: Share = 0.6
+    #: gold tasks that an annotator must have judged before that is said
+    gold_tasks: Annotated[int, Field(ge=1)] = 5
+    #: share of an annotator's judgments marked as too fast above which they are named
+    fast: Share = 0.25
+    #: Krippendorff's alpha on pairs below which guidelines are asked for
+    alpha: Annotated[float, Field(ge=-1.0, lt=1.0)] = 0.1
+    #: share of ready tasks that are of superseded policies above which it is said
+    stale: Share = 0.5
+    #: ready tasks below which it is said that annotators will run out
+    ready_tasks: Annotated[int, Field(ge=0)] = 5
+
+
+class ReliabilitySettings(_Section):
+    """How far annotators are relied on, and how their judgments become one label."""
+
+    #: each ranking counts in the reward model's loss by its annotator's reliability weight
+    reliability_weights: bool = False
+    #: share of right comparisons that an annotator is credited with before any is seen
+    prior_accuracy: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.8
+    #: comparisons that this credit is worth: few judgments move the weight little
+    prior_comparisons: Annotated[float, Field(gt=0)] = 20.0
+    #: votes that a pair's outcomes are credited with together in the uncertainty of majorities
+    unseen_votes: Annotated[float, Field(gt=0)] = 1.0
+    #: precision of the normal prior on Bradley-Terry scores
+    score_precision: Annotated[float, Field(gt=0)] = 1.0
+    #: shape of the gamma prior on Plackett-Luce strengths
+    gamma_shape: Annotated[float, Field(gt=1.0)] = 2.0
+    #: out-of-fold probability of the reward model against a label above which it is listed
+    label_error: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
+
+    @property
+    def prior_counts(self) -> tuple[float, float]:
+        """Return the right and the wrong comparisons that are credited."""
+        right = self.prior_comparisons * self.prior_accuracy
+        return right, self.prior_comparisons - right
+
+
+class ExportSettings(_Section):
+    """How data leaves the project; how much of it is in memory at once."""
+
+    #: share of the training prompts whose rows an export calls validation
+    validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
+    #: prompts that are read from the database at once
+    prompts_at_once: Annotated[int, Field(ge=1, le=10_000)] = 200
+    #: rows that are written at once to Parquet and Arrow
+    rows_at_once: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+
 class LabelingSettings(_Section):
     """Every setting of labeling in a project."""
 
@@ -164,6 +225,10 @@ class LabelingSettings(_Section):
     review: ReviewSettings = ReviewSettings()
     arena: ArenaSettings = ArenaSettings()
     freshness: FreshnessSettings = FreshnessSettings()
+    reliability: ReliabilitySettings = ReliabilitySettings()
+    cost: CostSettings = CostSettings()
+    alarms: AlarmSettings = AlarmSettings()
+    export: ExportSettings = ExportSettings()
 
 
 def labeling_settings(project: Project) -> LabelingSettings:
