@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, Result, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
@@ -93,6 +93,20 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
+def repeatable_reading(engine: Engine) -> Iterator[Session]:
+    """Open a session for reading in which every statement sees the database of one moment.
+
+    SQLite in WAL mode reads so by itself.
+    """
+    options = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with (
+        engine.connect().execution_options(**options) as connection,
+        Session(connection, expire_on_commit=False) as session,
+    ):
+        yield session
+
+
+@contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """Open a session whose transaction commits at the end of the block, or rolls back whole.
 
@@ -105,3 +119,12 @@ def writing(engine: Engine) -> Iterator[Session]:
     ):
         yield session
         session.commit()
+
+
+def execute_core(session: Session, statement: Executable, **values: Any) -> Result[Any]:
+    """Run a statement of tables, not of classes, with its bound values, past the ORM.
+
+    What the session has yet to write is written first, as the ORM does before each question.
+    """
+    session.flush()
+    return session.connection().execute(statement, values)

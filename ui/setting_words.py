@@ -29,6 +29,9 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "review": ("Review queue", "Which tasks leads are asked to look at."),
     "arena": ("Arena", "Blind comparisons of two versions of the model."),
     "freshness": ("Freshness", "What becomes of ready tasks when a newer version is live."),
+    "cost": ("Cost", "What annotators' time costs, for the page Throughput."),
+    "alarms": ("Alarms", "When the page Overview says that something wants a lead."),
+    "export": ("Export", "How data leaves the project."),
 }
 
 FIELDS: dict[str, SettingWords] = {
@@ -132,6 +135,36 @@ FIELDS: dict[str, SettingWords] = {
     "freshness.kept_share": SettingWords("Kept all the same", "For regression."),
     "freshness.age_of_judgments": SettingWords(
         "Judgments for the age of the pool", "The newest so many, over which the mean is taken."
+    ),
+    "cost.hourly_rate": SettingWords(
+        "Paid for an hour of active time", "Breaks are not counted. 0: no cost is shown."
+    ),
+    "cost.currency": SettingWords("Currency"),
+    "alarms.gold": SettingWords(
+        "Gold, right at least", "Of an annotator's pairs on gold tasks; below it they are named."
+    ),
+    "alarms.gold_tasks": SettingWords(
+        "Gold tasks before that is said", "An annotator must have judged so many."
+    ),
+    "alarms.fast": SettingWords(
+        "Too fast, at most", "Of an annotator's judgments; above it they are named."
+    ),
+    "alarms.alpha": SettingWords(
+        "Krippendorff's alpha, at least", "On pairs. 0 is what chance gives, 1 full agreement."
+    ),
+    "alarms.stale": SettingWords("Stale tasks, at most", "Of ready tasks."),
+    "alarms.ready_tasks": SettingWords(
+        "Ready tasks, at least", "With fewer, annotators will run out."
+    ),
+    "export.validation_share": SettingWords(
+        "Share for validation",
+        "Of the training prompts; whole prompts, always the same. Held-out prompts are the test.",
+    ),
+    "export.prompts_at_once": SettingWords(
+        "Prompts read at once", "Fewer need less memory, more are faster."
+    ),
+    "export.rows_at_once": SettingWords(
+        "Rows written at once", "Of Parquet and Arrow files. Fewer need less memory."
     ),
 }
 

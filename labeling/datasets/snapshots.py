@@ -1,149 +1,312 @@
 """Snapshots: judgments and demonstrations frozen in Parquet, so that any round can be repeated."""
 
-import hashlib
-import json
+import os
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
+from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
-from labeling.datasets.judged import judged_tasks
+from labeling.datasets.freezing import (
+    CONSOLIDATED,
+    DEMONSTRATIONS,
+    FILTERS,
+    ROWS,
+    TRAINED,
+    WITH_MODELS,
+    Frozen,
+    Progress,
+    frozen,
+    hashes_of,
+    no_progress,
+)
+from labeling.datasets.snapshot_query import SnapshotQuery
+from labeling.datasets.snapshot_rows import (
+    CONSOLIDATED_SCHEMA,
+    DEMONSTRATION_SCHEMA,
+    FIRST_COLUMNS,
+    SCHEMA,
+    RowsDigest,
+    rows_sha256,
+)
 from labeling.events import record
-from labeling.judging.demonstrations import demonstrations_of
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
+from labeling.permissions import Action, require
 from storage import blobs
-from storage.clock import now
-from storage.errors import Unavailable
-from storage.tables import Project, Snapshot, Split
+from storage.engine import repeatable_reading, writing
+from storage.errors import BadInput, Conflict, NotFound, Unavailable
+from storage.tables import Account, Project, Round, Snapshot
 
-ROWS = "judgments.parquet"
-DEMONSTRATIONS = "demonstrations.parquet"
-#: In the manifest: how many judgments of each annotator are trained on, by account id as text.
-TRAINED = "trained_judgments_by_annotator"
-FILTERS = {
-    "judgments": "current, not discarded, no tests; where a lead decided, the decision alone",
-    "accounts": "active, no models",
-}
-WITH_MODELS = {"accounts": "active, models only of tasks that they took without people"}
-SCHEMA = pyarrow.schema(
-    [
-        ("judgment_id", pyarrow.int64()),
-        ("task_id", pyarrow.int64()),
-        ("prompt_id", pyarrow.int64()),
-        ("split", pyarrow.string()),
-        ("messages", pyarrow.string()),
-        ("completion_ids", pyarrow.list_(pyarrow.int64())),
-        ("completions", pyarrow.list_(pyarrow.string())),
-        ("finish_reasons", pyarrow.list_(pyarrow.string())),
-        ("policy_version", pyarrow.int64()),
-        ("ranks", pyarrow.list_(pyarrow.int64())),
-        ("annotator_id", pyarrow.int64()),
-        ("created_at", pyarrow.timestamp("us", tz="UTC")),
-    ]
-)
-DEMONSTRATION_SCHEMA = pyarrow.schema(
-    [
-        ("id", pyarrow.int64()),
-        ("prompt_id", pyarrow.int64()),
-        ("split", pyarrow.string()),
-        ("messages", pyarrow.string()),
-        ("text", pyarrow.string()),
-        ("annotator_id", pyarrow.int64()),
-        ("created_at", pyarrow.timestamp("us", tz="UTC")),
-    ]
-)
+__all__ = [
+    "FILTERS",
+    "SCHEMA",
+    "TRAINED",
+    "WITH_MODELS",
+    "SnapshotSummary",
+    "create_snapshot",
+    "default_query",
+    "find_snapshot",
+    "list_snapshots",
+    "read_consolidated",
+    "read_demonstrations",
+    "read_snapshot",
+    "rows_sha256",
+    "take_snapshot",
+]
 
 
-@dataclass(frozen=True)
-class _Frozen:
-    """What a snapshot holds, and the hashes of it."""
+def default_query(project: Project) -> SnapshotQuery:
+    """Return what a round trains on: all that may be used, models' work where the project says."""
+    trained = labeling_settings(project).model_annotators.train
+    return SnapshotQuery(models="taken" if trained else "out")
 
-    judgments: pd.DataFrame
-    demonstrations: pd.DataFrame
 
-    @cached_property
-    def judgments_sha256(self) -> str:
-        return rows_sha256(self.judgments)
+def take_snapshot(
+    engine: Engine,
+    *,
+    project: Project,
+    folder: Path,
+    code_version: str,
+    account: Account | None = None,
+    query: SnapshotQuery | None = None,
+    name: str = "",
+    progress: Progress = no_progress,
+) -> Snapshot:
+    """Freeze the judgments of a query; annotators go on judging meanwhile.
 
-    @cached_property
-    def demonstrations_sha256(self) -> str:
-        return rows_sha256(self.demonstrations, DEMONSTRATION_SCHEMA)
-
-    def is_of(self, snapshot: Snapshot) -> bool:
-        # A snapshot from before demonstrations were frozen says nothing of them: it had none.
-        manifest = snapshot.manifest
-        return snapshot.rows_sha256 == self.judgments_sha256 and (
-            manifest.get("demonstrations_sha256") == self.demonstrations_sha256
-            or ("demonstrations_sha256" not in manifest and self.demonstrations.empty)
-        )
+    `folder` is the snapshots' folder, directly under home: the files are in its `snapshot-N-HASH`,
+    and `uri` is relative to home. Only the last moment, when the files are whole and on disk, is a
+    writing transaction. Where a snapshot of the same query holds the same rows, and its files are
+    sound, that one is returned, unless a new `name` is given. `account` asks (None: the server's
+    shell, or a round). Raises `BadInput`, `Conflict` where the name is taken, `NotAllowed`.
+    """
+    if account is not None:
+        require(account, Action.EXPORT)
+    wanted = query or default_query(project)
+    with (
+        repeatable_reading(engine) as session,
+        frozen(
+            session,
+            project=project,
+            query=wanted,
+            folder=folder,
+            code_version=code_version,
+            progress=progress,
+        ) as ready,
+        writing(engine) as transaction,
+    ):
+        return _stored(transaction, ready, project, folder, account, name)
 
 
 def create_snapshot(
-    session: Session, *, project: Project, folder: Path, code_version: str
+    session: Session,
+    *,
+    project: Project,
+    folder: Path,
+    code_version: str,
+    query: SnapshotQuery | None = None,
 ) -> Snapshot:
-    """Freeze current judgments and demonstrations by active accounts that are no models.
+    """Freeze as `take_snapshot` does, all within the caller's transaction."""
+    with frozen(
+        session,
+        project=project,
+        query=query or default_query(project),
+        folder=folder,
+        code_version=code_version,
+    ) as ready:
+        return _stored(session, ready, project, folder, None, "")
 
-    `folder` is the snapshots' folder, directly under home: the files are in its `snapshot-N-HASH`,
-    and `uri` is relative to home. The files are whole and on disk before the caller's transaction
-    can commit the row. Where the rows are those of the project's latest snapshot and its files are
-    sound, that one is returned.
-    """
-    taken_at = now()
+
+def _stored(
+    session: Session,
+    ready: Frozen,
+    project: Project,
+    folder: Path,
+    account: Account | None,
+    name: str,
+) -> Snapshot:
+    """Put the files in their place and store the row; return an equal one that is there."""
     project_id = key_of(project)
-    models = labeling_settings(project).model_annotators.train
-    frozen = _Frozen(
-        _with_json(judged_tasks(session, project_id=project_id, include_models=models), SCHEMA),
-        _with_json(demonstrations_of(session, project_id=project_id), DEMONSTRATION_SCHEMA),
-    )
-    latest = _latest(session, project_id)
-    if latest is not None and frozen.is_of(latest) and _sound(latest, folder.parent):
-        return latest
-    digest = frozen.judgments_sha256
-    manifest = _manifest_of(frozen, project, code_version, taken_at)
-    manifest["filters"] = FILTERS | (WITH_MODELS if models else {})
+    _check_name(session, project_id, name)
+    same = _same(session, project_id, ready, folder.parent)
+    if same is not None and not name:
+        return same
+    manifest = ready.manifest
+    digest = manifest["rows_sha256"]
     snapshot = Snapshot(
-        project_id=key_of(project),
+        project_id=project_id,
+        name=name,
+        query=manifest["query"],
+        by_id=account.id if account else None,
         uri="",
         rows_sha256=digest,
         manifest=manifest,
-        created_at=taken_at,
+        created_at=datetime.fromisoformat(manifest["taken_at"]),
     )
     session.add(snapshot)
     session.flush()
     # The hash keeps apart what two databases in one home call by the same number.
     snapshot.uri = f"{folder.name}/snapshot-{snapshot.id}-{digest[:12]}"
-    _write(frozen, manifest, folder.parent, snapshot.uri)
+    with blobs.write_folder(folder.parent, snapshot.uri) as place:
+        for file in ready.folder.iterdir():
+            os.replace(file, place / file.name)
     record(
         session,
-        project_id=project.id,
-        account_id=None,
+        project_id=project_id,
+        account_id=account.id if account else None,
         kind="snapshot.created",
         snapshot_id=snapshot.id,
         rows_sha256=digest,
-        judgments=len(frozen.judgments),
-        demonstrations=len(frozen.demonstrations),
+        judgments=manifest["judgments"],
+        demonstrations=manifest["demonstrations"],
     )
     session.flush()
     return snapshot
 
 
+def _check_name(session: Session, project_id: int, name: str) -> None:
+    if name.isdecimal() or len(name) > 100:
+        raise BadInput(
+            f"A snapshot cannot be called {name[:100]!r}; use at most 100 characters, not only "
+            "digits."
+        )
+    if name and _named(session, project_id, name) is not None:
+        raise Conflict(f"There is a snapshot {name} already, and it stays; choose another name.")
+
+
+def _same(session: Session, project_id: int, ready: Frozen, home: Path) -> Snapshot | None:
+    """Return the newest snapshot with the same query and rows whose files are sound."""
+    statement = (
+        select(Snapshot)
+        .where(
+            Snapshot.project_id == project_id,
+            Snapshot.rows_sha256 == ready.manifest["rows_sha256"],
+        )
+        .order_by(col(Snapshot.id).desc())
+    )
+    return next((each for each in session.exec(statement) if _is_of(each, ready, home)), None)
+
+
+def _is_of(snapshot: Snapshot, ready: Frozen, home: Path) -> bool:
+    return (
+        snapshot.query == ready.manifest["query"]
+        and hashes_of(snapshot.manifest) == ready.hashes
+        and _sound(snapshot, home)
+    )
+
+
+def _sound(snapshot: Snapshot, home: Path) -> bool:
+    try:
+        blobs.verify(home, snapshot.uri)
+    except Unavailable:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class SnapshotSummary:
+    """A snapshot as it is listed, with the numbers of the rounds that trained on it."""
+
+    id: int
+    name: str
+    created_at: datetime
+    judgments: int
+    excluded: int
+    rows_sha256: str
+    query: dict[str, Any]
+    rounds: tuple[int, ...]
+    uri: str
+    by: str
+
+
+def list_snapshots(
+    session: Session, *, project_id: int, account: Account | None
+) -> list[SnapshotSummary]:
+    """Return the project's snapshots, oldest first; raise `NotAllowed`."""
+    if account is not None:
+        require(account, Action.EXPORT)
+    rounds = session.execute(
+        select(Round.snapshot_id, Round.number)
+        .where(Round.project_id == project_id, col(Round.snapshot_id).is_not(None))
+        .order_by(col(Round.number))
+    ).all()
+    statement = (
+        select(Snapshot, Account.name)
+        .join(Account, col(Account.id) == col(Snapshot.by_id), isouter=True)
+        .where(Snapshot.project_id == project_id)
+        .order_by(col(Snapshot.id))
+    )
+    return [
+        _summary(each, by or "", tuple(number for of, number in rounds if of == each.id))
+        for each, by in session.exec(statement)
+    ]
+
+
+def _summary(snapshot: Snapshot, by: str, rounds: tuple[int, ...]) -> SnapshotSummary:
+    return SnapshotSummary(
+        id=key_of(snapshot),
+        name=snapshot.name,
+        created_at=snapshot.created_at,
+        judgments=int(snapshot.manifest.get("judgments", 0)),
+        excluded=sum(snapshot.manifest.get("excluded", {}).values()),
+        rows_sha256=snapshot.rows_sha256,
+        query=snapshot.query,
+        rounds=rounds,
+        uri=snapshot.uri,
+        by=by,
+    )
+
+
+def find_snapshot(session: Session, *, project_id: int, which: str) -> Snapshot:
+    """Return a snapshot by id or name; raise `NotFound`."""
+    found = (
+        session.exec(
+            select(Snapshot).where(Snapshot.project_id == project_id, Snapshot.id == int(which))
+        ).first()
+        if which.isdecimal()
+        else _named(session, project_id, which)
+    )
+    if found is None:
+        raise NotFound(f"There is no snapshot {which}; `rankloop snapshot list` shows them.")
+    return found
+
+
+def _named(session: Session, project_id: int, name: str) -> Snapshot | None:
+    return session.exec(
+        select(Snapshot).where(Snapshot.project_id == project_id, Snapshot.name == name)
+    ).first()
+
+
 def read_snapshot(uri: str, home: Path) -> pd.DataFrame:
     """Return a snapshot's rows, one a judgment, oldest first.
 
-    Columns as in `SCHEMA`: `judgment_id` is 0 where a lead decided, `messages` is JSON text,
-    `ranks`, `completion_ids`, `completions` and `finish_reasons` are lists by task position.
-    Raises `Unavailable` naming the file that is missing, unreadable or not the one that was
-    written.
+    Columns as in `SCHEMA` (an old snapshot has `FIRST_COLUMNS` alone): `judgment_id` is 0 where a
+    lead decided, `messages` is JSON text, `ranks`, `completion_ids`, `completions` and
+    `finish_reasons` are lists by task position. Raises `Unavailable` naming the file that is
+    missing, unreadable or not the one that was written.
     """
     manifest = blobs.verify(home, uri)
-    return _read(home, f"{uri}/{ROWS}", SCHEMA, manifest.get("rows_sha256"))
+    columns = tuple(manifest.get("columns", FIRST_COLUMNS))
+    rows = _read(home, f"{uri}/{ROWS}", columns, manifest.get("rows_sha256"))
+    return rows.sort_values(["created_at", "judgment_id"], kind="stable", ignore_index=True)
+
+
+def read_consolidated(uri: str, home: Path) -> pd.DataFrame:
+    """Return one row a task: task_id, ranks, uncertainty and judgments (how many it is made of).
+
+    Raises `NotFound` where the snapshot has no consolidation rule, `Unavailable`.
+    """
+    manifest = blobs.verify(home, uri)
+    if "consolidated_sha256" not in manifest:
+        raise NotFound(f"The snapshot {uri} has no consolidated labels; create one with a rule.")
+    file = f"{uri}/{CONSOLIDATED}"
+    return _read(home, file, CONSOLIDATED_SCHEMA.names, manifest["consolidated_sha256"])
 
 
 def read_demonstrations(uri: str, home: Path) -> pd.DataFrame:
@@ -156,95 +319,26 @@ def read_demonstrations(uri: str, home: Path) -> pd.DataFrame:
     if "demonstrations_sha256" not in manifest:
         return pd.DataFrame({name: [] for name in DEMONSTRATION_SCHEMA.names})
     file = f"{uri}/{DEMONSTRATIONS}"
-    return _read(home, file, DEMONSTRATION_SCHEMA, manifest["demonstrations_sha256"])
+    return _read(home, file, DEMONSTRATION_SCHEMA.names, manifest["demonstrations_sha256"])
 
 
-def rows_sha256(rows: pd.DataFrame, schema: pyarrow.Schema = SCHEMA) -> str:
-    """Return the SHA-256 of the rows as canonical JSON lines: the same data, the same hash."""
-    digest = hashlib.sha256()
-    for row in rows[list(schema.names)].to_dict("records"):
-        row["created_at"] = pd.Timestamp(row["created_at"]).tz_convert("UTC").isoformat()
-        line = json.dumps(row, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        digest.update(line.encode() + b"\n")
-    return digest.hexdigest()
-
-
-def _read(home: Path, file: str, schema: pyarrow.Schema, digest: str | None) -> pd.DataFrame:
+def _read(home: Path, file: str, columns: tuple[str, ...], digest: str | None) -> pd.DataFrame:
     folder, _, name = file.rpartition("/")
+    found: dict[str, list[Any]] = {column: [] for column in columns}
+    hashed = RowsDigest(columns)
     try:
-        table = pyarrow.parquet.read_table(blobs.local_path(home, folder) / name)
-        rows = pd.DataFrame({name: table[name].to_pylist() for name in schema.names})
+        with pyarrow.parquet.ParquetFile(blobs.local_path(home, folder) / name) as parquet:
+            for batch in parquet.iter_batches(columns=list(columns)):
+                rows = batch.to_pylist()
+                hashed.add(rows)
+                for column, values in found.items():
+                    values.extend(row[column] for row in rows)
     except (OSError, pyarrow.ArrowException, KeyError) as error:
         raise Unavailable(
             f"The file {file} cannot be read ({error}); restore it from a backup."
         ) from error
-    if rows_sha256(rows, schema) != digest:
+    if hashed.hex != digest:
         raise Unavailable(
             f"The rows of {file} are not those that its manifest names; restore both from a backup."
         )
-    return rows
-
-
-def _with_json(rows: pd.DataFrame, schema: pyarrow.Schema) -> pd.DataFrame:
-    messages = [json.dumps(value, ensure_ascii=False, sort_keys=True) for value in rows["messages"]]
-    return rows.assign(messages=messages)[list(schema.names)]
-
-
-def _counts(rows: pd.DataFrame, column: str) -> dict[str, int]:
-    counts = rows[column].value_counts().sort_index()
-    return {str(value): int(count) for value, count in counts.items()}
-
-
-def _latest(session: Session, project_id: int) -> Snapshot | None:
-    return session.exec(
-        select(Snapshot)
-        .where(Snapshot.project_id == project_id)
-        .order_by(col(Snapshot.id).desc())
-        .limit(1)
-    ).first()
-
-
-def _sound(snapshot: Snapshot, home: Path) -> bool:
-    try:
-        blobs.verify(home, snapshot.uri)
-    except Unavailable:
-        return False
-    return True
-
-
-def _manifest_of(
-    frozen: _Frozen, project: Project, code_version: str, taken_at: datetime
-) -> dict[str, Any]:
-    rows = frozen.judgments
-    return {
-        "project": project.name,
-        "rows_sha256": frozen.judgments_sha256,
-        "judgments": len(rows),
-        "judgments_by_split": _counts(rows, "split"),
-        "judgments_by_annotator": _counts(rows, "annotator_id"),
-        TRAINED: _counts(_trained(rows), "annotator_id"),
-        "judgments_by_policy_version": _counts(rows, "policy_version"),
-        "demonstrations": len(frozen.demonstrations),
-        "demonstrations_by_split": _counts(frozen.demonstrations, "split"),
-        "demonstrations_sha256": frozen.demonstrations_sha256,
-        "filters": FILTERS,
-        "code_version": code_version,
-        "taken_at": taken_at.isoformat(),
-    }
-
-
-def _trained(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the annotators' own judgments (no lead's decisions) that training may use."""
-    return rows[(rows["split"] == Split.TRAIN.value) & (rows["judgment_id"] > 0)]
-
-
-def _write(frozen: _Frozen, manifest: dict[str, Any], home: Path, uri: str) -> None:
-    with blobs.write_folder(home, uri) as folder:
-        for rows, schema, name in (
-            (frozen.judgments, SCHEMA, ROWS),
-            (frozen.demonstrations, DEMONSTRATION_SCHEMA, DEMONSTRATIONS),
-        ):
-            table = pyarrow.Table.from_pandas(rows, schema=schema, preserve_index=False)
-            pyarrow.parquet.write_table(table, folder / name)
-        text = json.dumps(manifest, indent=2, ensure_ascii=False)
-        (folder / blobs.MANIFEST).write_text(text, encoding="utf-8")
+    return pd.DataFrame(found)

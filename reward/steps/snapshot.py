@@ -6,14 +6,16 @@ from pathlib import Path
 import pandas
 from sqlmodel import Session
 
-from labeling.datasets.snapshots import create_snapshot, read_demonstrations, read_snapshot
+from labeling.datasets.code_version import code_version
+from labeling.datasets.snapshots import read_demonstrations, read_snapshot
+from labeling.datasets.snapshots import take_snapshot as freeze
 from reward.generation.conversations import answer_ids, prompt_ids
 from reward.language_models.backbone import Backbone
 from reward.reward_modeling.reward_model import RankedExample
 from reward.running.runtime import Runtime
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome
 from reward.steps.prompts import check_prompts
-from storage.engine import reading, writing
+from storage.engine import reading
 from storage.errors import BadInput
 from storage.tables import Snapshot, Split
 
@@ -24,13 +26,12 @@ def take_snapshot(context: StepContext) -> StepOutcome:
     runtime.read_project()
     check_prompts(runtime)
     context.working("freezing judgments and demonstrations")
-    with writing(runtime.engine) as session:
-        snapshot = create_snapshot(
-            session,
-            project=runtime.project,
-            folder=runtime.home / "snapshots",
-            code_version=code_version(),
-        )
+    snapshot = freeze(
+        runtime.engine,
+        project=runtime.project,
+        folder=runtime.home / "snapshots",
+        code_version=code_version(),
+    )
     judgments = int(snapshot.manifest["judgments"])
     return StepOutcome(
         artefacts={"snapshot": snapshot.uri},
@@ -42,16 +43,6 @@ def take_snapshot(context: StepContext) -> StepOutcome:
         snapshot_id=snapshot.id,
         judgments=judgments,
     )
-
-
-def code_version() -> str:
-    """Return the version of rankloop that is running."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("rankloop")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def rankings_of_round(context: StepContext, split: Split) -> list[RankedExample]:

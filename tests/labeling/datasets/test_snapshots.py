@@ -7,12 +7,12 @@ from sqlalchemy import Engine
 from sqlmodel import select
 
 from labeling.datasets.comparisons import comparisons_of
+from labeling.datasets.snapshot_rows import FIRST_COLUMNS, SCHEMA, rows_sha256
 from labeling.datasets.snapshots import (
     FILTERS,
     create_snapshot,
     read_demonstrations,
     read_snapshot,
-    rows_sha256,
 )
 from labeling.judging.demonstrations import add_demonstration
 from storage.engine import reading, writing
@@ -122,7 +122,7 @@ def test_rows_that_the_manifest_does_not_name_are_refused(
     )
     pyarrow.parquet.write_table(changed, file)
     # Even where the file's own hash was made to fit.
-    monkeypatch.setattr("storage.blobs.verify", lambda *_: {"rows_sha256": snapshot.rows_sha256})
+    monkeypatch.setattr("storage.blobs.verify", lambda *_: snapshot.manifest)
     with pytest.raises(Unavailable, match="not those that its manifest names"):
         read_snapshot(snapshot.uri, tmp_path)
 
@@ -173,22 +173,22 @@ def test_a_new_demonstration_alone_makes_a_new_snapshot(stage: Stage, tmp_path: 
     assert len(read_demonstrations(after.uri, tmp_path)) == 1
 
 
-def test_a_snapshot_from_before_demonstrations_is_read_and_kept(
-    stage: Stage, tmp_path: Path
-) -> None:
+def test_a_snapshot_of_the_first_layout_is_read(stage: Stage, tmp_path: Path) -> None:
     stage.judge("ann", [1, 2, 3, 4])
     snapshot = freeze(stage, tmp_path)
-    folder = tmp_path / snapshot.uri
-    (folder / "demonstrations.parquet").unlink()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    old = {key: value for key, value in manifest.items() if "demonstrations" not in key}
-    del old["files"]["demonstrations.parquet"]
-    (folder / "manifest.json").write_text(json.dumps(old))
-    with writing(stage.engine) as session:
-        session.get_one(Snapshot, snapshot.id).manifest = old
-    assert read_demonstrations(snapshot.uri, tmp_path).empty
-    assert len(read_snapshot(snapshot.uri, tmp_path)) == 1
-    assert freeze(stage, tmp_path).id == snapshot.id
+    rows = read_snapshot(snapshot.uri, tmp_path)[list(FIRST_COLUMNS)]
+    schema = pyarrow.schema([SCHEMA.field(name) for name in FIRST_COLUMNS])
+    old = tmp_path / "snapshots/old"
+    old.mkdir()
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pandas(rows, schema=schema, preserve_index=False),
+        old / "judgments.parquet",
+    )
+    manifest = {"rows_sha256": rows_sha256(rows, schema), "judgments": 1, "files": {}}
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    read = read_snapshot("snapshots/old", tmp_path)
+    assert read.equals(rows)
+    assert read_demonstrations("snapshots/old", tmp_path).empty
 
 
 def test_demonstrations_that_the_manifest_does_not_name_are_refused(

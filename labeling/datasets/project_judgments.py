@@ -1,0 +1,282 @@
+"""A project's judgments with what they rank, prompt by prompt, and why some may not be used.
+
+They are read a few hundred prompts at a time, so that memory does not grow with the project.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Select, select, union
+from sqlmodel import Session, col
+
+from labeling.datasets.judged import TAKEN
+from labeling.datasets.snapshot_query import ModelsRule
+from labeling.datasets.snapshot_rows import canonical_json
+from labeling.judging.judgments import not_superseded
+from labeling.review.decisions import REAL_WORK, decided_labels, discarded_judgments
+from labeling.withdrawals import not_withdrawn
+from storage.tables import (
+    Account,
+    AccountKind,
+    Completion,
+    Judgment,
+    Policy,
+    Prompt,
+    Review,
+    ReviewDecision,
+    Round,
+    Task,
+    TaskCompletion,
+)
+
+Row = dict[str, Any]
+
+SUPERSEDED = "corrected later"
+NO_REAL_WORK = "tests annotators (known answer, qualification or repeat)"
+DISCARDED = "discarded by a lead"
+WITHDRAWN = "withdrawn"
+SWITCHED_OFF = "account is switched off"
+MODEL = "by a model annotator"
+DECIDED = "a lead decided the task instead"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row that a snapshot might have (columns of `SCHEMA`), and why it may not (None: it may)."""
+
+    row: Row
+    excluded: str | None
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What is known of the whole project before its judgments are read."""
+
+    discarded: set[int]
+    decided: dict[int, Row]
+    models: ModelsRule
+
+
+def project_judgments(
+    session: Session,
+    *,
+    project_id: int,
+    models: ModelsRule,
+    decisions: bool,
+    prompts_at_once: int,
+) -> Iterator[list[Candidate]]:
+    """Yield every judgment and standing decision of the project, one list a task.
+
+    In the order of prompt, task and judgment; a lead's decision, with judgment_id 0, comes first.
+    """
+    standing = _Standing(
+        discarded=discarded_judgments(session, project_id=project_id),
+        decided=_decided(session, project_id) if decisions else {},
+        models=models,
+    )
+    prompts = _judged_prompts(session, project_id)
+    for start in range(0, len(prompts), prompts_at_once):
+        some = prompts[start : start + prompts_at_once]
+        yield from _of_prompts(session, project_id, some[0], some[-1], standing)
+
+
+def count_judged_prompts(session: Session, *, project_id: int) -> int:
+    """Return how many prompts have a judgment or a decision."""
+    return len(_judged_prompts(session, project_id))
+
+
+def _decided(session: Session, project_id: int) -> dict[int, Row]:
+    found = decided_labels(session, project_id=project_id)
+    return {row["task_id"]: row for row in found.to_dict("records")}
+
+
+def _judged_tasks(project_id: int) -> Select[Any]:
+    both = union(
+        select(col(Judgment.task_id)).where(col(Judgment.project_id) == project_id),
+        select(col(Review.task_id)).where(
+            col(Review.project_id) == project_id,
+            col(Review.decision) == ReviewDecision.DECIDED,
+        ),
+    ).subquery()
+    return select(both.c.task_id)
+
+
+def _judged_prompts(session: Session, project_id: int) -> list[int]:
+    statement = (
+        select(col(Task.prompt_id))
+        .where(col(Task.id).in_(_judged_tasks(project_id)))
+        .distinct()
+        .order_by(col(Task.prompt_id))
+    )
+    return [row[0] for row in session.execute(statement)]
+
+
+def _of_prompts(
+    session: Session, project_id: int, first: int, last: int, standing: _Standing
+) -> Iterator[list[Candidate]]:
+    wanted = [
+        col(Task.project_id) == project_id,
+        col(Task.prompt_id).between(first, last),
+    ]
+    judgments = _judgments(session, wanted)
+    tasks = _tasks(session, wanted)
+    completions = _completions(session, wanted)
+    for task_id, task in tasks.items():
+        of_task = {**task, **completions[task_id]}
+        decision = standing.decided.get(task_id)
+        found = _candidates(of_task, judgments.get(task_id, []), decision, standing)
+        if found:
+            yield found
+
+
+def _candidates(
+    task: Row, judgments: list[Row], decision: Row | None, standing: _Standing
+) -> list[Candidate]:
+    found = [] if decision is None else [Candidate(task | _decision_row(decision), None)]
+    judged = [(task | judgment, _why_not(judgment, decision, standing)) for judgment in judgments]
+    people = any(why is None and row["annotator_kind"] != MODEL_KIND for row, why in judged)
+    for row, why in judged:
+        out = MODEL if why is None and not _model_may(row, standing.models, people) else why
+        found.append(Candidate(row, out))
+    return found
+
+
+MODEL_KIND = AccountKind.MODEL.value
+
+
+def _model_may(row: Row, models: ModelsRule, people: bool) -> bool:
+    if row["annotator_kind"] != MODEL_KIND or models == "in":
+        return True
+    return models == "taken" and TAKEN in row["marks"] and not people
+
+
+def _why_not(judgment: Row, decision: Row | None, standing: _Standing) -> str | None:
+    """Return the first reason that keeps a judgment out of any snapshot."""
+    if not judgment["current"]:
+        return SUPERSEDED
+    if judgment["task_kind"] not in REAL_WORK:
+        return NO_REAL_WORK
+    if judgment["judgment_id"] in standing.discarded:
+        return DISCARDED
+    if not judgment["stands"]:
+        return WITHDRAWN
+    if not judgment["active"]:
+        return SWITCHED_OFF
+    return DECIDED if decision is not None else None
+
+
+def _decision_row(decision: Row) -> Row:
+    return {
+        "judgment_id": 0,
+        "ranks": decision["ranks"],
+        "strength": None,
+        "likert": "{}",
+        "checks": "{}",
+        "flags": [],
+        "rationale": "",
+        "milliseconds": 0,
+        "guideline_version": None,
+        "annotator_id": decision["by_id"],
+        # Only people lead.
+        "annotator_kind": AccountKind.PERSON.value,
+        "created_at": decision["decided_at"],
+        "marks": [],
+    }
+
+
+def _judgments(session: Session, wanted: list[Any]) -> dict[int, list[Row]]:
+    statement = (
+        select(
+            col(Judgment.id).label("judgment_id"),
+            col(Judgment.task_id),
+            col(Judgment.ranks),
+            col(Judgment.strength),
+            col(Judgment.likert),
+            col(Judgment.checks),
+            col(Judgment.flags),
+            col(Judgment.rationale),
+            col(Judgment.milliseconds),
+            col(Judgment.guideline_version),
+            col(Judgment.annotator_id),
+            col(Judgment.marks),
+            col(Judgment.created_at),
+            col(Account.kind).label("annotator_kind"),
+            col(Account.active),
+            col(Task.kind).label("task_kind"),
+            not_superseded().label("current"),
+            not_withdrawn().label("stands"),
+        )
+        .join(Task, col(Task.id) == col(Judgment.task_id))
+        .join(Account, col(Account.id) == col(Judgment.annotator_id))
+        .where(*wanted)
+        .order_by(col(Judgment.task_id), col(Judgment.id))
+    )
+    rows = (_judgment_row(row._asdict()) for row in session.execute(statement))
+    return {task: list(of_task) for task, of_task in groupby(rows, key=lambda row: row["task_id"])}
+
+
+def _judgment_row(row: Row) -> Row:
+    row["likert"], row["checks"] = canonical_json(row["likert"]), canonical_json(row["checks"])
+    row["annotator_kind"] = row["annotator_kind"].value
+    return row
+
+
+def _tasks(session: Session, wanted: list[Any]) -> dict[int, Row]:
+    statement = (
+        select(
+            col(Task.id).label("task_id"),
+            col(Task.prompt_id),
+            col(Prompt.split),
+            col(Prompt.messages),
+            col(Prompt.source),
+            col(Prompt.license),
+            col(Prompt.tags),
+            col(Prompt.language),
+            col(Policy.version).label("policy_version"),
+            col(Round.number).label("round"),
+        )
+        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
+        .join(Policy, col(Policy.id) == col(Task.policy_id))
+        .join(Round, col(Round.id) == col(Policy.round_id), isouter=True)
+        .where(*wanted)
+        .order_by(col(Task.prompt_id), col(Task.id))
+    )
+    return {row.task_id: _task_row(row._asdict()) for row in session.execute(statement)}
+
+
+def _task_row(row: Row) -> Row:
+    row["split"], row["round"] = row["split"].value, row["round"] or 0
+    row["messages"] = canonical_json(row["messages"])
+    return row
+
+
+def _completions(session: Session, wanted: list[Any]) -> dict[int, Row]:
+    statement = (
+        select(
+            col(TaskCompletion.task_id),
+            col(Completion.id),
+            col(Completion.text),
+            col(Completion.finish_reason),
+            col(Policy.version),
+            col(Policy.name),
+        )
+        .join(Task, col(Task.id) == col(TaskCompletion.task_id))
+        .join(Completion, col(Completion.id) == col(TaskCompletion.completion_id))
+        .join(Policy, col(Policy.id) == col(Completion.policy_id))
+        .where(*wanted)
+        .order_by(col(TaskCompletion.task_id), col(TaskCompletion.position))
+    )
+    found: dict[int, Row] = {}
+    for task, rows in groupby(session.execute(statement), key=lambda row: row[0]):
+        _, *columns = zip(*rows, strict=True)
+        ids, texts, reasons, versions, names = map(list, columns)
+        found[task] = {
+            "completion_ids": ids,
+            "completions": texts,
+            "finish_reasons": reasons,
+            "policy_versions": versions,
+            "policies": names,
+        }
+    return found
