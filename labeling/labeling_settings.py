@@ -212,6 +212,28 @@ class ExportSettings(_Section):
     rows_at_once: Annotated[int, Field(ge=1, le=100_000)] = 1000
 
 
+class WithdrawalSettings(_Section):
+    """What becomes of tasks whose judgments are withdrawn."""
+
+    #: others are asked instead; the newest policy's tasks still come first
+    requeue: bool = True
+
+
+class WebhookSettings(_Section):
+    """How webhooks are told of events."""
+
+    #: also addresses within the network of this server (private, loopback, link-local)
+    private_addresses: bool = False
+    #: seconds after which an address that does not answer is given up for this time
+    timeout: Annotated[float, Field(gt=0, le=60)] = 10.0
+    #: seconds before the second attempt; each wait after it is twice as long
+    first_wait: Annotated[float, Field(gt=0)] = 5.0
+    #: seconds that are waited at most between two attempts
+    longest_wait: Annotated[float, Field(gt=0)] = 6 * 3600.0
+    #: hours after which a delivery is given up
+    give_up_after: Annotated[float, Field(gt=0)] = 72.0
+
+
 class LabelingSettings(_Section):
     """Every setting of labeling in a project."""
 
@@ -225,6 +247,8 @@ class LabelingSettings(_Section):
     review: ReviewSettings = ReviewSettings()
     arena: ArenaSettings = ArenaSettings()
     freshness: FreshnessSettings = FreshnessSettings()
+    withdrawals: WithdrawalSettings = WithdrawalSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     reliability: ReliabilitySettings = ReliabilitySettings()
     cost: CostSettings = CostSettings()
     alarms: AlarmSettings = AlarmSettings()

@@ -18,6 +18,8 @@ class Action(StrEnum):
     REVIEW = "review"
     IMPORT = "import"
     EXPORT = "export"
+    WITHDRAW = "withdraw"
+    MANAGE_WEBHOOKS = "manage_webhooks"
     MANAGE_ACCOUNTS = "manage_accounts"
 
 
@@ -31,6 +33,8 @@ _WORDS = {
     Action.REVIEW: "review judgments",
     Action.IMPORT: "import data",
     Action.EXPORT: "export data",
+    Action.WITHDRAW: "withdraw judgments",
+    Action.MANAGE_WEBHOOKS: "manage webhooks",
     Action.MANAGE_ACCOUNTS: "manage accounts",
 }
 
@@ -39,7 +43,7 @@ _LEADING = frozenset(set(Action) - {Action.MANAGE_ACCOUNTS})
 PERMITTED: dict[Role, frozenset[Action]] = {
     Role.ANNOTATOR: frozenset({Action.JUDGE}),
     Role.LEAD: _LEADING,
-    Role.ENGINEER: _LEADING,
+    Role.ENGINEER: _LEADING - {Action.WITHDRAW},
     Role.ADMIN: frozenset(Action),
 }
 

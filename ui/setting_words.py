@@ -29,6 +29,8 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "review": ("Review queue", "Which tasks leads are asked to look at."),
     "arena": ("Arena", "Blind comparisons of two versions of the model."),
     "freshness": ("Freshness", "What becomes of ready tasks when a newer version is live."),
+    "withdrawals": ("Withdrawals", "What becomes of tasks whose judgments are taken out."),
+    "webhooks": ("Webhooks", "How other programs are told of events."),
     "cost": ("Cost", "What annotators' time costs, for the page Throughput."),
     "alarms": ("Alarms", "When the page Overview says that something wants a lead."),
     "export": ("Export", "How data leaves the project."),
@@ -136,6 +138,19 @@ FIELDS: dict[str, SettingWords] = {
     "freshness.age_of_judgments": SettingWords(
         "Judgments for the age of the pool", "The newest so many, over which the mean is taken."
     ),
+    "withdrawals.requeue": SettingWords(
+        "Ask others instead", "A task whose judgment is withdrawn goes back to the queue."
+    ),
+    "webhooks.private_addresses": SettingWords(
+        "Also addresses within this server's network",
+        "Off: a webhook cannot reach what only this server can.",
+    ),
+    "webhooks.timeout": SettingWords("Seconds to wait for an answer"),
+    "webhooks.first_wait": SettingWords(
+        "Seconds before the second attempt", "Each wait after it is twice as long."
+    ),
+    "webhooks.longest_wait": SettingWords("Seconds between two attempts, at most"),
+    "webhooks.give_up_after": SettingWords("Hours after which a delivery is given up"),
     "cost.hourly_rate": SettingWords(
         "Paid for an hour of active time", "Breaks are not counted. 0: no cost is shown."
     ),

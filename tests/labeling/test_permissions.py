@@ -10,10 +10,18 @@ def test_annotators_only_judge() -> None:
     assert [action for action in Action if allows(annotator, action)] == [Action.JUDGE]
 
 
-@pytest.mark.parametrize("role", [Role.LEAD, Role.ENGINEER])
-def test_leads_and_engineers_do_all_but_accounts(role: Role) -> None:
+@pytest.mark.parametrize(
+    ("role", "missing"),
+    [
+        (Role.LEAD, {Action.MANAGE_ACCOUNTS}),
+        (Role.ENGINEER, {Action.MANAGE_ACCOUNTS, Action.WITHDRAW}),
+    ],
+)
+def test_leads_and_engineers_do_all_but_accounts_and_engineers_withdraw_nothing(
+    role: Role, missing: set[Action]
+) -> None:
     account = Account(name="a", role=role)
-    assert {action for action in Action if not allows(account, action)} == {Action.MANAGE_ACCOUNTS}
+    assert {action for action in Action if not allows(account, action)} == missing
 
 
 def test_admins_do_everything() -> None:
