@@ -12,6 +12,7 @@ from typing import Any
 
 from labeling.imports.ranking_files import RankedText, count_pairs, read_rankings
 from reward.policy_optimization.ppo import PPOTrainer, State
+from reward.policy_optimization.pretraining_texts import pretraining_ids
 from reward.policy_optimization.trl_optimizers import preference_pairs
 from reward.stages.examples import ranked_examples, read_stage_prompts, short_prompts
 from reward.stages.model import StageModel, StageRun, check_alone
@@ -83,11 +84,11 @@ def _checked(request: PPORequest, run: StageRun) -> StageRun:
     check_reward(request.reward)
     if request.optimizer != "ppo":
         check_alone(f"The optimizer {request.optimizer}")
-    if run.profile.ppo.ptx_coefficient > 0:
-        raise BadInput(
-            "Setting training.ppo.ptx_coefficient needs pretraining texts, which only a round of a "
-            "project has; set it to 0."
-        )
+        if run.profile.ppo.ptx_coefficient > 0:
+            raise BadInput(
+                "Setting training.ppo.ptx_coefficient is of the optimizer ppo; set it to 0, or "
+                "choose --optimizer ppo."
+            )
     if request.sft is None:
         return run
     check_policy(request.sft)
@@ -136,6 +137,7 @@ def _ppo(task: PolicyTask) -> Curve:
         generation_batch=profile.generation.batch,
         reference=task.reference,
         value_head=task.judge.value_head,
+        pretraining=pretraining_ids(profile.ppo, task.model.backbone.tokenizer),
         processes=processes,
     )
     kept = load_progress(task.folder, PROGRESS, "ppo")

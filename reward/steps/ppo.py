@@ -10,16 +10,17 @@ from typing import Any
 from reward.language_models.backbone import Backbone
 from reward.language_models.profiles import TrainingProfile
 from reward.policy_optimization.ppo import PPOTrainer, State
+from reward.policy_optimization.pretraining_texts import pretraining_ids
 from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_scorer
 from reward.reward_modeling.reward_model import RewardModel
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
-from reward.steps.pretraining import pretraining_ids
 from reward.steps.prompts import policy_prompts
 from reward.steps.snapshot import rankings_of_round
 from reward.training.out_of_memory import is_out_of_memory
 from reward.training.processes import Processes
 from storage.blobs import local_path, verify, write_folder
 from storage.engine import reading
+from storage.errors import BadInput
 from storage.tables import Policy, Split
 
 KEPT = "ppo"  # the name of this step's progress
@@ -48,7 +49,11 @@ def _ppo(
     # It starts this module in the processes, and so imports it.
     from reward.steps.together import climb_together, trains_together
 
-    pretraining = pretraining_ids(context.runtime)
+    runtime = context.runtime
+    try:
+        pretraining = pretraining_ids(runtime.profile.ppo, runtime.backbone.tokenizer)
+    except BadInput as error:
+        raise CannotTrain(str(error)) from error
     if trains_together(context):
         return climb_together(context, prompts, pretraining)
     return climb(

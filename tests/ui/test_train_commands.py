@@ -179,6 +179,23 @@ def test_sft_gives_a_policy_that_ppo_starts_from(say: Say, reward: Path) -> None
     assert json.loads(out)["kl"] == pytest.approx(0.0, abs=1e-3)
 
 
+def test_pretraining_texts_are_mixed_in(say: Say, reward: Path) -> None:
+    write("prompts.jsonl", prompts())
+    command = ("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--out")
+    mix = ("ppo.ptx_coefficient=5", "ppo.ptx_file=texts.jsonl", "ppo.iterations=1")
+    code, _, err = say(*command, "mixed", sizes=(*SIZES, *mix))
+    assert code == 1
+    assert "The file texts.jsonl of training.ppo.ptx_file does not exist" in err
+    assert not Path("mixed").exists()
+    write("texts.jsonl", [{"text": "what must not be forgotten"}])
+    assert say(*command, "mixed", sizes=(*SIZES, *mix))[0] == 0
+    assert say(*command, "plain", sizes=(*SIZES, "ppo.iterations=1"))[0] == 0
+    assert (
+        Path("mixed", "adapter_model.safetensors").read_bytes()
+        != Path("plain", "adapter_model.safetensors").read_bytes()
+    )
+
+
 @pytest.mark.parametrize("optimizer", ["rloo", "grpo", "dpo"])
 def test_other_optimizers_give_the_same_figures(say: Say, reward: Path, optimizer: str) -> None:
     write("prompts.jsonl", prompts())

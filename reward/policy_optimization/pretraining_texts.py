@@ -2,22 +2,22 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-from reward.running.runtime import Runtime
-from reward.steps.outcome import CannotTrain
+from reward.policy_optimization.ppo_settings import PPOSettings
+from storage.errors import BadInput
 
 
-def pretraining_ids(runtime: Runtime) -> list[list[int]]:
-    """Return the token ids of the texts in `training.ppo.ptx_file`; none where the mix is off.
+def pretraining_ids(settings: PPOSettings, tokenizer: Any) -> list[list[int]]:
+    """Return the token ids of the texts in `settings.ptx_file`; none where the mix is off.
 
-    The file is JSONL with a field `text`. Raises `CannotTrain` naming what does not fit.
+    The file is JSONL with a field `text`. Raises `BadInput` naming what does not fit.
     """
-    settings = runtime.profile.ppo
     if settings.ptx_coefficient <= 0:
         return []
     path = Path(settings.ptx_file)
     if not path.is_file():
-        raise CannotTrain(
+        raise BadInput(
             f"The file {settings.ptx_file or '(none)'} of training.ppo.ptx_file does not exist; "
             "name a JSONL file with a field text, or set training.ppo.ptx_coefficient to 0."
         )
@@ -25,11 +25,11 @@ def pretraining_ids(runtime: Runtime) -> list[list[int]]:
     longest = settings.ptx_tokens
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
-            ids = runtime.backbone.tokenizer(_text_of(line, f"{path}, line {number}"))["input_ids"]
+            ids = tokenizer(_text_of(line, f"{path}, line {number}"))["input_ids"]
             found += [ids[start : start + longest] for start in range(0, len(ids), longest)]
     usable = [ids for ids in found if len(ids) > 1]
     if not usable:
-        raise CannotTrain(f"{path}: the file holds no text.")
+        raise BadInput(f"{path}: the file holds no text.")
     return usable
 
 
@@ -37,7 +37,7 @@ def _text_of(line: str, place: str) -> str:
     try:
         text = json.loads(line)["text"]
     except (ValueError, KeyError, TypeError) as error:
-        raise CannotTrain(f"{place}, field text: it is missing, or the line is no JSON.") from error
+        raise BadInput(f"{place}, field text: it is missing, or the line is no JSON.") from error
     if not isinstance(text, str):
-        raise CannotTrain(f"{place}, field text: it must be text.")
+        raise BadInput(f"{place}, field text: it must be text.")
     return text
