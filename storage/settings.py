@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     assignment_minutes: float = Field(
         default=30.0, gt=0.0, description="Minutes a task is lent to one annotator."
     )
+    figures_share: float = Field(
+        default=0.05,
+        gt=0.0,
+        le=1.0,
+        description="Share of its time that the web server may measure a page's figures anew while "
+        "judgments come in; what leads decide is always in them.",
+    )
     sign_in_hours: float = Field(default=12.0, gt=0.0, description="Hours a sign-in lasts.")
     worker_lease_seconds: float = Field(
         default=120.0, gt=0.0, description="Seconds after which a silent worker loses its project."

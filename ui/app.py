@@ -5,20 +5,24 @@ from pathlib import Path
 import streamlit as st
 
 from labeling.permissions import Action, allows
-from ui import session
+from storage.tables import Role
+from ui import page_links, session
 from ui.language_choice import language_pages
 from ui.plain_text import plain
 from ui.views import (
     export,
     guidelines,
     history,
+    judgments_behind,
     labeling_settings,
+    overview,
     own_prompts,
     qualification,
     quality,
     rank,
     review,
     rounds,
+    throughput,
 )
 
 HERE = Path(__file__).parent
@@ -29,26 +33,43 @@ st.logo(str(HERE / "logo.svg"), size="large")
 
 account = session.require_account()
 words = session.words()
-pages = [
-    rank.page(words),
-    st.Page(history.show, title=history.title(account, words), url_path="judgments"),
-    st.Page(guidelines.show, title=words.say("guidelines.title"), url_path="guidelines"),
-    st.Page(rounds.show, title="Rounds", url_path="rounds"),
-]
+# An admin may be all there is: whoever has just installed it begins by ranking.
+leading = account.role in (Role.LEAD, Role.ENGINEER)
+main = {
+    "rank": rank.page(words, first=not leading),
+    "judgments": st.Page(history.show, title=history.title(account, words), url_path="judgments"),
+}
 if own_prompts.allowed(account):
-    pages.insert(2, st.Page(own_prompts.show, title=words.say("write.title"), url_path="write"))
-if allows(account, Action.REVIEW):
-    pages.append(st.Page(review.show, title="Review", url_path="review"))
-if allows(account, Action.SEE_QUALITY):
-    pages.append(st.Page(quality.show, title="Quality", url_path="quality"))
-if allows(account, Action.EXPORT):
-    pages.append(st.Page(export.show, title="Export", url_path="export"))
+    main["write"] = st.Page(own_prompts.show, title=words.say("write.title"), url_path="write")
+main["guidelines"] = st.Page(
+    guidelines.show, title=words.say("guidelines.title"), url_path="guidelines"
+)
+main["rounds"] = st.Page(rounds.show, title="Rounds", url_path="rounds")
 known = qualification.page(account, words)
-pages += [known] if known else []
+quality_pages, data, lead = {}, {}, {}
+if allows(account, Action.SEE_QUALITY):
+    first = st.Page(overview.show, title="Overview", url_path="overview", default=leading)
+    main = {"overview": first, **main}
+    quality_pages = {
+        "quality": st.Page(quality.show, title="Quality", url_path="quality"),
+        "all-judgments": st.Page(
+            judgments_behind.show, title="All judgments", url_path="all-judgments"
+        ),
+        "throughput": st.Page(throughput.show, title="Throughput", url_path="throughput"),
+    }
+if allows(account, Action.REVIEW):
+    main["review"] = st.Page(review.show, title="Review", url_path="review")
+if allows(account, Action.EXPORT):
+    data["export"] = st.Page(export.show, title="Export", url_path="export")
+if known:
+    (quality_pages if quality_pages else main)["known-answers"] = known
 if allows(account, Action.CHANGE_LABELING):
-    pages.append(st.Page(labeling_settings.show, title="Settings", url_path="settings"))
+    lead["settings"] = st.Page(labeling_settings.show, title="Settings", url_path="settings")
+page_links.remember({**main, **quality_pages, **data, **lead})
 own = [
     *language_pages(words),
     st.Page(session.sign_out, title=words.say("sign_out"), url_path="sign-out"),
 ]
-st.navigation({"": pages, plain(account.name): own}, position="top").run()
+sections = {"": main, "Quality": quality_pages, "Data": data, "Project": lead}
+menu = {title: list(pages.values()) for title, pages in sections.items() if pages}
+st.navigation({**menu, plain(account.name): own}, position="top").run()

@@ -10,7 +10,7 @@ from labeling.judging.rankings import order_in_words
 from labeling.keys import key_of
 from storage.engine import writing
 from storage.tables import Account
-from ui import process
+from ui import page_links, process
 from ui.languages import Words
 from ui.plain_text import plain
 from ui.views import rank
@@ -42,7 +42,7 @@ def _head(own: OwnJudgment, account: Account, words: Words) -> None:
                     rows, annotator_id=key_of(account), judgment_id=own.judgment_id
                 )
             rank.sitting().correct(assignment)
-            st.switch_page(rank.page(words))
+            page_links.go("rank")
 
 
 def _summary(own: OwnJudgment, words: Words) -> str:

@@ -50,6 +50,13 @@ def choose(task_id: int) -> None:
     st.session_state[CHOSEN] = task_id
 
 
+def take_asked() -> None:
+    """Show the task that the address asks for, once."""
+    asked = st.query_params.pop("task", "")
+    if asked.isascii() and asked.isdecimal():
+        choose(int(asked))
+
+
 def refuse(sentence: str) -> None:
     """Say why nothing was done."""
     st.session_state[_REFUSED] = sentence

@@ -102,7 +102,7 @@ def wins_of(one: dict[str, Any]) -> pandas.DataFrame:
         against = _name(POLICIES, found["against"])
         rows.setdefault(against, {"Prompts": str(found["prompts"])})
         win = {"value": found["win_rate"], "low": found["low"], "high": found["high"]}
-        rows[against][_name(JUDGES, found["judge"])] = _figure(win, ".0%")
+        rows[against][_name(JUDGES, found["judge"])] = figure_words(win, ".0%")
     table = pandas.DataFrame.from_dict(rows, orient="index").fillna("–")
     table.index.name = "Wins over"
     return table
@@ -112,7 +112,7 @@ def figures_of(one: dict[str, Any]) -> pandas.DataFrame:
     """Return one row a figure and one column a policy, with intervals where there are any."""
     policies = one["metrics"].get("policies", [])
     rows = {
-        title: [_figure(policy.get(name), form) for policy in policies]
+        title: [figure_words(policy.get(name), form) for policy in policies]
         for name, (title, form) in FIGURES.items()
         if any(name in policy for policy in policies)
     }
@@ -122,12 +122,22 @@ def figures_of(one: dict[str, Any]) -> pandas.DataFrame:
     return table
 
 
-def show(one: dict[str, Any], *, samples: bool) -> None:
-    """Draw the report of one ended round; `samples` for those who may know whose text is whose."""
+def figure_words(found: Any, form: str) -> str:
+    """Return a figure with its interval where it has one, as Markdown; a dash for none."""
+    if found is None:
+        return "–"
+    if not isinstance(found, dict):
+        return plain(format(found, form))
+    value, low, high = (format(found[part], form) for part in ("value", "low", "high"))
+    return plain(f"{value} [{low.removesuffix('%')}, {high.removesuffix('%')}]")
+
+
+def show(one: dict[str, Any], *, versions: bool) -> None:
+    """Draw the report of one ended round; `versions` for those who may know whose text is whose."""
     st.subheader(f"Round {one['number']}: {VERDICTS[one['state']]}")
-    if one["state"] != "done":
+    if one["state"] != "done" and versions:
         st.text(one["reason"])
-    if one["policy_version"] is not None:
+    if versions and one["policy_version"] is not None:
         st.text(f"People: version {one['policy_version']} {win_words(one['human_win_rate'])}.")
     # Unlike a data frame, a table breaks lines, so that a phone shows every column.
     _table(checks_of(one))
@@ -139,7 +149,7 @@ def show(one: dict[str, Any], *, samples: bool) -> None:
     if not figures.empty:
         with st.expander("All figures on held-out prompts"):
             _table(figures)
-    for name, title in SAMPLES.items() if samples else ():
+    for name, title in SAMPLES.items() if versions else ():
         if texts := one["metrics"].get(name, []):
             with st.expander(title.format(len(texts))):
                 for sample in texts:
@@ -167,15 +177,6 @@ def _alarm_first(check: dict[str, Any]) -> tuple[bool, bool]:
 
 def _name(names: dict[str, str], name: str) -> str:
     return plain(names.get(name, name))
-
-
-def _figure(found: Any, form: str) -> str:
-    if found is None:
-        return "–"
-    if not isinstance(found, dict):
-        return plain(format(found, form))
-    value, low, high = (format(found[part], form) for part in ("value", "low", "high"))
-    return plain(f"{value} [{low.removesuffix('%')}, {high.removesuffix('%')}]")
 
 
 def _sample(sample: dict[str, Any]) -> None:

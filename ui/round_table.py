@@ -1,10 +1,13 @@
 """Rounds as people read them: a table, and the progress of the one that runs."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pandas
 import streamlit as st
+
+from storage.clock import now
 
 # Figures worth a column, by the last part of their name among a round's (nested) metrics.
 KEY_FIGURES = {
@@ -17,8 +20,11 @@ ENDED = ("done", "rejected", "failed")
 STEPS = ("queued", "snapshot", "sft", "reward", "ppo", "evaluate", "publish")
 
 
-def table_of(rounds: list[dict[str, Any]]) -> pandas.DataFrame:
-    """Return one row a round, the newest first, with the key figures that any round has."""
+def table_of(rounds: list[dict[str, Any]], *, versions: bool) -> pandas.DataFrame:
+    """Return one row a round, the newest first, with the key figures that any round has.
+
+    `versions` for those who may know which policy a round published, and who asked for it.
+    """
     rows = []
     for one in reversed(rounds):
         figures = dict(_flat(one["metrics"]))
@@ -29,11 +35,13 @@ def table_of(rounds: list[dict[str, Any]]) -> pandas.DataFrame:
                 "Policy": one["policy_version"],
                 "Judgments": one["judgments"],
                 **{title: figures.get(name) for name, title in KEY_FIGURES.items()},
-                "Minutes": None if one["seconds"] is None else one["seconds"] / 60,
+                "Minutes": _minutes(one),
                 "Reason": one["reason"],
             }
         )
     table = pandas.DataFrame(rows)
+    if not versions:
+        table = table.drop(columns=["Policy", "Reason"])
     return table.drop(columns=[each for each in KEY_FIGURES.values() if table[each].isna().all()])
 
 
@@ -55,6 +63,13 @@ def progress_of(one: dict[str, Any], points: pandas.DataFrame | None) -> tuple[f
         return 0.0, words
     done, steps = int(of_state["step_index"].max()), int(of_state["steps"].iloc[-1])
     return min(1.0, done / steps), f"{words}, {done} of {steps} updates"
+
+
+def _minutes(one: dict[str, Any]) -> float | None:
+    if one["started_at"] is None:
+        return None
+    ended = datetime.fromisoformat(one["finished_at"]) if one["finished_at"] else now()
+    return (ended - datetime.fromisoformat(one["started_at"])).total_seconds() / 60
 
 
 def _flat(metrics: dict[str, Any]) -> Iterator[tuple[str, float]]:

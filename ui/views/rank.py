@@ -40,9 +40,9 @@ def show() -> None:
     ranking(data=kept.as_data(words), key=KEY, act=_act)
 
 
-def page(words: Words) -> StreamlitPage:
-    """Return the page as the navigation knows it."""
-    return st.Page(show, title=words.say("rank.title"), url_path="rank", default=True)
+def page(words: Words, *, first: bool) -> StreamlitPage:
+    """Return the page as the navigation knows it; `first` where it is what one sees at first."""
+    return st.Page(show, title=words.say("rank.title"), url_path="rank", default=first)
 
 
 def sitting() -> Sitting:

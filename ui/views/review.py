@@ -9,7 +9,7 @@ from labeling.review.reviews import ReviewItem, review_queue
 from storage.engine import reading
 from ui import process, review_list, review_task, session
 from ui.plain_text import plain
-from ui.review_deeds import CHOSEN, keep_typed, take_answers
+from ui.review_deeds import CHOSEN, keep_typed, take_answers, take_asked
 
 EMPTY = (
     "Nothing waits for you. Tasks come here when their judgments agree too little, when an "
@@ -24,6 +24,7 @@ def show() -> None:
     require(account, Action.REVIEW)
     st.title("Review")
     keep_typed()
+    take_asked()
     done, refused = take_answers()
     # Always there: a place that comes and goes would have the browser build all below it anew,
     # and a click on it just then would be lost.
