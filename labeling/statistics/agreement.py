@@ -1,41 +1,66 @@
-"""Agreement between annotators: pure functions of a table of ratings.
+"""Agreement between annotators: pure functions of how often each value was given to each unit.
 
-A table has one row a rating: `unit` (what was rated), `annotator_id`, `value`. Units with one
-rating say nothing about agreement and are left out of every figure and every n.
+They take `UnitCounts`, or a table with one row a rating: `unit` (what was rated), `annotator_id`,
+`value`, and `task_id` where units belong to tasks. Units with one rating say nothing about
+agreement and are left out of every figure and every n. Intervals are drawn over tasks.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from labeling.statistics.bootstrap import (
+    USUAL,
+    Floats,
+    Resampling,
+    TaskSumsBuilder,
+    figure_of,
+    ratio,
+)
+from labeling.statistics.figure import Figure
+from labeling.statistics.unit_counts import UnitCounts, counts_of_ratings
+
+__all__ = [
+    "Figure",
+    "Level",
+    "Ratings",
+    "agreement_by_annotator",
+    "krippendorff_alpha",
+    "pairwise_agreement",
+    "shared_counts",
+    "task_agreement",
+]
+
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
+Ratings = pd.DataFrame | UnitCounts
 
 
-@dataclass(frozen=True)
-class Figure:
-    """Hold a figure with the number it rests on; `value` is None where nothing can be measured."""
-
-    value: float | None
-    n: int
-    of: str
+def shared_counts(ratings: Ratings) -> UnitCounts:
+    """Return the counts of the units that two or more have rated."""
+    counts = ratings if isinstance(ratings, UnitCounts) else counts_of_ratings(ratings)
+    return counts.shared
 
 
-def pairwise_agreement(ratings: pd.DataFrame) -> Figure:
+def pairwise_agreement(ratings: Ratings, *, resampling: Resampling = USUAL) -> Figure:
     """Return the share of pairs of ratings of one unit that are equal.
 
     Every two annotators of a unit are one pair of ratings, and every pair counts once: the
     observed agreement of Fleiss (1971, Psychological Bulletin 76, 378–382), pooled over units of
     unlike numbers of ratings. On outcomes of completion pairs it is the figure that InstructGPT
     (Ouyang et al. 2022, §3.4) reports as inter-annotator agreement. A tie agrees with a tie only;
-    drop ties from the table to leave them out. n counts pairs of ratings.
+    leave ties out of the ratings to leave them out. n counts pairs of ratings.
     """
-    counts = _counts(ratings).to_numpy(dtype=float)
-    of_unit = counts.sum(axis=1)
-    pairs = (of_unit * (of_unit - 1)).sum() / 2
-    equal = (counts * (counts - 1)).sum() / 2
-    return Figure(float(equal / pairs) if pairs else None, round(pairs), "pairs of ratings")
+    builder = TaskSumsBuilder(resampling)
+    for counts, begins in shared_counts(ratings).parts():
+        of_unit = counts.sum(axis=1)
+        pairs = of_unit * (of_unit - 1) / 2
+        equal = (counts * (counts - 1)).sum(axis=1) / 2
+        builder.add(np.add.reduceat(np.column_stack([equal, pairs]), begins))
+    sums = builder.built()
+    n = 0 if sums is None else round(sums.total[1])
+    return figure_of(sums, ratio, n=n, of="pairs of ratings", resampling=resampling)
 
 
 def task_agreement(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -51,19 +76,31 @@ def task_agreement(ratings: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"agreement": found["same"] / found["others"]})
 
 
-def krippendorff_alpha(ratings: pd.DataFrame, level: Level) -> Figure:
+def krippendorff_alpha(ratings: Ratings, level: Level, *, resampling: Resampling = USUAL) -> Figure:
     """Return Krippendorff's alpha: 1 is full agreement, 0 what chance gives, below 0 is worse.
 
     alpha = 1 − D_observed / D_expected (Krippendorff 2011, Computing Krippendorff's
     Alpha-Reliability, step D), from the coincidence matrix. It is None where no unit has two
     ratings, and where all ratings are equal: with nothing to tell apart, chance agrees fully as
-    well. n counts units with two ratings or more.
+    well. The interval keeps the distances of the whole sample, which only ordinal ones could
+    change. n counts units with two ratings or more.
     """
-    counts = _counts(ratings)
-    if counts.shape[1] < 2:
-        return Figure(None, len(counts), "units rated twice or more")
-    alpha = _alpha(counts.to_numpy(dtype=float), counts.columns.to_numpy(), level)
-    return Figure(alpha, len(counts), "units rated twice or more")
+    counts = shared_counts(ratings)
+    distance = _distance(counts.counts.sum(axis=0), counts.values, level)
+    builder = TaskSumsBuilder(resampling)
+    for some, begins in counts.parts():
+        # The sum of the unit's part of the coincidence matrix times the distances.
+        observed = ((some @ distance) * some).sum(axis=1) / (some.sum(axis=1) - 1)
+        builder.add(np.add.reduceat(np.column_stack([observed, some]), begins))
+
+    def alpha(totals: Floats) -> Floats:
+        observed, of_value = totals[:, 0], totals[:, 1:]
+        expected = ((of_value @ distance) * of_value).sum(axis=1) / (of_value.sum(axis=1) - 1)
+        found: Floats = 1 - observed / np.where(expected > 0, expected, np.nan)
+        return found
+
+    of = "units rated twice or more"
+    return figure_of(builder.built(), alpha, n=len(counts), of=of, resampling=resampling)
 
 
 def agreement_by_annotator(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -81,38 +118,25 @@ def agreement_by_annotator(ratings: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"agreement": found["same"] / found["n"], "n": found["n"].astype(int)})
 
 
-def _alpha(counts: np.ndarray, values: np.ndarray, level: Level) -> float:
-    """Return 1 − D_observed / D_expected from `counts` (units, values)."""
-    shares = counts / (counts.sum(axis=1, keepdims=True) - 1)
-    observed = counts.T @ shares - np.diag(shares.sum(axis=0))
-    totals = counts.sum(axis=0)
-    expected = (np.outer(totals, totals) - np.diag(totals)) / (totals.sum() - 1)
-    distance = _distance(totals, values, level)
-    return float(1 - (observed * distance).sum() / (expected * distance).sum())
-
-
-def _distance(totals: np.ndarray, values: np.ndarray, level: Level) -> np.ndarray:
+def _distance(totals: npt.NDArray[Any], values: npt.NDArray[Any], level: Level) -> Floats:
     """Return the squared difference of every two values (Krippendorff 2011, step C)."""
     if level == "nominal":
         return 1.0 - np.eye(len(totals))
     if level == "ordinal":
         # How many ratings lie between two values, half of those at either end included.
         middle = totals.cumsum() - totals / 2
-        return (middle[:, None] - middle[None, :]) ** 2
+        middle = middle / max(totals.sum(), 1)
+        ordinal: Floats = (middle[:, None] - middle[None, :]) ** 2
+        return ordinal
+    values = values.astype(np.float64)
     gap = values[:, None] - values[None, :]
-    return gap**2 if level == "interval" else (gap / (values[:, None] + values[None, :])) ** 2
+    if level == "ratio":
+        both = values[:, None] + values[None, :]
+        gap = np.divide(gap, both, out=np.zeros_like(gap), where=both != 0)
+    squared: Floats = gap**2
+    return squared
 
 
 def _shared(ratings: pd.DataFrame) -> pd.DataFrame:
     several = ratings.groupby("unit")["annotator_id"].transform("size") > 1
     return ratings[several]
-
-
-def _counts(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Return how often each value (columns, ascending) was given to each unit (rows)."""
-    rows = _shared(ratings)
-    units, unit_names = pd.factorize(rows["unit"])
-    values, value_names = pd.factorize(rows["value"], sort=True)
-    shape = (len(unit_names), len(value_names))
-    flat = np.bincount(units * shape[1] + values, minlength=shape[0] * shape[1])
-    return pd.DataFrame(flat.reshape(shape), columns=list(value_names))

@@ -80,7 +80,8 @@ def read_judgments(session: Session, *, project_id: int, after: int = 0) -> Stor
     statement = _statement(dialect).where(
         col(Judgment.project_id) == project_id, col(Judgment.id) > after
     )
-    result = session.execute(statement.execution_options(yield_per=_BATCH))
+    # Of the connection, not of the session: that one would wrap each row once more.
+    result = session.connection().execute(statement.execution_options(yield_per=_BATCH))
     batches = [_batch_arrays(rows, dialect) for rows in result.partitions()]
     return _all_joined(batches or [_batch_arrays([], dialect)])
 
@@ -96,16 +97,25 @@ def read_prompts(session: Session, *, project_id: int, after: int = 0) -> pd.Dat
         .where(col(Judgment.project_id) == project_id, col(Judgment.id) > after)
     )
     tags = func.nullif(cast(col(Prompt.tags), String), "[]")
-    rows = session.execute(
-        select(col(Prompt.id), col(Prompt.language), tags).where(
-            col(Prompt.project_id) == project_id,
-            (col(Prompt.language) != "") | tags.is_not(None),
-            col(Prompt.id).in_(judged),
+    rows = (
+        session.connection()
+        .execute(
+            select(col(Prompt.id), col(Prompt.language), tags).where(
+                col(Prompt.project_id) == project_id,
+                (col(Prompt.language) != "") | tags.is_not(None),
+                col(Prompt.id).in_(judged),
+            )
         )
-    ).all()
-    table = pd.DataFrame(rows, columns=["prompt_id", "language", "tags"])
-    table["tags"] = [json.loads(text) if text else [] for text in table["tags"]]
-    return table.set_index("prompt_id")
+        .all()
+    )
+    ids, languages, texts = zip(*rows, strict=True) if rows else ((), (), ())
+    parsed = {text: json.loads(text) for text in {*texts} - {None}}
+    return pd.DataFrame(
+        {
+            "language": pd.Categorical(languages),
+            "tags": pd.Series([parsed.get(text, []) for text in texts], dtype=object),
+        }
+    ).set_index(pd.Index(ids, dtype=np.int64, name="prompt_id"))
 
 
 def _statement(dialect: str) -> Select[Any]:
@@ -158,8 +168,9 @@ def _batch_arrays(rows: Sequence[Any], dialect: str) -> StoredJudgments:
 
 
 def _codes(kinds: Sequence[str]) -> npt.NDArray[Any]:
-    place = {kind.value: code for code, kind in enumerate(TASK_KINDS)}
-    return np.array([place[kind] for kind in kinds], dtype=np.int8)
+    codes, unique = pd.factorize(np.array(kinds, dtype=object))
+    places = np.array([TASK_KINDS.index(TaskKind(kind)) for kind in unique], dtype=np.int8)
+    return places[codes]
 
 
 def _moments(times: Sequence[Any], dialect: str) -> npt.NDArray[Any]:

@@ -1,0 +1,146 @@
+"""Bootstrap intervals over tasks, from sums of each task: a million judgments take milliseconds.
+
+Judgments of one task depend on each other, so tasks are what is drawn again (the cluster bootstrap;
+Davison & Hinkley 1997, Bootstrap Methods and their Application, §3.8). Every figure here is a
+function of totals over tasks, so a draw needs the sums of each task and no judgment.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from labeling.statistics.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+#: Totals (R, D) to R values; NaN where the totals leave nothing to measure.
+Statistic = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Say how the intervals are drawn."""
+
+    #: how often the tasks are drawn again
+    resamples: int = 1000
+    #: share of the draws that the interval holds
+    level: float = 0.95
+    #: the same judgments give the same interval
+    seed: int = 20
+    #: tasks above which the totals of a draw are drawn as what they then are: a normal vector
+    normal_above: int = 2000
+
+
+USUAL = Resampling()
+
+
+@dataclass(frozen=True, eq=False)
+class TaskSums:
+    """Hold what an interval needs of T tasks: their sums (T, D), or their moments where T is large.
+
+    `total` (D,) is the sum over tasks; `covariance` (D, D) is of one task's sums.
+    """
+
+    tasks: int
+    total: Floats
+    sums: Floats | None
+    covariance: Floats | None
+
+
+class TaskSumsBuilder:
+    """Take the sums of tasks in parts, and keep no more of them than an interval will need."""
+
+    def __init__(self, resampling: Resampling) -> None:
+        """Begin without tasks."""
+        self._limit = resampling.normal_above
+        self._parts: list[Floats] = []
+        self._tasks = 0
+        self._total: Floats | None = None
+        self._products: Floats | None = None
+
+    def add(self, sums: Floats) -> None:
+        """Add the sums (T, D) of T more tasks."""
+        if not len(sums):
+            return
+        self._tasks += len(sums)
+        total, products = sums.sum(axis=0), sums.T @ sums
+        self._total = total if self._total is None else self._total + total
+        self._products = products if self._products is None else self._products + products
+        if self._tasks <= self._limit:
+            self._parts.append(sums)
+
+    def built(self) -> TaskSums | None:
+        """Return the sums of all the tasks; None where there are none."""
+        if self._total is None or self._products is None:
+            return None
+        if self._tasks <= self._limit:
+            return TaskSums(self._tasks, self._total, np.concatenate(self._parts), None)
+        mean = self._total / self._tasks
+        covariance = self._products / self._tasks - np.outer(mean, mean)
+        return TaskSums(self._tasks, self._total, None, covariance)
+
+
+def task_sums(sums: Floats, resampling: Resampling) -> TaskSums | None:
+    """Return `sums` (T, D) as what `interval` takes; None where there is no task."""
+    builder = TaskSumsBuilder(resampling)
+    builder.add(sums)
+    return builder.built()
+
+
+def figure_of(
+    sums: TaskSums | None, statistic: Statistic, *, n: int, of: str, resampling: Resampling
+) -> Figure:
+    """Return `statistic` of the totals with its percentile interval over tasks.
+
+    Percentiles: Efron & Tibshirani 1993, An Introduction to the Bootstrap, §13.3. With more tasks
+    than `normal_above`, totals of a draw are drawn from the normal distribution with the mean and
+    covariance that they have (central limit theorem), instead of task by task.
+    """
+    if sums is None:
+        return Figure(None, n, of)
+    value = float(statistic(sums.total[None, :])[0])
+    if not np.isfinite(value):
+        return Figure(None, n, of)
+    low, high = interval(sums, statistic, resampling)
+    return Figure(value, n, of, low, high)
+
+
+def interval(
+    sums: TaskSums, statistic: Statistic, resampling: Resampling
+) -> tuple[float | None, float | None]:
+    """Return the percentile interval of `statistic`; None twice where there are too few tasks."""
+    if sums.tasks < 2:
+        return None, None
+    values = statistic(_drawn_totals(sums, resampling))
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None, None
+    outside = (1 - resampling.level) / 2
+    low, high = np.quantile(values, [outside, 1 - outside])
+    return float(low), float(high)
+
+
+def _drawn_totals(sums: TaskSums, resampling: Resampling) -> Floats:
+    """Return the totals (R, D) of R draws of T tasks with replacement."""
+    random = np.random.default_rng(resampling.seed)
+    if sums.sums is not None:
+        # How often each task is in a draw is multinomial; drawing it costs R × T, as few as T are.
+        often = random.multinomial(
+            sums.tasks, np.full(sums.tasks, 1 / sums.tasks), resampling.resamples
+        )
+        return often @ sums.sums
+    assert sums.covariance is not None
+    values, vectors = np.linalg.eigh(sums.covariance * sums.tasks)
+    root = vectors * np.sqrt(np.clip(values, 0, None))
+    noise = random.standard_normal((resampling.resamples, len(values)))
+    drawn: Floats = sums.total + noise @ root.T
+    return drawn
+
+
+def ratio(totals: Floats) -> Floats:
+    """Return the first of two totals (R, 2) over the second; NaN where that is 0."""
+    below: Any = np.where(totals[:, 1] > 0, totals[:, 1], np.nan)
+    found: Floats = totals[:, 0] / below
+    return found

@@ -1,0 +1,113 @@
+"""How often each value was given to each unit: all that agreement is measured from.
+
+A unit is what was rated: a pair of completions (better, tied, worse), a completion (its rank, its
+Likert score), a task with one label. Units with one rating say nothing about agreement and are left
+out of every figure and every n.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Counts = npt.NDArray[np.int32]
+
+# Units that are worked on at once: enough to be fast, and little memory.
+_AT_ONCE = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class UnitCounts:
+    """Hold the counts (U, V) of V values in U units, units of one task in a row.
+
+    `task` (U,) numbers the tasks, ascending; `values` (V,) ascend where they are numbers.
+    """
+
+    counts: Counts
+    task: npt.NDArray[np.int64]
+    values: npt.NDArray[Any]
+
+    @cached_property
+    def shared(self) -> "UnitCounts":
+        """Return the units that two or more have rated."""
+        keep = self.counts.sum(axis=1) > 1
+        if keep.all():
+            return self
+        return UnitCounts(self.counts[keep], self.task[keep], self.values)
+
+    def __len__(self) -> int:
+        """Return the number of units."""
+        return len(self.counts)
+
+    def parts(self) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
+        """Yield the counts as floats, some whole tasks at a time, and where each task begins."""
+        begins = np.flatnonzero(np.diff(self.task, prepend=-1))
+        first = 0
+        while first < len(begins):
+            start = begins[first]
+            after = int(np.searchsorted(begins, start + _AT_ONCE))
+            after = max(after, first + 1)
+            end = begins[after] if after < len(begins) else len(self.counts)
+            yield self.counts[start:end].astype(np.float64), begins[first:after] - start
+            first = after
+
+
+def counts_of_ratings(ratings: pd.DataFrame) -> UnitCounts:
+    """Return the counts of a table with one row a rating: `unit`, `value`, and `task_id`.
+
+    Without task_id each unit is a task of its own.
+    """
+    named = "task_id" if "task_id" in ratings.columns else "unit"
+    tasks, _ = pd.factorize(ratings[named])
+    order = np.argsort(tasks, kind="stable")
+    units, unit_names = pd.factorize(ratings["unit"].to_numpy()[order])
+    values, names = pd.factorize(ratings["value"].to_numpy()[order], sort=True)
+    shape = (len(unit_names), max(len(names), 1))
+    flat = np.bincount(units * shape[1] + values, minlength=shape[0] * shape[1])
+    task = np.zeros(len(unit_names), dtype=np.int64)
+    task[units] = tasks[order]
+    # A unit that turns up again after another task's would break the order of tasks.
+    by_task = np.argsort(task, kind="stable")
+    counts = flat.reshape(shape).astype(np.int32)[by_task][:, : len(names)]
+    return UnitCounts(counts, task[by_task], np.asarray(names))
+
+
+def counts_of_answers(
+    task: npt.NDArray[np.int64], answers: npt.NDArray[Any], values: npt.NDArray[Any]
+) -> UnitCounts:
+    """Return the counts of answers (N, P): N raters' of P units each, `task` (N,) ascending.
+
+    An answer is its place among `values`; below 0 is no answer.
+    """
+    begins = np.flatnonzero(np.diff(task, prepend=-1))
+    number = np.cumsum(np.diff(task, prepend=-1) != 0) - 1
+    width, tasks = answers.shape[1], len(begins)
+    counts = np.empty((tasks * width, len(values)), dtype=np.int32)
+    for place in range(width):
+        column = answers[:, place]
+        given = column >= 0
+        code = number[given] * len(values) + column[given]
+        flat = np.bincount(code, minlength=tasks * len(values))
+        counts[place::width] = flat.reshape(tasks, len(values))
+    return UnitCounts(counts, np.repeat(np.arange(tasks), width), values)
+
+
+def together(parts: list[UnitCounts]) -> UnitCounts:
+    """Return the units of all parts, each with tasks of its own, over the values of them all."""
+    if len(parts) == 1:
+        return parts[0]
+    values = np.unique(np.concatenate([part.values for part in parts])) if parts else np.array([])
+    counts, tasks, first = [], [], 0
+    for part in parts:
+        wide = np.zeros((len(part), len(values)), dtype=np.int32)
+        wide[:, np.searchsorted(values, part.values)] = part.counts
+        counts.append(wide)
+        tasks.append(part.task + first)
+        first += int(part.task.max(initial=-1)) + 1
+    if not parts:
+        return UnitCounts(np.zeros((0, 0), np.int32), np.zeros(0, np.int64), values)
+    return UnitCounts(np.concatenate(counts), np.concatenate(tasks), values)
