@@ -17,7 +17,7 @@ SCHEMA = pyarrow.schema(
     [("chosen", pyarrow.string()), ("rejected", pyarrow.string()), *PAIR_COLUMNS]
 )
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
-_TURN = re.compile(r"\n\n(?=(?:Human|Assistant):)")
+_TURN = re.compile(r"\n{2,}(?=(?:Human|Assistant):)")
 
 
 def rows(example: Example) -> Iterator[dict[str, Any]]:
