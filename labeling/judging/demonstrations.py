@@ -15,6 +15,7 @@ from labeling.imports.row_files import Place, Row, RowShape, label_of, prompt_of
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.texts import storable
+from labeling.withdrawals import demonstration_not_withdrawn
 from labeling.work_queue.assignment import lock_annotator
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, AccountKind, Completion, Demonstration, Project, Prompt, Split
@@ -104,7 +105,7 @@ def demonstrations_of(
 ) -> pd.DataFrame:
     """Return one row a demonstration by an active account that is no model, oldest first.
 
-    Columns: id, prompt_id, split (text), messages (list), text, annotator_id, created_at.
+    Withdrawn ones are left out. Columns: id, prompt_id, split (text), messages (list), text, annotator_id, created_at.
     """
     statement = (
         select_columns(
@@ -122,6 +123,7 @@ def demonstrations_of(
             col(Prompt.project_id) == project_id,
             col(Account.active).is_(True),
             col(Account.kind) != AccountKind.MODEL,
+            demonstration_not_withdrawn(),
         )
         .order_by(col(Demonstration.id))
     )

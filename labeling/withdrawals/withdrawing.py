@@ -66,8 +66,9 @@ def withdraw(
 
     `by` asks (None: the person at the server's shell). With `requeue` (None: the project's setting
     `withdrawals.requeue`) tasks get back the room that those judgments took. Without an end of time
-    what is judged later is withdrawn too. Raises `BadInput` without a reason or a scope, `NotFound`,
-    `NotAllowed`, `Conflict` where the same is withdrawn already. The session must be writing.
+    what is judged later is withdrawn too. Of an import (and nothing else) the tasks leave the
+    queue. Raises `BadInput` without a reason or a scope, `NotFound`, `NotAllowed`, `Conflict` where
+    the same is withdrawn already. The session must be writing.
     """
     _may(by)
     project_id = key_of(project)
@@ -129,9 +130,8 @@ def withdrawals(
     """Return the project's withdrawals, newest first, reverted ones too; raise `NotAllowed`."""
     _may(account)
     names = {row.id: row.name for row in session.exec(select(Account))}
-    files = dict(
-        session.exec(select(Import.id, Import.file_name).where(Import.project_id == project_id))
-    )
+    imports = session.exec(select(Import).where(Import.project_id == project_id))
+    files = {one.id: one.file_name for one in imports}
     found = session.exec(
         select(Withdrawal)
         .where(Withdrawal.project_id == project_id)

@@ -4,24 +4,19 @@ from pathlib import Path
 
 import click
 
+from ui.cli.export import export
 from ui.cli.frame import Group, Options, pass_options
 from ui.cli.labeling import gold, guidelines, labeling
 from ui.cli.models import models
 from ui.cli.policies import policies
+from ui.cli.snapshots import snapshot
 from ui.cli.tasks import queue, tasks
 from ui.cli.train import evaluate, train
+from ui.cli.withdrawals import withdraw
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
-
-
-def _known_format(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
-    from labeling.datasets.export_preferences import FORMATS
-
-    if given not in FORMATS:
-        raise click.BadParameter(f"there is no format {given}; use {', '.join(FORMATS)}")
-    return given
 
 
 def _known_preference(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
@@ -123,24 +118,6 @@ def import_prompts(options: Options, file: Path) -> None:
     from ui.cli.data import add_prompts
 
     add_prompts(options.settings(), file)
-
-
-@cli.group(cls=Group, example="rankloop export preferences --format trl --out preferences")
-def export() -> None:
-    """Take data out."""
-
-
-@export.command("preferences", example="rankloop export preferences --format trl --out preferences")
-@click.option("--format", "format_", default="trl", show_default=True, callback=_known_format,
-              help="Shape of the rows.")  # fmt: skip
-@click.option("--out", type=FOLDER, required=True, help="Folder to make; must be new or empty.")
-@click.option("--include-models", is_flag=True, help="Add the tasks that models took.")
-@pass_options
-def export_preferences(options: Options, format_: str, out: Path, include_models: bool) -> None:
-    """Write all preferences as chosen and rejected completions, split by prompt."""
-    from ui.cli.data import write_preferences
-
-    write_preferences(options.settings(), format_, out, include_models=include_models)
 
 
 @cli.command(example="rankloop simulate --annotators 3 --judgments 60 --preference shorter")
@@ -253,3 +230,6 @@ cli.add_command(guidelines)
 cli.add_command(gold)
 cli.add_command(labeling)
 cli.add_command(models)
+cli.add_command(withdraw)
+cli.add_command(export)
+cli.add_command(snapshot)

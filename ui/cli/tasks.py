@@ -121,7 +121,8 @@ def _tasks(ids: list[int]) -> str:
     return f"{len(ids)} {'task' if len(ids) == 1 else 'tasks'}" + (f" ({listed})" if ids else "")
 
 
-def _account_named(session: "Session", name: str) -> int:
+def account_named(session: "Session", name: str) -> int:
+    """Return the id of the account with that name; raise `NotFound` where there is none."""
     from sqlmodel import select
 
     from storage.errors import NotFound
@@ -151,7 +152,7 @@ def _change(
         choice = TaskChoice(
             ids=chosen["ids"] or None,
             policy_version=chosen["version"],
-            put_aside_by=_account_named(session, name) if name else None,
+            put_aside_by=account_named(session, name) if name else None,
             status=TaskStatus(chosen["status"]) if chosen["status"] else None,
         )
         return act(session, project.id or 0, choice)
