@@ -133,4 +133,4 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def _normal(z: np.ndarray) -> np.ndarray:
-    return (1.0 + _erf(z / math.sqrt(2.0)).astype(float)) / 2.0
+    return (1.0 + np.asarray(_erf(z / math.sqrt(2.0)), dtype=float)) / 2.0

@@ -131,7 +131,7 @@ def _padded(ranks: Any, k: Any) -> tuple[np.ndarray, np.ndarray]:
     table = np.zeros((len(lists), int(lengths.max(initial=0))), dtype=np.int8)
     for length in np.unique(lengths[lengths > 0]):
         rows = np.flatnonzero(lengths == length)
-        table[rows, :length] = np.array([lists[row] for row in rows])
+        table[rows, :length] = np.array([lists[row] for row in rows.tolist()])
     return table, lengths
 
 

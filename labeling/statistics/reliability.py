@@ -8,15 +8,21 @@ from sqlmodel import Session, col, select
 from labeling.judging.judgments import not_superseded
 from labeling.judging.pace import FAST
 from labeling.keys import key_of
+from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
 from labeling.quality_control.known_answers import score
+from labeling.reliability_models.abilities import rater_evidence
+from labeling.reliability_models.rankings import as_rankings
 from labeling.statistics.agreement import pairwise_agreement
+from labeling.statistics.judgment_columns import JudgmentColumns, judgment_columns
 from labeling.statistics.quality import pair_ratings
+from labeling.withdrawals import not_withdrawn
 from storage.tables import (
     Account,
     AccountKind,
     Judgment,
     KnownAnswer,
+    Project,
     Prompt,
     Qualification,
     Role,
@@ -36,18 +42,21 @@ TASK_COLUMNS = (
 )
 
 
-def reliability(session: Session, *, project_id: int, account: Account) -> pd.DataFrame:
+def reliability(session: Session, *, project_id: int, account: Account | None) -> pd.DataFrame:
     """Return one row for each active annotator, and whoever else has judged, models left out.
 
     Columns: annotator_id, name, judgments; gold (share of pairs right on gold tasks, first answers,
     a tie on one side half: `known_answers.score`) and gold_tasks; self_agreement (share of pairs
     ordered alike in a task and its repeat) and self_pairs; fast (share of judgments marked so);
     qualification (passed, waved through, failed, under way, or none). A figure that nothing was
-    measured for is None. Raises `NotAllowed`.
+    measured for is None. `account` asks (None: the person at the server's shell); raises
+    `NotAllowed`.
     """
-    require(account, Action.SEE_QUALITY)
+    if account is not None:
+        require(account, Action.SEE_QUALITY)
     table = _pace(session, project_id)
-    table = table.join(_gold(session, project_id), how="outer")
+    gold = _gold(session, project_id)[["gold", "gold_tasks"]]
+    table = table.join(gold, how="outer")
     table = table.join(_self_agreement(session, project_id), how="outer")
     table = table.join(_qualification(session, project_id), how="outer")
     counts = ["judgments", "gold_tasks", "self_pairs"]
@@ -58,6 +67,42 @@ def reliability(session: Session, *, project_id: int, account: Account) -> pd.Da
     figures = ["gold", "self_agreement", "fast"]
     table[figures] = table[figures].astype(object).where(table[figures].notna(), None)
     return table[list(COLUMNS)]
+
+
+def reliability_weights(
+    session: Session, *, project_id: int, columns: JudgmentColumns | None = None
+) -> dict[int, float]:
+    """Return how far each annotator is relied on, in [0, 1], by annotator id; models left out.
+
+    It is 2a - 1, a being the share of right comparisons: 1 for who is always right, 0 for a coin or
+    worse (Youden 1950, Cancer 3, 32-35; with labels that are flipped with probability 1 - a, what
+    is left of their signal). `rater_evidence` counts what is right on tasks shared with others, and
+    known answers of gold tasks are added (`annotator_evidence`). The prior of the project's
+    `labeling.reliability` is credited to everyone, so that few judgments do not decide. Reads
+    `columns` where they are given. It asks no permission.
+    """
+    evidence = annotator_evidence(session, project_id=project_id, columns=columns)
+    return {int(one): float(weight) for one, weight in evidence["weight"].items()}
+
+
+def annotator_evidence(
+    session: Session, *, project_id: int, columns: JudgmentColumns | None = None
+) -> pd.DataFrame:
+    """Return right, comparisons, ability and weight of each annotator, indexed by annotator_id.
+
+    A ranking of K, on a shared task or a gold one, has K - 1 comparisons. `ability` is the
+    posterior mean of the share that is right.
+    """
+    held = judgment_columns(session, project_id=project_id) if columns is None else columns
+    settings = labeling_settings(session.get_one(Project, project_id)).reliability
+    right, wrong = settings.prior_counts
+    found = rater_evidence(as_rankings(held.by_people()), prior_right=right, prior_wrong=wrong)
+    table = pd.DataFrame({"right": found.right, "comparisons": found.comparisons}, found.raters)
+    gold = _gold(session, project_id)[["right", "comparisons"]]
+    table = table.add(gold, fill_value=0.0).astype(float)
+    table.index = table.index.astype(int)
+    table["ability"] = (table["right"] + right) / (table["comparisons"] + right + wrong)
+    return table.assign(weight=(2 * table["ability"] - 1).clip(0.0, 1.0))
 
 
 def known_answer_tasks(session: Session, *, project_id: int, account: Account) -> pd.DataFrame:
@@ -118,8 +163,8 @@ def _people(session: Session, judged: list[int]) -> pd.DataFrame:
                 col(Account.id).in_(judged),
                 and_(
                     col(Account.active),
-                    Account.role == Role.ANNOTATOR,
-                    Account.kind == AccountKind.PERSON,
+                    col(Account.role) == Role.ANNOTATOR,
+                    col(Account.kind) == AccountKind.PERSON,
                 ),
             ),
         )
@@ -147,16 +192,18 @@ def _gold(session: Session, project_id: int) -> pd.DataFrame:
             Task.project_id == project_id,
             Task.kind == TaskKind.GOLD,
             col(Judgment.supersedes_id).is_(None),
+            not_withdrawn(),
         )
     ).all()
-    scores = [(annotator_id, score(given, known)) for annotator_id, given, known in rows]
+    found = [(annotator_id, score(given, known), len(known)) for annotator_id, given, known in rows]
     table = pd.DataFrame(
-        [(annotator_id, one.correct, one.pairs) for annotator_id, one in scores],
-        columns=["annotator_id", "correct", "pairs"],
+        [(who, one.correct, one.pairs, one.correct * 2 / k, k - 1) for who, one, k in found],
+        columns=["annotator_id", "correct", "pairs", "right", "comparisons"],
     )
     group = table.groupby("annotator_id")
-    sums = group[["correct", "pairs"]].sum()
-    return pd.DataFrame({"gold": sums["correct"] / sums["pairs"], "gold_tasks": group.size()})
+    sums = group[["correct", "pairs", "right", "comparisons"]].sum()
+    sums["gold"] = sums["correct"] / sums["pairs"]
+    return sums.assign(gold_tasks=group.size())
 
 
 def _self_agreement(session: Session, project_id: int) -> pd.DataFrame:

@@ -179,6 +179,18 @@ def stats(options: Options, as_json: bool) -> None:
     show_stats(options.settings(), as_json=as_json)
 
 
+@cli.command(example="rankloop reliability --json")
+@JSON
+@click.option("--most", type=click.IntRange(0), default=10, show_default=True,
+              help="Disputed tasks, likely label errors and circles to list.")  # fmt: skip
+@pass_options
+def reliability(options: Options, as_json: bool, most: int) -> None:
+    """Show how far each annotator can be relied on, and where disagreement comes from."""
+    from ui.cli.reliability import show_reliability
+
+    show_reliability(options.settings(), as_json=as_json, most=most)
+
+
 @cli.group(cls=Group, example="rankloop account add ada --role annotator")
 def account() -> None:
     """Manage accounts."""
