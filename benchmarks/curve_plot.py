@@ -8,6 +8,8 @@ from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 250, 190, 40, 34, 34, 18
 LEGEND_LINE = 16
+DASHES = ("none", "7 3", "2 3", "9 3 2 3")
+MOST_LABELS = 12  # on the horizontal axis
 COLOURS = (
     *("#1b6ca8", "#d1495b", "#3c8d53", "#edae49", "#7b4ea3", "#00798c", "#a0522d", "#555555"),
     *("#e377c2", "#17becf"),
@@ -30,6 +32,11 @@ class Axes:
 def draw(panels: Mapping[str, Mapping[str, Curve]], file: Path, axes: Axes = Axes()) -> None:
     """Write a plot of panels (title → method → curve) to `file`."""
     methods = list(dict.fromkeys(method for curves in panels.values() for method in curves))
+    # Lines are told apart by their dashes too, for who sees no colour.
+    stroke = {
+        method: f'stroke="{COLOURS[i % len(COLOURS)]}" stroke-dasharray="{DASHES[i % len(DASHES)]}"'
+        for i, method in enumerate(methods)
+    }
     colour = {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
     width = len(panels) * (WIDTH + LEFT + GAP) + GAP
     rows = math.ceil(len(methods) / 3)
@@ -41,11 +48,11 @@ def draw(panels: Mapping[str, Mapping[str, Curve]], file: Path, axes: Axes = Axe
     ]
     for place, (title, curves) in enumerate(panels.items()):
         left = GAP + place * (WIDTH + LEFT + GAP) + LEFT
-        parts += _panel(left, title, curves, colour, axes)
+        parts += _panel(left, title, curves, colour, stroke, axes)
     for index, method in enumerate(methods):
         x, y = GAP + (index % 3) * width / 3, TOP + HEIGHT + BOTTOM + GAP + index // 3 * LEGEND_LINE
         parts.append(
-            f'<path d="M{x:.0f} {y - 4:.0f}h22" stroke="{colour[method]}" stroke-width="2"/>'
+            f'<path d="M{x:.0f} {y - 4:.0f}h22" {stroke[method]} stroke-width="2"/>'
             f'<text x="{x + 28:.0f}" y="{y:.0f}">{escape(method)}</text>'
         )
     file.write_text("\n".join([*parts, "</svg>"]) + "\n")
@@ -56,6 +63,7 @@ def _panel(
     title: str,
     curves: Mapping[str, Curve],
     colour: Mapping[str, str],
+    stroke: Mapping[str, str],
     axes: Axes,
 ) -> list[str]:
     sizes = sorted({size for curve in curves.values() for size in curve})
@@ -68,7 +76,7 @@ def _panel(
             f'<path d="M{left} {y:.1f}h{WIDTH}" stroke="#ccc"{dashes}/>'
             f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{level:.1f}</text>'
         )
-    for size in sizes:
+    for size in sizes[:: math.ceil(len(sizes) / MOST_LABELS)]:
         x = _x(left, size, sizes, axes)
         parts.append(
             f'<text x="{x:.1f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">{size}</text>'
@@ -76,9 +84,7 @@ def _panel(
     for method, curve in curves.items():
         points = [(_x(left, size, sizes, axes), _y(curve[size], axes)) for size in sorted(curve)]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(
-            f'<polyline points="{line}" fill="none" stroke="{colour[method]}" stroke-width="2"/>'
-        )
+        parts.append(f'<polyline points="{line}" fill="none" {stroke[method]} stroke-width="2"/>')
         parts += [
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour[method]}"/>'
             for x, y in points
