@@ -51,10 +51,18 @@ def _in_order(judged: pd.DataFrame, labels: pd.DataFrame) -> Iterator[dict[str, 
     found = labels.reindex(columns=["ranks", "uncertainty"]).reindex(first["task_id"])
     columns = (first["task_id"], first["judgment_id"], first["ranks"], sizes)
     merged = zip(*columns, found["ranks"], found["uncertainty"], strict=True)
-    for task_id, judgment_id, decided, judgments, ranks, uncertainty in merged:
+    for task_id, judgment_id, own, judgments, ranks, uncertainty in merged:
+        label: tuple[list[int], float | None]
+        if judgment_id == 0:
+            label = ([int(rank) for rank in own], 0.0)
+        elif isinstance(ranks, list):
+            label = (ranks, float(uncertainty))
+        else:
+            # Where nobody who judged counts for anything, nothing is known: all is tied.
+            label = ([1] * len(own), None)
         yield {
             "task_id": int(task_id),
-            "ranks": [int(rank) for rank in (ranks if judgment_id else decided)],
-            "uncertainty": float(uncertainty) if judgment_id else 0.0,
+            "ranks": label[0],
+            "uncertainty": label[1],
             "judgments": int(judgments),
         }

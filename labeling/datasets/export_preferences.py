@@ -1,43 +1,70 @@
-"""Export preferences as a folder of JSON lines with a card, whole or not at all."""
+"""Export preferences as a folder of files with a card, whole or not at all."""
 
-import json
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import pandas as pd
 from sqlalchemy import Engine
 
-from labeling.datasets.comparisons import comparisons
+from labeling.datasets.code_version import code_version
+from labeling.datasets.dataset_card import dataset_card
+from labeling.datasets.file_types import FileType, file_type_named, finish_arrow
+from labeling.datasets.freezing import Progress, no_progress
+from labeling.datasets.project_judgments import count_judged_prompts
+from labeling.datasets.pseudonyms import Pseudonyms
+from labeling.datasets.row_writers import RowWriter
+from labeling.datasets.snapshot_examples import SnapshotExamples
+from labeling.datasets.snapshot_query import SnapshotQuery
+from labeling.datasets.snapshots import default_query, find_snapshot, take_snapshot
 from labeling.events import record
-from labeling.formats import trl
+from labeling.formats.example import EXPORT_SPLITS, Example, ExportSplit, strict_pairs
+from labeling.formats.registry import FORMATS, Format, Unit, format_named
+from labeling.judging.demonstrations import count_demonstrations
 from labeling.keys import key_of
+from labeling.labeling_settings import ExportSettings, labeling_settings
 from labeling.permissions import Action, require
-from storage.clock import now
+from storage import blobs
 from storage.engine import reading, writing
 from storage.errors import BadInput, Conflict, NotFound, Unavailable
-from storage.tables import Account, Project, Split
+from storage.tables import Account, Project, Snapshot
 
-FORMATS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {trl.NAME: trl.row_of}
-_FILES = {Split.TRAIN: "train.jsonl", Split.HELDOUT: "test.jsonl"}
+__all__ = ["FORMATS", "Export", "export_preferences"]
+
 _CARD = "README.md"
 
 
 @dataclass(frozen=True)
 class Export:
-    """Say what was exported where: rows (chosen/rejected pairs) of each file, and of what."""
+    """Say what was exported where: rows of each split, and of how much they were made."""
 
     folder: Path
     format: str
-    train: int
-    test: int
+    file_type: str
+    snapshot_id: int
+    snapshot: str
+    rows: dict[ExportSplit, int]
     judgments: int
+    tasks: int
     prompts: int
+
+    @property
+    def train(self) -> int:
+        """Return the rows for training."""
+        return self.rows["train"]
+
+    @property
+    def validation(self) -> int:
+        """Return the rows for validation."""
+        return self.rows["validation"]
+
+    @property
+    def test(self) -> int:
+        """Return the rows of held-out prompts."""
+        return self.rows["test"]
 
 
 def export_preferences(
@@ -45,49 +72,87 @@ def export_preferences(
     *,
     project: Project,
     account: Account | None,
+    home: Path,
     out: Path,
-    format: str = "trl",
+    format: str = "trl_preference",
+    file_type: str = "jsonl",
+    snapshot: str | None = None,
     include_models: bool = False,
+    validation_share: float | None = None,
+    progress: Progress = no_progress,
 ) -> Export:
-    """Write `train.jsonl`, `test.jsonl` (held-out prompts) and `README.md` into the folder `out`.
+    """Write `train`, `validation` and `test` (held-out prompts) and `README.md` into `out`.
 
-    One row a strict pair of a current ranking; ties make none. `include_models` adds the tasks that
-    model annotators took, each row marked with the annotator's kind. `account` asks (None: the
-    person at the server's shell). No transaction is open while the files are written: the export is
-    recorded in a short one of its own, once they are there. Raises `BadInput` on an unknown format,
-    `Conflict` where `out` is a file or holds anything, `NotFound` where there is no pair,
-    `NotAllowed`, `Unavailable`.
+    The rows are those of a `snapshot` (id or name); without one, the current data is frozen first,
+    as a round would freeze it. `include_models` then adds the tasks that model annotators took.
+    `validation_share` of the training prompts are validation (None: the project's setting).
+    `account` asks (None: the person at the server's shell). Memory does not grow with the rows,
+    and no transaction is open while the files are written.
+
+    Raises `BadInput` on an unknown format or file type, `Conflict` where `out` is a file or holds
+    anything, `NotFound` where there is no row or no such snapshot, `NotAllowed`, `Unavailable`.
     """
     if account is not None:
         require(account, Action.EXPORT)
-    if format not in FORMATS:
-        raise BadInput(f"There is no format {format}; use {', '.join(FORMATS)}.")
+    shape, kind = format_named(format), file_type_named(file_type)
+    settings = labeling_settings(project).export
+    share = settings.validation_share if validation_share is None else validation_share
+    if not 0 <= share <= 0.5:
+        raise BadInput(f"The validation share {share} is not between 0 and 0.5; choose another.")
     folder = _free_folder(out)
+    found = _snapshot(engine, project, account, home, snapshot, include_models, progress)
+    blobs.verify(home, found.uri)
+    examples = SnapshotExamples(found, home, Pseudonyms(project), share)
+    done = _write_folder(folder, examples, shape, kind, settings, project, progress)
+    _record(engine, project, account, done)
+    return done
+
+
+def _snapshot(
+    engine: Engine,
+    project: Project,
+    account: Account | None,
+    home: Path,
+    which: str | None,
+    include_models: bool,
+    progress: Progress,
+) -> Snapshot:
+    """Return the snapshot that is named, or one of the current data."""
+    project_id = key_of(project)
     with reading(engine) as session:
-        pairs = comparisons(session, project_id=key_of(project), include_models=include_models)
-    if pairs.empty:
-        raise NotFound("There are no preferences to export yet; rank some tasks first.")
-    pairs["annotator"] = _pseudonyms(pairs["annotator_id"], project)
-    done = Export(
-        folder=folder,
-        format=format,
-        train=int((pairs["split"] == Split.TRAIN.value).sum()),
-        test=int((pairs["split"] == Split.HELDOUT.value).sum()),
-        judgments=len(pairs[["judgment_id", "task_id"]].drop_duplicates()),
-        prompts=int(pairs["prompt_id"].nunique()),
+        if which is not None:
+            return find_snapshot(session, project_id=project_id, which=which)
+        judged = count_judged_prompts(session, project_id=project_id)
+        if not judged and not count_demonstrations(session, project_id=project_id):
+            raise _nothing()
+    return take_snapshot(
+        engine,
+        project=project,
+        folder=home / "snapshots",
+        code_version=code_version(),
+        account=account,
+        query=SnapshotQuery(models="taken") if include_models else default_query(project),
+        progress=progress,
     )
-    _write_folder(pairs, done, project)
+
+
+def _nothing() -> NotFound:
+    return NotFound("There are no preferences to export yet; rank some tasks first.")
+
+
+def _record(engine: Engine, project: Project, account: Account | None, done: Export) -> None:
     with writing(engine) as session:
         record(
             session,
             project_id=project.id,
             account_id=account.id if account else None,
             kind="preferences.exported",
-            format=format,
-            train=done.train,
-            test=done.test,
+            format=done.format,
+            file_type=done.file_type,
+            snapshot_id=done.snapshot_id,
+            folder=str(done.folder),
+            **done.rows,
         )
-    return done
 
 
 def _free_folder(out: Path) -> Path:
@@ -95,7 +160,7 @@ def _free_folder(out: Path) -> Path:
     try:
         # `.` and `..` have no name that a folder beside them could be called after.
         folder = Path(os.path.realpath(out))
-        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        taken = folder.exists() and (not folder.is_dir() or _holds_anything(folder))
     except OSError as error:
         raise _cannot_be_written(out, error) from error
     if taken:
@@ -103,38 +168,59 @@ def _free_folder(out: Path) -> Path:
     return folder
 
 
-def _pseudonyms(annotators: "pd.Series[int]", project: Project) -> "pd.Series[str]":
-    """Name annotators alike in every export of the project, and by nothing that tells who it is."""
-    # The creation time, to the microsecond, leaves the database in no export: it keys the hash.
-    secret = f"{project.id}:{project.created_at.isoformat()}"
-    names = {
-        annotator: "annotator-" + sha256(f"{secret}:{annotator}".encode()).hexdigest()[:12]
-        for annotator in annotators.unique()
-    }
-    return annotators.map(names)
+def _holds_anything(folder: Path) -> bool:
+    # What an export that was killed left in the folder is taken away by the next.
+    return any(not _is_leftover(path) for path in folder.iterdir())
 
 
-def _write_folder(pairs: pd.DataFrame, done: Export, project: Project) -> None:
-    folder = done.folder
+def _is_leftover(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".export-part") and path.is_dir()
+
+
+def _write_folder(
+    folder: Path,
+    examples: SnapshotExamples,
+    shape: Format,
+    kind: FileType,
+    settings: ExportSettings,
+    project: Project,
+    progress: Progress,
+) -> Export:
     # An empty folder that is there stays the same one: a shell may stand in it, a disk be mounted.
     here = folder.is_dir()
-    part = f"{uuid4().hex}.part"
+    _remove_leftovers(folder, here)
+    part = f"{uuid4().hex}.export-part"
     unfinished = folder / f".{part}" if here else folder.with_name(f".{folder.name}.{part}")
     try:
         unfinished.mkdir(parents=True)
-        for split, name in _FILES.items():
-            some = pairs[pairs["split"] == split.value]
-            _write_rows(some, unfinished / name, FORMATS[done.format])
-        (unfinished / _CARD).write_text(_card(done, project), encoding="utf-8")
-        if not here:
-            os.replace(unfinished, folder)
-            return
-        for name in (*_FILES.values(), _CARD):
-            os.replace(unfinished / name, folder / name)
+        files = _Files(unfinished, shape, kind, settings.rows_at_once, examples.validation_share)
+        counts = files.write(examples, progress)
+        if not any(counts.rows.values()):
+            raise _nothing()
+        done = counts.as_export(folder, shape, kind, examples)
+        card = dataset_card(done, examples.snapshot, project=project, shape=shape, kind=kind)
+        (unfinished / _CARD).write_text(card, encoding="utf-8")
+        _put_in_place(unfinished, folder, here)
     except OSError as error:
         raise _cannot_be_written(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    return done
+
+
+def _remove_leftovers(folder: Path, here: bool) -> None:
+    pattern = ".*.export-part" if here else f".{folder.name}.*.export-part"
+    for path in (folder if here else folder.parent).glob(pattern):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _put_in_place(unfinished: Path, folder: Path, here: bool) -> None:
+    if not here:
+        os.replace(unfinished, folder)
+        return
+    # The card comes last: a folder without it is not finished.
+    for path in sorted(unfinished.iterdir(), key=lambda path: path.name == _CARD):
+        os.replace(path, folder / path.name)
 
 
 def _cannot_be_written(folder: Path, error: OSError) -> Unavailable:
@@ -143,44 +229,112 @@ def _cannot_be_written(folder: Path, error: OSError) -> Unavailable:
     )
 
 
-def _write_rows(
-    pairs: pd.DataFrame, path: Path, row_of: Callable[[dict[str, Any]], dict[str, Any]]
-) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for comparison in pairs.to_dict("records"):
-            file.write(json.dumps(row_of(comparison), ensure_ascii=False) + "\n")
+@dataclass
+class _Written:
+    """What is counted while rows are written."""
+
+    rows: dict[ExportSplit, int] = field(default_factory=lambda: dict.fromkeys(EXPORT_SPLITS, 0))
+    judgments: int = 0
+    tasks: int = 0
+    prompts: int = 0
+
+    def as_export(
+        self, folder: Path, shape: Format, kind: FileType, examples: SnapshotExamples
+    ) -> Export:
+        return Export(
+            folder=folder,
+            format=shape.name,
+            file_type=kind.name,
+            snapshot_id=key_of(examples.snapshot),
+            snapshot=examples.label,
+            rows=self.rows,
+            judgments=self.judgments,
+            tasks=self.tasks,
+            prompts=self.prompts,
+        )
 
 
-def _card(done: Export, project: Project) -> str:
-    return f"""---
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: {_FILES[Split.TRAIN]}
-  - split: test
-    path: {_FILES[Split.HELDOUT]}
----
+@dataclass(frozen=True)
+class _Files:
+    """The files of an export under way."""
 
-# Preferences of the project {project.name}
+    folder: Path
+    shape: Format
+    kind: FileType
+    rows_at_once: int
+    validation_share: float
 
-Exported by Rankloop on {now():%Y-%m-%d}, format `{done.format}`: {done.train} train and
-{done.test} test comparisons from {done.judgments} rankings of completions of {done.prompts}
-prompts. No prompt is in both files: test holds the prompts that training never sees.
+    def write(self, examples: SnapshotExamples, progress: Progress) -> _Written:
+        """Write every row of a snapshot to the file of its split."""
+        counts = _Written()
+        with ExitStack() as files:
+            writers = {split: self._open(files, split) for split in self._splits()}
+            for of_prompt in _weighed(examples, self.shape.unit):
+                split = of_prompt[0].split
+                counts.rows[split] += self._write_prompt(writers[split], of_prompt, counts)
+                total = examples.snapshot.manifest.get("prompts") or 1
+                progress("writing rows", min(1.0, counts.prompts / total))
+        if self.kind.name == "arrow":
+            finish_arrow(self.folder)
+        return counts
 
-Each line is one comparison. A ranking of K completions gives up to K·(K−1)/2 of them, tied
-completions none; superseded and discarded judgments are left out, and where a lead decided on a
-task, the decision stands instead of its judgments.
+    def _splits(self) -> tuple[ExportSplit, ...]:
+        if self.validation_share:
+            return EXPORT_SPLITS
+        return tuple(split for split in EXPORT_SPLITS if split != "validation")
 
-| field | meaning |
-|---|---|
-| `prompt` | the conversation, as messages; a project's system prompt is not in it |
-| `chosen`, `rejected` | the answer that was ranked better, and the one that was ranked worse |
-| `prompt_id`, `task_id` | what was judged |
-| `judgment_id` | the ranking of one annotator; 0 is a lead's decision on the task |
-| `chosen_id`, `rejected_id` | the completions |
-| `policy_version` | the version of the model that wrote the completions; the newer of two |
-| `round` | the training round that made that version; 0 for the model at the start |
-| `annotator` | a pseudonym, the same in every export of this project |
-| `annotator_kind` | `person`, `simulated`, or `model` for a task that no person judged |
-"""
+    def _open(self, files: ExitStack, split: ExportSplit) -> RowWriter:
+        path = self.folder / f"{split}.{self.kind.name}"
+        writer = self.kind.open(path, self.shape.schema, self.rows_at_once)
+        files.callback(writer.close)
+        return writer
+
+    def _write_prompt(self, writer: RowWriter, of_prompt: list[Example], counts: _Written) -> int:
+        rows = 0
+        for example in of_prompt:
+            for row in self.shape.rows(example):
+                writer.write(row)
+                rows += 1
+            counts.judgments += len(example.rankings)
+        counts.tasks += len(of_prompt)
+        counts.prompts += 1
+        return rows
+
+
+def _weighed(examples: SnapshotExamples, unit: Unit) -> Iterator[list[Example]]:
+    """Yield each prompt's examples that have rows, each row weighing one over the prompt's rows."""
+    prompts = examples.demonstrated() if unit == "demonstration" else examples.judged()
+    rows_of = _ROWS[unit]
+    for of_prompt in prompts:
+        rows = [rows_of(example) for example in of_prompt]
+        # A prompt alone is one row, however many tasks it has.
+        kept = of_prompt[:1] if unit == "prompt" else of_prompt
+        total = 1 if unit == "prompt" else sum(rows)
+        if total:
+            yield [
+                replace(example, weight=1 / total)
+                for example, count in zip(kept, rows, strict=False)
+                if count
+            ]
+
+
+def _pairs(example: Example) -> int:
+    return sum(sum(1 for _ in strict_pairs(label.ranks)) for label in example.labels)
+
+
+def _best_and_worst(example: Example) -> int:
+    found = 0
+    for label in example.labels:
+        best, worst = min(label.ranks), max(label.ranks)
+        if best != worst:
+            found += sum(rank in (best, worst) for rank in label.ranks)
+    return found
+
+
+_ROWS: dict[Unit, Callable[[Example], int]] = {
+    "pair": _pairs,
+    "completion": _best_and_worst,
+    "task": lambda _: 1,
+    "prompt": lambda _: 1,
+    "demonstration": lambda example: len(example.demonstrations),
+}

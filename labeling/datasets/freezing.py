@@ -21,6 +21,7 @@ from labeling.datasets.project_judgments import (
     count_judged_prompts,
     project_judgments,
 )
+from labeling.datasets.snapshot_agreement import SnapshotAgreement
 from labeling.datasets.snapshot_filters import Filters, filters_of
 from labeling.datasets.snapshot_query import SnapshotQuery
 from labeling.datasets.snapshot_rows import (
@@ -128,6 +129,7 @@ class _Counts:
     reliability: dict[int, float]
     digest: RowsDigest = field(default_factory=lambda: RowsDigest(SCHEMA.names))
     by: dict[str, Counter[str]] = field(default_factory=dict)
+    agreement: SnapshotAgreement = field(default_factory=SnapshotAgreement)
     judgments: int = 0
     considered: int = 0
     decisions: int = 0
@@ -146,6 +148,7 @@ class _Counts:
         self.last_prompt = rows[0]["prompt_id"]
         self._one("licences", rows[0]["license"] or "not said")
         self._one("tasks_by_completions", len(rows[0]["ranks"]))
+        self.agreement.add([row["ranks"] for row in rows if row["judgment_id"]])
         for row in rows:
             self._add_row(row)
 
@@ -185,6 +188,7 @@ class _Counts:
             "prompts": self.prompts,
             "judgments_with_ties": self.tied,
             "judgments_with_strength": self.strengths,
+            "agreement": self.agreement.figures(),
             **{name: dict(sorted(self.by.get(name, Counter()).items())) for name in tables},
         }
 

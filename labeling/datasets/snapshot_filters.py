@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from labeling.datasets.project_judgments import Candidate, Row
+from labeling.datasets.snapshot_agreement import rank_agreement
 from labeling.datasets.snapshot_query import SnapshotQuery
 from storage.errors import BadInput
 from storage.tables import Account, Policy, Round
@@ -72,19 +72,6 @@ def filters_of(
         unwanted=_account_ids(session, query.not_annotators),
         reliability=reliability,
     )
-
-
-def rank_agreement(rankings: list[list[int]]) -> float:
-    """Return the share of (pair of completions, pair of raters) with the same outcome.
-
-    A tie agrees with a tie only, as in `labeling.statistics.agreement.pairwise_agreement`.
-    """
-    ranks = np.array(rankings)
-    i, j = np.triu_indices(ranks.shape[1], 1)
-    outcomes = np.sign(ranks[:, j] - ranks[:, i])
-    counts = np.stack([(outcomes == outcome).sum(axis=0) for outcome in (-1, 0, 1)])
-    raters = len(ranks)
-    return float((counts * (counts - 1)).sum() / (raters * (raters - 1) * len(i)))
 
 
 def _annotator_wanted(filters: Filters, row: Row) -> bool:

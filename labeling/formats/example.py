@@ -50,12 +50,11 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class WrittenAnswer:
-    """A demonstration: an answer that a person wrote, or rewrote from the completion it names."""
+    """A demonstration: an answer that a person wrote."""
 
     id: int
     text: str
     annotator: str
-    rewritten_from_id: int | None = None
     created_at: datetime | None = None
 
 

@@ -1,6 +1,9 @@
 """Data in and out from the command line."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,7 +11,7 @@ from labeling.imports.prompts import import_prompts
 from storage.engine import reading, writing
 from storage.settings import Settings
 from storage.tables import TaskKind
-from ui.cli.frame import project_of
+from ui.cli.frame import project_of, stepwise
 from ui.database import open_database
 
 
@@ -47,10 +50,14 @@ def add_known_answers(settings: Settings, file: Path, *, qualification: bool) ->
 
 
 def write_preferences(
-    settings: Settings, format_: str, out: Path, *, include_models: bool = False
+    settings: Settings, out: Path, *, as_json: bool, repository: str | None, **given: Any
 ) -> None:
-    """Export preferences into a new folder."""
+    """Export preferences into a new folder, and upload it where a repository is named.
+
+    `given` goes to `export_preferences`.
+    """
     from labeling.datasets.export_preferences import export_preferences
+    from labeling.datasets.hub import push_to_hub
 
     engine = open_database(settings)
     with reading(engine) as session:
@@ -59,10 +66,35 @@ def write_preferences(
         engine,
         project=project,
         account=None,
+        home=settings.home,
         out=out,
-        format=format_,
-        include_models=include_models,
+        progress=stepwise(),
+        **given,
     )
+    address = push_to_hub(result.folder, repository=repository) if repository else None
+    if as_json:
+        said = asdict(result) | {"folder": str(result.folder), "repository": address}
+        click.echo(json.dumps(said, indent=2))
+        return
     click.echo(
-        f"{result.train} pairs for training and {result.test} for testing are in {result.folder}."
+        f"{result.train} rows for training, {result.validation} for validation and {result.test} "
+        f"for testing are in {result.folder} (snapshot {result.snapshot_id})."
     )
+    if address:
+        click.echo(f"They are also at {address}.")
+
+
+def list_formats(*, as_json: bool) -> None:
+    """Print the formats of rows and the types of files."""
+    from labeling.datasets.file_types import FILE_TYPES
+    from labeling.formats.registry import FORMATS
+
+    formats = {each.name: each.help for each in FORMATS.values()}
+    files = {each.name: each.help for each in FILE_TYPES.values()}
+    if as_json:
+        click.echo(json.dumps({"formats": formats, "files": files}, indent=2))
+        return
+    for title, named in (("Formats", formats), ("Files", files)):
+        click.echo(title)
+        for name, words in named.items():
+            click.echo(f"  {name:<24} {words}")

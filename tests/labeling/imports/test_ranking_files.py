@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from labeling.datasets.comparisons import comparisons_of
-from labeling.formats.trl import row_of
+from labeling.formats import trl_preference
+from labeling.formats.example import Answer, Example, Ranking
 from labeling.imports.ranking_files import count_pairs, read_rankings, split_rankings
 from storage.errors import BadInput
 from storage.tables import Split
@@ -130,28 +130,12 @@ def test_files_without_rankings_are_named(tmp_path: Path) -> None:
 def test_the_pairs_of_an_exported_ranking_are_one_ranking_again(
     tmp_path: Path, ranks: tuple[int, ...]
 ) -> None:
-    judged = pd.DataFrame(
-        [
-            {
-                "judgment_id": 5,
-                "task_id": 1,
-                "prompt_id": 1,
-                "split": "train",
-                "round": 0,
-                "messages": ASK,
-                "policy_version": 1,
-                "annotator_id": 1,
-                "annotator_kind": "person",
-                "created_at": 0,
-                "completion_ids": [11, 12, 13, 14],
-                "completions": list("abcd"),
-                "ranks": list(ranks),
-            }
-        ]
+    completions = tuple(
+        Answer(11 + place, text, policy_version=1) for place, text in enumerate("abcd")
     )
-    pairs = comparisons_of(judged)
-    pairs["annotator"] = "x"
-    rows = [row_of(pair) for pair in json.loads(pairs.to_json(orient="records"))]
+    ranking = Ranking(ranks, annotator="x", judgment_id=5)
+    example = Example(1, 1, ASK, completions, (ranking,))
+    rows = list(trl_preference.rows(example))
     (found,) = read_rankings(write(tmp_path, rows))
     assert dict(zip(found.completions, found.ranks, strict=True)) == dict(
         zip("abcd", ranks, strict=True)

@@ -1,0 +1,86 @@
+"""What the fields of exported rows mean, for the dataset card and the pages."""
+
+from labeling.formats.registry import Format
+
+_WORDS = {
+    "prompt": "the conversation to be continued; a project's system prompt is not in it",
+    "chosen": "the answer that was ranked better",
+    "rejected": "the answer that was ranked worse",
+    "completion": "the answer",
+    "completions": "all answers of the task, with their ids and policies",
+    "rankings": "each annotator's ranks (1 is best, equal is a tie), in the order of the answers",
+    "consolidated": "the label made of them, with its rule and uncertainty; null without a rule",
+    "label": "true: ranked best; false: ranked worst",
+    "margin": "0, 1/3, 2/3 or 1 for strength 1 to 4; 0 where nobody was asked",
+    "strength": "how much better: 1 (negligibly) to 4 (significantly); null where nobody was asked",
+    "input": "the conversation to be continued",
+    "preferred_output": "the answer that was ranked better",
+    "non_preferred_output": "the answer that was ranked worse",
+    "metadata": "where the row is from: the ids and names below",
+    "messages": "the prompt and the chosen answer",
+    "score_chosen": "mean of the Likert answers (1–7); null where nobody was asked",
+    "score_rejected": "the same of the rejected answer",
+    "info": "the prompt: its last message as `post`, all as `messages`",
+    "split": "train, valid1 (validation) or valid2 (test)",
+    "summaries": "the two answers, in their task's order, with their policies",
+    "choice": "which of them was ranked better, 0 or 1",
+    "worker": "the annotator's pseudonym",
+    "batch": "the snapshot",
+    "extra": "`strength` as asked; `confidence` is a scale that nobody was asked",
+    "message_tree_id": "the task",
+    "tree_state": "always ready_for_export",
+    "origin": "where the tree is from: prompt, task, policy, round, snapshot, weight",
+    "id": "the task",
+    "fields": "the prompt and the answers `completion_1` to `completion_K`",
+    "suggestions": "the consolidated ranking, where the snapshot has a rule",
+    "responses": "each annotator's ranking: `value` and `rank`, equal ranks are ties",
+    "vectors": "none",
+    "data": "the prompt, and the answers as `items`",
+    "annotations": "each annotator's ranking: the answers' ids in buckets, the best in bucket 1",
+    "predictions": "the consolidated ranking, where the snapshot has a rule",
+    "meta": "where the task is from: prompt, policy, round, snapshot, weight",
+    "tags": "tags of the prompt",
+    "language": "the prompt's language, where it was said",
+    "source": "where the prompt is from",
+    "license": "the prompt's licence",
+    "prompt_id": "the prompt",
+    "task_id": "the task: one prompt with the answers that were ranked together",
+    "judgment_id": "the ranking of one annotator; 0: a lead's decision; null: a consolidated label",
+    "demonstration_id": "the demonstration",
+    "completion_id": "the answer",
+    "completion_policy_version": "the version of the model that wrote it",
+    "chosen_id": "the chosen answer",
+    "rejected_id": "the rejected answer",
+    "chosen_policy_version": "the version of the model that wrote the chosen answer",
+    "rejected_policy_version": "the version of the model that wrote the rejected answer",
+    "policy_version": "the newest version of the model among the task's answers",
+    "round": "the training round that made that version; 0 for the model at the start",
+    "annotator": "a pseudonym, the same in every export of this project, or the rule of a label",
+    "annotator_kind": "`person`, `simulated`, `model` or `consolidated`",
+    "reliability": "the annotator's reliability weight; null where it was not measured",
+    "weight": "one over the rows of this prompt: every prompt weighs the same in all",
+    "snapshot": "the frozen data that the row is from",
+}
+#: Where a format means something of its own.
+_OF_FORMAT = {
+    ("trl_implicit", "chosen"): "the conversation with the answer that was ranked better",
+    ("trl_implicit", "rejected"): "the conversation with the answer that was ranked worse",
+    ("hh_rlhf", "chosen"): "the dialogue with the answer that was ranked better",
+    ("hh_rlhf", "rejected"): "the dialogue with the answer that was ranked worse",
+    ("ultrafeedback", "prompt"): "the last message of the prompt",
+    ("ultrafeedback", "prompt_id"): "the prompt, as text",
+    ("ultrafeedback", "chosen"): "the conversation with the answer that was ranked better",
+    ("ultrafeedback", "rejected"): "the conversation with the answer that was ranked worse",
+    (
+        "open_assistant",
+        "prompt",
+    ): "the first message, with its replies in one another; `rank` 0 is "
+    "the best reply, the `ranking` events are each annotator's",
+    ("argilla", "metadata"): "ids, policies and pseudonyms, in the order of answers and responses",
+    ("trl_prompt_completion", "completion"): "the answer that a person wrote",
+}
+
+
+def field_words(shape: Format, name: str) -> str:
+    """Return what a field of a format means; raise `KeyError` where nobody has written it."""
+    return _OF_FORMAT.get((shape.name, name)) or _WORDS[name]
