@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         description="Share of its time that the web server may measure a page's figures anew while "
         "judgments come in; what leads decide is always in them.",
     )
+    figures_patience: float = Field(
+        default=1.5,
+        ge=0.0,
+        description="Seconds that a page waits for newer figures before it shows those there are.",
+    )
     sign_in_hours: float = Field(default=12.0, gt=0.0, description="Hours a sign-in lasts.")
     worker_lease_seconds: float = Field(
         default=120.0, gt=0.0, description="Seconds after which a silent worker loses its project."

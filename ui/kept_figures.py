@@ -1,13 +1,17 @@
 """Figures that a process measures once for each state of the data, whoever looks, however often.
 
-While judgments come in, figures are at most so old that measuring them takes `figures_share` of
-the process's time; what a lead decides is in the next look.
+A page waits a moment for newer figures (`figures_patience`), then shows those that there are while
+the newer ones are being measured in the background; only the very first are waited for. While
+judgments come in, measuring takes at most `figures_share` of the time; what a lead decides is
+measured at once.
 """
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 from sqlmodel import Session
@@ -20,40 +24,68 @@ from storage.tables import Account
 from ui import process
 
 Found = TypeVar("Found")
+Measure = Callable[[Session, Any], Any]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    version: DataVersion
+    found: Any
+    ended: float
+    seconds: float
 
 
 @dataclass
-class _Kept:
+class _Figures:
+    """One name's newest figures, and those that are being measured now."""
+
+    engine: object
     lock: Lock = field(default_factory=Lock)
-    engine: Any = None
-    version: DataVersion | None = None
-    found: Any = None
-    measured_at: float = 0.0
-    seconds: float = 0.0
+    newest: _Measured | None = None
+    coming: "Future[_Measured] | None" = None
 
-    def measure(
-        self, measure: Callable[[Session, Any], Any], session: Session, version: DataVersion
-    ) -> None:
-        """Measure anew, and keep it with the time that it took."""
-        known = self.version if self.engine is process.engine() else None
-        before = self.found if known is not None and known.deeds == version.deeds else None
-        began = time.monotonic()
-        self.found = measure(session, before)
-        self.measured_at = time.monotonic()
-        self.seconds = self.measured_at - began
-        self.engine, self.version = process.engine(), version
+    def asked(self, version: DataVersion, measure: Measure) -> "Future[_Measured] | None":
+        """Return what is to be waited for so that the figures are of `version`; None for nothing.
 
-    def holds(self, version: DataVersion, share: float) -> bool:
-        """Say whether what is kept may still be shown."""
-        if self.engine is not process.engine() or self.version is None:
-            return False
-        if self.version == version:
+        Where nobody measures yet, a thread begins to.
+        """
+        with self.lock:
+            if self.newest is not None and self._holds(self.newest, version):
+                return None
+            if self.coming is None:
+                self.coming = Future()
+                Thread(target=self._measure, args=(version, measure), daemon=True).start()
+            return self.coming
+
+    def _holds(self, newest: _Measured, version: DataVersion) -> bool:
+        if newest.version == version:
             return True
-        age = time.monotonic() - self.measured_at
-        return self.version.deeds == version.deeds and age * share < self.seconds
+        age = time.monotonic() - newest.ended
+        share = process.settings().figures_share
+        return newest.version.deeds == version.deeds and age * share < newest.seconds
+
+    def _measure(self, version: DataVersion, measure: Measure) -> None:
+        coming, newest = self.coming, self.newest
+        assert coming is not None
+        same = newest is not None and newest.version.deeds == version.deeds
+        began = time.monotonic()
+        try:
+            with reading(process.engine()) as session:
+                found = measure(session, newest.found if newest and same else None)
+        except BaseException as error:
+            with self.lock:
+                self.coming = None
+            coming.set_exception(error)
+            return
+        ended = time.monotonic()
+        measured = _Measured(version, found, ended, ended - began)
+        with self.lock:
+            self.newest, self.coming = measured, None
+        coming.set_result(measured)
 
 
-_all: dict[str, _Kept] = {}
+_all: dict[str, _Figures] = {}
+_lock = Lock()
 
 
 def kept(
@@ -64,22 +96,37 @@ def kept(
     action: Action | None = Action.SEE_QUALITY,
     version: Callable[[Session], DataVersion] | None = None,
 ) -> Found:
-    """Return what `measure(session, before)` gives for the data as they are now.
+    """Return what `measure(session, before)` gives for the data as they are now, or were just now.
 
     `before` is its last answer if nothing but new work came since, else None. `version` tells the
-    states of other data apart than the project's. Sessions that ask at once wait for one
-    measurement. Raises `NotAllowed` where the account may not do `action`.
+    states of other data apart than the project's. Sessions that ask at once share one measurement.
+    Raises `NotAllowed` where the account may not do `action`, and whatever `measure` raises.
     """
     if action is not None:
         require(account, action)
-    one = _all.setdefault(name, _Kept())
-    with one.lock, reading(process.engine()) as session:
+    with reading(process.engine()) as session:
         # Read before the data, so that what comes in between is measured next time.
         if version is None:
-            now = data_version(session, project_id=key_of(process.project()))
+            wanted = data_version(session, project_id=key_of(process.project()))
         else:
-            now = version(session)
-        if not one.holds(now, process.settings().figures_share):
-            one.measure(measure, session, now)
-        found: Found = one.found
+            wanted = version(session)
+    figures = _figures(name)
+    deadline = time.monotonic() + process.settings().figures_patience
+    while coming := figures.asked(wanted, measure):
+        there = figures.newest
+        try:
+            coming.result(max(0.0, deadline - time.monotonic()) if there else None)
+        except NotYet:
+            break
+    assert figures.newest is not None
+    found: Found = figures.newest.found
     return found
+
+
+def _figures(name: str) -> _Figures:
+    """Return the figures of a name; new ones where the process was given another database."""
+    engine = process.engine()
+    with _lock:
+        if name not in _all or _all[name].engine is not engine:
+            _all[name] = _Figures(engine)
+        return _all[name]
