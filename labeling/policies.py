@@ -1,4 +1,8 @@
-"""Create a project's first policy, and the one of imported completions; find its policies."""
+"""Create a project's first policy, and those of texts from elsewhere; find its policies.
+
+The versions of the loop count up from 1. Policies that no round makes are 0 (tasks with known
+answers) and, of imports and servers, -1, -2, …: none of them is ever newer than the live one.
+"""
 
 from sqlmodel import Session, col, func, select
 
@@ -7,7 +11,7 @@ from storage.clock import now
 from storage.errors import Conflict, NotFound
 from storage.tables import Policy, PolicyKind, PolicyStatus, Project
 
-IMPORTED = 0  # the version of the policy that imported completions are under
+IMPORTED = 0  # the version of the policy that the completions of known answers are under
 
 
 def create_first_policy(
@@ -90,7 +94,7 @@ def live_policy(session: Session, *, project_id: int) -> Policy:
 
 
 def import_policy(session: Session, *, project_id: int) -> Policy:
-    """Return the policy of completions that came from a file; make it where there is none.
+    """Return the policy of completions with known answers; make it where there is none.
 
     It is version 0 and can never be live. The session must be writing.
     """
@@ -111,11 +115,51 @@ def import_policy(session: Session, *, project_id: int) -> Policy:
     return policy
 
 
+def named_import_policy(session: Session, *, project_id: int, name: str) -> Policy:
+    """Return the policy of a model whose completions were imported; make it where there is none.
+
+    The session must be writing.
+    """
+    found = session.exec(
+        select(Policy).where(
+            Policy.project_id == project_id,
+            Policy.kind == PolicyKind.IMPORT,
+            Policy.version != IMPORTED,
+            Policy.name == name,
+        )
+    ).first()
+    return found or add_outside_policy(
+        session, project_id=project_id, name=name, kind=PolicyKind.IMPORT
+    )
+
+
+def add_outside_policy(session: Session, *, project_id: int, name: str, kind: PolicyKind) -> Policy:
+    """Store a policy that no round makes, with the next version below 0; it can never be live.
+
+    The session must be writing.
+    """
+    lock_policies(session, project_id=project_id)
+    lowest = session.exec(
+        select(func.min(col(Policy.version))).where(Policy.project_id == project_id)
+    ).one()
+    policy = Policy(
+        project_id=project_id,
+        version=min(IMPORTED, lowest or 0) - 1,
+        name=name,
+        kind=kind,
+        # Never a candidate, and never published: no other status is open to it.
+        status=PolicyStatus.REJECTED,
+    )
+    session.add(policy)
+    session.flush()
+    return policy
+
+
 def list_policies(session: Session, *, project_id: int) -> list[Policy]:
-    """Return the policies of a project's loop, oldest version first: none of imported texts."""
+    """Return the policies of a project's loop, oldest version first: none from elsewhere."""
     statement = (
         select(Policy)
-        .where(Policy.project_id == project_id, Policy.version != IMPORTED)
+        .where(Policy.project_id == project_id, Policy.version > IMPORTED)
         .order_by(col(Policy.version))
     )
     return list(session.exec(statement))

@@ -1,5 +1,6 @@
 """Read rows from files that people bring, and say which line and field does not fit."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ __all__ = ["ENDINGS", "ROLES", "BadRow", "Place", "Row", "RowShape", "read_rows"
 
 Made = TypeVar("Made")
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ROLES = ("system", "user", "assistant")
 
 
@@ -87,6 +89,6 @@ def label_of(row: Row, field: str, place: Place) -> str:
 
 def _storable(value: str, place: Place, field: str) -> str:
     # PostgreSQL stores no NUL, and no database stores half a surrogate pair.
-    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if _UNSTORABLE.search(value):
         raise place.bad("the text has a NUL or half of a surrogate pair", field)
     return value

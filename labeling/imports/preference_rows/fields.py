@@ -27,7 +27,7 @@ SPLITS = {
     **dict.fromkeys(("valid1", "valid2"), Split.HELDOUT),
 }
 MOST_COMPLETIONS = 9
-LONGEST_ANNOTATOR = 80
+LONGEST_ANNOTATOR = 50
 _MOST_MILLISECONDS = 2**31 - 1
 
 

@@ -56,7 +56,7 @@ def read(row: Row, place: Place, texts: Mapping[str, Row] | None = None) -> Iter
     ranks = _RANKS.get(str(row.get("label")).strip().lower())
     if ranks is None:
         raise place.bad(f"{row.get('label')!r} is no label; use 1, 2 or tie", "label")
-    answers = [text_of(given.get(name), place, name, may_be_empty=True) for name in columns]
+    answers = [_answer(given.get(name), name, place) for name in columns]
     yield ImportedRanking(
         prompt=prompt_with_facts(_facts(row, given), place, _messages(given, place)),
         completions=tuple(
@@ -70,6 +70,12 @@ def read(row: Row, place: Place, texts: Mapping[str, Row] | None = None) -> Iter
     )
 
 
+def _answer(value: object, field: str, place: Place) -> str:
+    # PandaLM's file has answers that are a bare true: JSON took a text for what it looks like.
+    text = str(value) if isinstance(value, bool | int | float) else value
+    return text_of(text, place, field, may_be_empty=True)
+
+
 def _facts(row: Row, given: Mapping[str, Any]) -> Row:
     found = {name: row.get(name) or given.get(name) for name in PROMPT_FACTS}
     return {name: value for name, value in found.items() if value}
@@ -78,9 +84,9 @@ def _facts(row: Row, given: Mapping[str, Any]) -> Row:
 def _messages(given: Mapping[str, Any], place: Place) -> list[dict[str, str]]:
     if given.get("prompt") is not None or given.get("messages") is not None:
         return prompt_of(dict(given), place)
-    instruction = text_of(given.get("instruction"), place, "instruction")
-    more = label_of(dict(given), "input", place)
-    return [{"role": "user", "content": f"{instruction}\n\n{more}" if more else instruction}]
+    parts = [label_of(dict(given), name, place) for name in ("instruction", "input")]
+    content = "\n\n".join(part for part in parts if part)
+    return prompt_of({"prompt": content}, place)
 
 
 def _models(given: Mapping[str, Any], columns: list[str]) -> list[str]:
