@@ -22,7 +22,7 @@ run: $(VENV)/installed ## Install, then serve the pages at http://localhost:8501
 	@$(BIN)/rankloop up $(ARGS)
 
 test: $(VENV)/installed-dev system-packages ## Run the quick tests (minutes; ARGS="-k name" picks some)
-	$(TEST_ENV) $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(TEST_ENV) $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: test ## Run every test, those on the real model too (tens of minutes)
 	$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)

@@ -18,6 +18,19 @@ from tests.postgres_cluster import PostgresCluster, find_binaries
 from tests.requirement import missing
 
 
+# Browsers and training first: workers that take whole files then end with the many short ones, and
+# none is left alone with a long one.
+LONG_FIRST = ("tests/ui/", "tests/reward/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long rooms first, and give a test in a browser one more try, which the report shows."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FIRST))
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep a developer's own RANKLOOP_HOME out of the tests."""
