@@ -11,7 +11,7 @@ from labeling.consolidation.ranked_pairs import ranked_pairs
 from labeling.labeling_settings import ReliabilitySettings
 from labeling.reliability_models.abilities import fit_pairs, rater_evidence
 from labeling.reliability_models.bradley_terry import Abilities, order_probability
-from labeling.reliability_models.crowd_bt import crowd_bradley_terry
+from labeling.reliability_models.crowd_bt import Comparisons, crowd_bradley_terry
 from labeling.reliability_models.plackett_luce import plackett_luce
 from labeling.reliability_models.rankings import Rankings, as_rankings, ranks_by_score
 
@@ -103,7 +103,10 @@ def _dawid_skene(rankings: Rankings, settings: ReliabilitySettings) -> Labels:
 
 def _bradley_terry(rankings: Rankings, settings: ReliabilitySettings) -> Labels:
     fitted = crowd_bradley_terry(
-        rankings, precision=settings.score_precision, ability=_abilities(rankings, settings)
+        [Comparisons.of_block(block) for block in rankings.blocks],
+        raters=len(rankings.raters),
+        precision=settings.score_precision,
+        ability=_abilities(rankings, settings),
     )
     return [
         _by_scores(scores, covariance)

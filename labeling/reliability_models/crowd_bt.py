@@ -1,18 +1,86 @@
 """Bradley-Terry with rater ability: what is better, and how often each rater says so rightly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from labeling.reliability_models.bradley_terry import order_probability
-from labeling.reliability_models.rankings import RankingBlock, Rankings, wins_of
+from labeling.reliability_models.rankings import RankingBlock
 
 _MOST_SURE = 1e-6
 
 
 @dataclass(frozen=True)
+class Comparisons:
+    """Hold votes (V,) on pairs of K items, in U separate tasks.
+
+    `pair` is a position among the U·P pairs of the tasks, P = K(K-1)/2, as `np.triu_indices` has
+    them; `rater` a code; `sign` is 1 where the vote is for the lower item and -1 for the higher;
+    `weight` how much it counts. A tie is two votes of half weight.
+    """
+
+    tasks: int
+    k: int
+    pair: np.ndarray
+    rater: np.ndarray
+    sign: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of_block(cls, block: RankingBlock) -> "Comparisons":
+        """Return every pair of every ranking."""
+        pairs = len(block.pairs[0])
+        pair = (block.task[:, None] * pairs + np.arange(pairs)).ravel()
+        sign, rater = block.outcomes.ravel(), np.repeat(block.rater, pairs)
+        weight = np.repeat(block.weight, pairs)
+        tied = np.flatnonzero(sign == 0)
+        sign, weight = np.where(sign == 0, 1, sign), np.where(sign == 0, weight / 2, weight)
+        return cls(
+            len(block.tasks),
+            block.k,
+            np.concatenate([pair, pair[tied]]),
+            np.concatenate([rater, rater[tied]]),
+            np.concatenate([sign, np.full(len(tied), -1)]).astype(float),
+            np.concatenate([weight, weight[tied]]),
+        )
+
+    @classmethod
+    def of_pairs(
+        cls, better: np.ndarray, worse: np.ndarray, rater: np.ndarray, *, items: int
+    ) -> "Comparisons":
+        """Return comparisons (V,) of items 0 … items - 1, all in one task."""
+        low, high = np.minimum(better, worse), np.maximum(better, worse)
+        pair = low * (2 * items - low - 1) // 2 + high - low - 1
+        sign = np.where(better < worse, 1.0, -1.0)
+        return cls(1, items, pair, rater, sign, np.ones(len(pair)))
+
+    @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs of items as two arrays (P,), the lower one first."""
+        first, second = np.triu_indices(self.k, 1)
+        return first, second
+
+    def by_pair(self, of_vote: np.ndarray) -> np.ndarray:
+        """Return (U, P) the sums of what the votes (V,) on each pair have."""
+        shape = (self.tasks, len(self.pairs[0]))
+        flat = np.bincount(self.pair, weights=of_vote, minlength=shape[0] * shape[1])
+        return flat.reshape(shape)
+
+    def laplacian(self, of_vote: np.ndarray) -> np.ndarray:
+        """Return (U, K, K) diag(Σ_j w_ij) - w, w_ij being the sum of the votes on i and j."""
+        first, second = self.pairs
+        weights = np.zeros((self.tasks, self.k, self.k))
+        weights[:, first, second] = weights[:, second, first] = self.by_pair(of_vote)
+        found = -weights
+        diagonal = np.arange(self.k)
+        found[:, diagonal, diagonal] = weights.sum(axis=2)
+        return found
+
+
+@dataclass(frozen=True)
 class CrowdBradleyTerry:
-    """Hold abilities of items by block, and of raters.
+    """Hold scores of items by problem, and abilities of raters.
 
     `ability` (R,) is η, the probability that a rater says of a pair what Bradley and Terry's coin
     came to rather than its contrary: 1 is right always, ½ is noise, 0 is wrong always.
@@ -25,13 +93,14 @@ class CrowdBradleyTerry:
     converged: bool
 
     def before(self) -> list[np.ndarray]:
-        """Return (U, K, K) by block: the probability that row's ability is above column's."""
+        """Return (U, K, K) by problem: the probability that row's ability is above column's."""
         return [order_probability(s, c) for s, c in zip(self.scores, self.covariance, strict=True)]
 
 
 def crowd_bradley_terry(
-    rankings: Rankings,
+    said: Sequence[Comparisons],
     *,
+    raters: int,
     precision: float = 1.0,
     prior_right: float = 9.0,
     prior_wrong: float = 1.0,
@@ -49,7 +118,8 @@ def crowd_bradley_terry(
     is half a vote for either order.
 
     Args:
-        rankings: every pair of a ranking is one vote; tasks are separate problems, raters are not.
+        said: votes on pairs; tasks are separate problems, raters are the same in all.
+        raters: R.
         precision: of the normal prior on scores; above 0.
         prior_right: right votes that every rater is credited with.
         prior_wrong: wrong votes likewise; fewer than the right ones, or right and wrong could
@@ -61,8 +131,8 @@ def crowd_bradley_terry(
         tolerance: rise of the log-posterior, for each vote, at which the fit has converged.
         most_iterations: iterations after which it is given up.
     """
-    states = [_State.of(block, precision) for block in rankings.blocks]
-    count = len(rankings.raters)
+    states = [_State.of(one, precision) for one in said]
+    count = raters
     of_rater = sum((state.votes_of_rater(count) for state in states), np.zeros(count))
     least = tolerance * max(1.0, of_rater.sum())
     prior = prior_right + prior_wrong
@@ -92,88 +162,51 @@ def crowd_bradley_terry(
 
 @dataclass
 class _State:
-    """The scores of one block as they are fitted, and its votes (V,): a tie is two of half weight.
+    """The scores of one problem as they are fitted."""
 
-    `pair` is a position among the U·P pairs of the tasks, `sign` 1 where the vote is for the first
-    of the pair and -1 where it is for the second.
-    """
-
-    block: RankingBlock
+    said: Comparisons
     scores: np.ndarray
     bound: np.ndarray  #: (U, K, K) inverse of what the curvature never exceeds
-    pair: np.ndarray
-    rater: np.ndarray
-    sign: np.ndarray
-    weight: np.ndarray
 
     @classmethod
-    def of(cls, block: RankingBlock, precision: float) -> "_State":
+    def of(cls, said: Comparisons, precision: float) -> "_State":
         """Begin with equal scores."""
-        wins = block.wins()
-        curvature = _laplacian((wins + wins.transpose(0, 2, 1)) / 4) + precision * np.eye(block.k)
-        pairs = len(block.pairs[0])
-        pair = (block.task[:, None] * pairs + np.arange(pairs)).ravel()
-        sign, rater = block.outcomes.ravel(), np.repeat(block.rater, pairs)
-        weight = np.repeat(block.weight, pairs)
-        tied = np.flatnonzero(sign == 0)
-        sign, weight = np.where(sign == 0, 1, sign), np.where(sign == 0, weight / 2, weight)
-        return cls(
-            block,
-            np.zeros(wins.shape[:2]),
-            np.linalg.inv(curvature),
-            np.concatenate([pair, pair[tied]]),
-            np.concatenate([rater, rater[tied]]),
-            np.concatenate([sign, np.full(len(tied), -1)]).astype(float),
-            np.concatenate([weight, weight[tied]]),
-        )
+        curvature = said.laplacian(said.weight / 4) + precision * np.eye(said.k)
+        return cls(said, np.zeros((said.tasks, said.k)), np.linalg.inv(curvature))
 
     def votes_of_rater(self, raters: int) -> np.ndarray:
         """Return (R,) the weight of each rater's votes."""
-        return np.bincount(self.rater, weights=self.weight, minlength=raters)
+        return np.bincount(self.said.rater, weights=self.said.weight, minlength=raters)
 
     def improve(self, ability: np.ndarray, precision: float) -> tuple[float, np.ndarray]:
         """Raise the scores; return the log-posterior before, and (R,) the votes that were right."""
-        eta = ability.take(self.rater)
+        said = self.said
+        eta = ability.take(said.rater)
         # The chance that the coin falls as the vote says, and of the vote.
         as_said = self._as_said()
-        said = (1 - eta) + (2 * eta - 1) * as_said
-        right = eta * as_said / said
-        value = float(self.weight @ np.log(said)) - precision / 2 * float((self.scores**2).sum())
-        gain = self._by_pair(self.weight * self.sign * (right - as_said))
+        chance = (1 - eta) + (2 * eta - 1) * as_said
+        right = eta * as_said / chance
+        value = float(said.weight @ np.log(chance))
+        value -= precision / 2 * float((self.scores**2).sum())
+        gain = said.by_pair(said.weight * said.sign * (right - as_said))
         gradient = -precision * self.scores
-        for place, (i, j) in enumerate(zip(*self.block.pairs, strict=True)):
+        for place, (i, j) in enumerate(zip(*said.pairs, strict=True)):
             gradient[:, i] += gain[:, place]
             gradient[:, j] -= gain[:, place]
         self.scores = self.scores + np.einsum("uij,uj->ui", self.bound, gradient)
-        of_rater = np.bincount(self.rater, weights=self.weight * right, minlength=len(ability))
-        return value, of_rater
+        return value, np.bincount(said.rater, weights=said.weight * right, minlength=len(ability))
 
     def covariance(self, ability: np.ndarray, precision: float) -> np.ndarray:
         """Return (U, K, K) the inverse of the expected information of the scores."""
-        eta, as_said = ability.take(self.rater), self._as_said()
+        eta, as_said = ability.take(self.said.rater), self._as_said()
         slope = (2 * eta - 1) * as_said * (1 - as_said)
-        said = (1 - eta) + (2 * eta - 1) * as_said
-        spread = self._by_pair(self.weight * slope**2 / (said * (1 - said)))
-        both = np.stack([spread, np.zeros_like(spread), spread], axis=-1)
-        curvature = _laplacian(wins_of(both, self.block.k)) + precision * np.eye(self.block.k)
-        return np.linalg.inv(curvature)
+        chance = (1 - eta) + (2 * eta - 1) * as_said
+        spread = self.said.weight * slope**2 / (chance * (1 - chance))
+        return np.linalg.inv(self.said.laplacian(spread) + precision * np.eye(self.said.k))
 
     def _as_said(self) -> np.ndarray:
         """Return (V,) σ(±(s_i - s_j)), never quite 0 or 1."""
-        first, second = self.block.pairs
+        first, second = self.said.pairs
         gaps = np.clip(self.scores[:, first] - self.scores[:, second], -30, 30)
-        chance = (1 / (1 + np.exp(-gaps))).ravel().take(self.pair)
-        return 0.5 + self.sign * (chance - 0.5)
-
-    def _by_pair(self, of_vote: np.ndarray) -> np.ndarray:
-        """Return (U, P) the sums of what the votes (V,) on each pair have."""
-        shape = (len(self.block.tasks), len(self.block.pairs[0]))
-        return np.bincount(self.pair, weights=of_vote, minlength=shape[0] * shape[1]).reshape(shape)
-
-
-def _laplacian(weights: np.ndarray) -> np.ndarray:
-    """Return diag(Σ_j w_ij) - w for symmetric weights (U, K, K) with a diagonal of 0."""
-    k = weights.shape[1]
-    found = -weights
-    found[:, np.arange(k), np.arange(k)] = weights.sum(axis=2)
-    return found
+        chance = (1 / (1 + np.exp(-gaps))).ravel().take(self.said.pair)
+        return 0.5 + self.said.sign * (chance - 0.5)

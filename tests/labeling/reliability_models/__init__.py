@@ -1,0 +1,1 @@
+"""Tests of the models of who is right and what is better."""
