@@ -1,12 +1,15 @@
 """The settings of labeling: typed, checked, kept on the project, each with a default that works."""
 
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from sqlalchemy import bindparam, select
 from sqlmodel import Session
 
 from labeling.events import record
 from labeling.permissions import Action, require
+from storage.core import execute_core, table_of
 from storage.errors import BadInput
 from storage.tables import Account, Project
 
@@ -222,8 +225,6 @@ class WithdrawalSettings(_Section):
 class WebhookSettings(_Section):
     """How webhooks are told of events."""
 
-    #: also addresses within the network of this server (private, loopback, link-local)
-    private_addresses: bool = False
     #: seconds after which an address that does not answer is given up for this time
     timeout: Annotated[float, Field(gt=0, le=60)] = 10.0
     #: seconds before the second attempt; each wait after it is twice as long
@@ -258,6 +259,18 @@ class LabelingSettings(_Section):
 def labeling_settings(project: Project) -> LabelingSettings:
     """Return the project's settings; raise `BadInput` naming a field that does not fit."""
     return _checked(project.labeling)
+
+
+def settings_of(session: Session, *, project_id: int) -> LabelingSettings:
+    """Return a project's settings without the rest of it; raise as `labeling_settings` does."""
+    found = execute_core(session, _settings_statement(), project_id=project_id)
+    return _checked(found.scalar_one())
+
+
+@cache
+def _settings_statement() -> Any:
+    project = table_of(Project)
+    return select(project.c.labeling).where(project.c.id == bindparam("project_id"))
 
 
 def change_labeling(

@@ -106,6 +106,10 @@ class Settings(BaseSettings):
         description="What samples tasks and evaluations: transformers, or the URL of an "
         "OpenAI-compatible server such as vLLM's.",
     )
+    webhook_private_addresses: bool = Field(
+        default=False,
+        description="Let webhooks reach addresses within this server's own network.",
+    )
     report_to: Literal["none", "tensorboard", "trackio", "wandb", "mlflow"] = Field(
         default="tensorboard",
         description="Tool that also gets the curves of training, under `home`/logs; or none.",

@@ -141,10 +141,6 @@ FIELDS: dict[str, SettingWords] = {
     "withdrawals.requeue": SettingWords(
         "Ask others instead", "A task whose judgment is withdrawn goes back to the queue."
     ),
-    "webhooks.private_addresses": SettingWords(
-        "Also addresses within this server's network",
-        "Off: a webhook cannot reach what only this server can.",
-    ),
     "webhooks.timeout": SettingWords("Seconds to wait for an answer"),
     "webhooks.first_wait": SettingWords(
         "Seconds before the second attempt", "Each wait after it is twice as long."

@@ -16,7 +16,7 @@ class Webhook(Row, table=True):
     """An address that gets the project's events of `kinds`, each signed.
 
     The key of the signature is in the environment variable `secret_env`, never here. Events up to
-    `last_event_id` have been put into its deliveries.
+    `last_event_id` are in its deliveries, and none will come before them any more.
     """
 
     __tablename__ = "webhook"
@@ -34,11 +34,15 @@ class Webhook(Row, table=True):
 
 
 class WebhookDelivery(Row, table=True):
-    """One event for one webhook: sent again, later each time, until it is answered or given up."""
+    """One message for one webhook: sent again, later each time, until it is answered or given up.
+
+    `kind` is the message's: an event may tell of two things. Whoever sends it moves `due_at` to the
+    end of their lease first, so that no other sends it meanwhile.
+    """
 
     __tablename__ = "webhook_delivery"
     __table_args__ = (
-        UniqueConstraint("webhook_id", "event_id"),
+        UniqueConstraint("webhook_id", "event_id", "kind"),
         Index(
             "ix_webhook_delivery_due",
             "due_at",
@@ -50,6 +54,8 @@ class WebhookDelivery(Row, table=True):
     id: int | None = Field(default=None, primary_key=True)
     webhook_id: int = Field(foreign_key="webhook.id")
     event_id: int = Field(foreign_key="event.id")
+    kind: str = Field(max_length=50)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     attempts: int = 0
     due_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
     delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

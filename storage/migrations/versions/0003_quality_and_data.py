@@ -76,6 +76,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("webhook_id", sa.Integer(), nullable=False),
         sa.Column("event_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=50), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
@@ -90,7 +92,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_delivery")),
         sa.UniqueConstraint(
-            "webhook_id", "event_id", name=op.f("uq_webhook_delivery_webhook_id_event_id")
+            "webhook_id",
+            "event_id",
+            "kind",
+            name=op.f("uq_webhook_delivery_webhook_id_event_id_kind"),
         ),
     )
     with op.batch_alter_table("webhook_delivery") as batch_op:
