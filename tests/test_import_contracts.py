@@ -59,7 +59,7 @@ def test_ui_modules_import_no_training_at_start(file: Path) -> None:
     assert not TRAINING & set(_imported_at_start(ast.parse(file.read_text())))
 
 
-@pytest.mark.parametrize("module", ["ui.cli", "ui.server", "labeling.quality"])
+@pytest.mark.parametrize("module", ["ui.cli", "ui.server", "labeling.statistics.quality"])
 def test_torch_is_not_loaded_by(module: str) -> None:
     code = (
         f"import {module}, sys; found = set({TRAINING}) & set(sys.modules); assert not found, found"
