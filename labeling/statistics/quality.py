@@ -2,31 +2,30 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from labeling.datasets.judged import counted, pair_rows
+from labeling.datasets.judged import pair_rows
 from labeling.permissions import Action, require
-from labeling.statistics.agreement import (
-    Figure,
-    agreement_by_annotator,
-    krippendorff_alpha,
-    pairwise_agreement,
-)
-from storage.tables import Account, AccountKind, Assignment, AssignmentState, Judgment, Task
-
-_COLUMNS = ("judgment_id", "task_id", "annotator_id", "ranks", "milliseconds", "created_at", "kind")
+from labeling.statistics.between_raters import agreement_with, agreement_with_others
+from labeling.statistics.figure import Figure
+from labeling.statistics.judgment_columns import KINDS, JudgmentColumns, judgment_columns
+from labeling.statistics.measures import ranking_figures
+from labeling.statistics.rankings import Rankings, rankings_of_columns
+from storage.tables import Account, AccountKind, Assignment, AssignmentState, Task
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Hold a project's quality figures, each with its n.
+    """Hold a project's quality figures, each with its n and interval.
 
-    Overall figures are of people and simulated annotators; `annotators` has everyone, one row
-    each: annotator_id, name, kind, judgments, skipped, tie_share (of the pairs they ranked),
-    median_seconds, agreement (with all other people, on pairs; None without any), agreement_n,
-    last_at.
+    Overall figures are of people and simulated annotators; what each means is said where it is
+    measured (`agreement`, `kappa`, `between_raters`, `rank_correlation`). `annotators` has
+    everyone, one row each: annotator_id, name, kind, judgments, skipped, tie_share (of the pairs
+    they ranked), median_seconds, agreement (with all other people, on pairs; None without any),
+    agreement_n, last_at.
     """
 
     judgments: int
@@ -36,31 +35,37 @@ class Quality:
     pairwise_without_ties: Figure
     krippendorff_alpha: Figure
     krippendorff_alpha_of_ranks: Figure
+    fleiss_kappa: Figure
+    cohen_kappa: Figure
+    cohen_kappa_linear: Figure
+    cohen_kappa_quadratic: Figure
+    gwet_ac1: Figure
+    gwet_ac2: Figure
+    kendall_tau_b: Figure
+    kendall_w: Figure
+    exact_order: Figure
+    top_one: Figure
     tie_share: Figure
     annotators: pd.DataFrame
 
 
-def quality(session: Session, *, project_id: int, account: Account) -> Quality:
+def quality(session: Session, *, project_id: int, account: Account | None) -> Quality:
     """Measure the project's current judgments; raise `NotAllowed` without the permission.
 
     Pair figures rate each pair of completions of a task as better, worse or tied; alpha on pairs
     is nominal, alpha on ranks ordinal over completions.
     """
     require(account, Action.SEE_QUALITY)
-    judgments = _judgments(session, project_id)
-    judged = judgments[judgments["kind"] != AccountKind.MODEL].reset_index(drop=True)
-    pairs = pair_ratings(judged)
-    of_task = judged["task_id"].value_counts()
+    columns = judgment_columns(session, project_id=project_id)
+    judged = columns.by_people()
+    rankings = rankings_of_columns(judged)
+    _, of_task = np.unique(judged.task_id, return_counts=True)
     return Quality(
         judgments=len(judged),
         tasks=len(of_task),
         tasks_judged_twice=int((of_task > 1).sum()),
-        pairwise_agreement=pairwise_agreement(pairs),
-        pairwise_without_ties=pairwise_agreement(pairs[pairs["value"] != 0]),
-        krippendorff_alpha=krippendorff_alpha(pairs, "nominal"),
-        krippendorff_alpha_of_ranks=krippendorff_alpha(rank_ratings(judged), "ordinal"),
-        tie_share=_share(pairs["value"] == 0, "ranked pairs"),
-        annotators=_annotators(session, project_id, judgments),
+        annotators=_annotators(session, project_id, columns, rankings),
+        **ranking_figures(rankings),
     )
 
 
@@ -97,32 +102,35 @@ def rank_ratings(judged: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _share(holds: "pd.Series[bool]", of: str) -> Figure:
-    return Figure(float(holds.mean()) if len(holds) else None, len(holds), of)
-
-
-def _judgments(session: Session, project_id: int) -> pd.DataFrame:
-    statement = (
-        select(
-            col(Judgment.id),
-            col(Judgment.task_id),
-            col(Judgment.annotator_id),
-            col(Judgment.ranks),
-            col(Judgment.milliseconds),
-            col(Judgment.created_at),
-            col(Account.kind),
-        )
-        .join(Account, col(Account.id) == col(Judgment.annotator_id))
-        .join(Task, col(Task.id) == col(Judgment.task_id))
-        .where(col(Judgment.project_id) == project_id, *counted())
-        .order_by(col(Judgment.id))
-    )
-    return pd.DataFrame(session.execute(statement).all(), columns=list(_COLUMNS))
-
-
-def _annotators(session: Session, project_id: int, judgments: pd.DataFrame) -> pd.DataFrame:
+def _annotators(
+    session: Session, project_id: int, columns: JudgmentColumns, people: Rankings
+) -> pd.DataFrame:
     skipped = _skipped(session, project_id)
-    ids = sorted({*judgments["annotator_id"], *skipped.index})
+    ids = sorted({*columns.annotator_id.tolist(), *skipped.index})
+    table = _accounts(session, ids)
+    judged = pd.DataFrame(
+        {
+            "annotator_id": columns.annotator_id,
+            "milliseconds": columns.milliseconds,
+            "created_at": columns.created_at,
+        }
+    )
+    group = judged.groupby("annotator_id")
+    agreement = _agreement(columns, people)
+    table["judgments"] = group.size().reindex(table.index, fill_value=0).astype(int)
+    table["skipped"] = skipped.reindex(table.index, fill_value=0).astype(int)
+    table["tie_share"] = _tie_shares(rankings_of_columns(columns))
+    table["median_seconds"] = group["milliseconds"].median() / 1000
+    table["agreement"] = agreement["agreement"]
+    table["agreement_n"] = agreement["n"].reindex(table.index, fill_value=0).astype(int)
+    table["last_at"] = group["created_at"].max().dt.tz_localize("UTC")
+    measured = ["tie_share", "median_seconds", "agreement", "last_at"]
+    table[measured] = table[measured].astype(object).where(table[measured].notna(), None)
+    return table.reset_index()
+
+
+def _accounts(session: Session, ids: list[int]) -> pd.DataFrame:
+    """Return name and kind, indexed by annotator_id."""
     accounts = session.execute(
         select(col(Account.id), col(Account.name), col(Account.kind)).where(
             col(Account.id).in_(ids)
@@ -130,32 +138,32 @@ def _annotators(session: Session, project_id: int, judgments: pd.DataFrame) -> p
     ).all()
     table = pd.DataFrame(accounts, columns=["annotator_id", "name", "kind"])
     table["kind"] = [str(kind) for kind in table["kind"]]
-    table = table.set_index("annotator_id").sort_index()
-    group = judgments.groupby("annotator_id")
-    pairs = pair_ratings(judgments)
-    agreement = _agreement(pairs, table)
-    table["judgments"] = group.size().reindex(table.index, fill_value=0).astype(int)
-    table["skipped"] = skipped.reindex(table.index, fill_value=0).astype(int)
-    table["tie_share"] = (pairs["value"] == 0).groupby(pairs["annotator_id"]).mean()
-    table["median_seconds"] = group["milliseconds"].median() / 1000
-    table["agreement"] = agreement["agreement"]
-    table["agreement_n"] = agreement["n"].reindex(table.index, fill_value=0).astype(int)
-    table["last_at"] = group["created_at"].max()
-    measured = ["tie_share", "median_seconds", "agreement", "last_at"]
-    table[measured] = table[measured].astype(object).where(table[measured].notna(), None)
-    return table.reset_index()
+    return table.set_index("annotator_id").sort_index()
 
 
-def _agreement(pairs: pd.DataFrame, accounts: pd.DataFrame) -> pd.DataFrame:
+def _tie_shares(rankings: Rankings) -> "pd.Series[float]":
+    """Return the share of the pairs that each annotator ranked equal."""
+    parts = [
+        pd.DataFrame(
+            {
+                "annotator_id": part.rater,
+                "tied": (part.outcomes == 0).sum(axis=1),
+                "pairs": part.outcomes.shape[1],
+            }
+        )
+        for part in rankings.parts
+    ]
+    empty = pd.DataFrame({"annotator_id": [], "tied": [], "pairs": []}, dtype=np.int64)
+    found = pd.concat([empty, *parts]).groupby("annotator_id").sum()
+    return found["tied"] / found["pairs"]
+
+
+def _agreement(columns: JudgmentColumns, people: Rankings) -> pd.DataFrame:
     """Return each annotator's agreement with people; a model's changes nobody else's."""
-    models = accounts.index[accounts["kind"] == AccountKind.MODEL.value]
-    by_people = pairs[~pairs["annotator_id"].isin(models)]
-    found = [agreement_by_annotator(by_people)]
-    for model in models:
-        theirs = pd.concat([by_people, pairs[pairs["annotator_id"] == model]])
-        measured = agreement_by_annotator(theirs)
-        found.append(measured[measured.index == model])
-    return pd.concat(found)
+    models = columns.where(columns.kind == KINDS.index(AccountKind.MODEL))
+    answers = people.pair_answers
+    theirs = rankings_of_columns(models).pair_answers if len(models) else []
+    return pd.concat([agreement_with_others(answers), agreement_with(theirs, answers)])
 
 
 def _skipped(session: Session, project_id: int) -> "pd.Series[int]":

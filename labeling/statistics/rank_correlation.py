@@ -91,12 +91,12 @@ def _mean_of_pairs(rankings: Rankings, figure: PairFigure, resampling: Resamplin
     builder = TaskSumsBuilder(resampling)
     for part in rankings.parts:
         of = part.complete
-        first, second = of.rater_pairs
+        first, second = of.pair_answers.pairs
         if not len(first):
             continue
         values = figure(of, first, second)
         defined = np.isfinite(values)
-        number = of.task_number[first[defined]]
+        number = of.pair_answers.number[first[defined]]
         pairs = np.bincount(number)
         sums = np.column_stack([np.bincount(number, weights=values[defined]), pairs])
         builder.add(sums[pairs > 0])

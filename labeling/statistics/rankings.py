@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labeling.statistics.judgment_columns import JudgmentColumns
-from labeling.statistics.unit_counts import UnitCounts, counts_of_answers, together
+from labeling.statistics.unit_counts import Answers, UnitCounts, together
 
 Ints = npt.NDArray[np.integer[Any]]
 
@@ -48,11 +48,6 @@ class RankingsOfOneK:
         return found
 
     @cached_property
-    def task_number(self) -> Ints:
-        """Return (N,): the tasks numbered from 0 in the order of their rankings."""
-        return np.cumsum(np.diff(self.task, prepend=-1) != 0) - 1
-
-    @cached_property
     def complete(self) -> "RankingsOfOneK":
         """Return the rankings in which every completion is ranked."""
         keep = (self.ranks > 0).all(axis=1)
@@ -73,31 +68,19 @@ class RankingsOfOneK:
         return places
 
     @cached_property
-    def pair_counts(self) -> UnitCounts:
-        """Return the counts of worse, tied and better (-1, 0, 1) for each pair of each task."""
-        ranked = self.outcomes != NOT_RANKED
-        codes = np.where(ranked, self.outcomes + 1, -1)
-        return counts_of_answers(self.task, codes, np.array([-1, 0, 1]))
+    def pair_answers(self) -> Answers:
+        """Return what was said of each pair of completions: worse, tied, better (-1, 0, 1)."""
+        codes = self.outcomes + np.int8(1)
+        codes[self.outcomes == NOT_RANKED] = -1
+        return Answers(self.task, self.rater, codes, np.array([-1, 0, 1]))
 
     @cached_property
-    def rank_counts(self) -> UnitCounts:
-        """Return the counts of average ranks for each completion of each task."""
+    def rank_answers(self) -> Answers:
+        """Return the average rank of each completion."""
         of = self.complete
         # Average ranks are halves: twice the rank less two is its place.
-        codes = (of.average_ranks * 2 - 2).astype(np.int8)
-        return counts_of_answers(of.task, codes, np.arange(2, 2 * self.k + 1) / 2)
-
-    @cached_property
-    def rater_pairs(self) -> tuple[Ints, Ints]:
-        """Return the places of every two rankings of one task, each two once."""
-        firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for apart in range(1, len(self.task)):
-            first = np.flatnonzero(self.task[apart:] == self.task[:-apart])
-            if not len(first):
-                break
-            firsts.append(first)
-            seconds.append(first + apart)
-        return np.concatenate(firsts), np.concatenate(seconds)
+        codes = (of.average_ranks * 2 - 2).astype(np.int16)
+        return Answers(of.task, of.rater, codes, np.arange(2, 2 * self.k + 1) / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +89,20 @@ class Rankings:
 
     parts: tuple[RankingsOfOneK, ...]
 
+    @property
+    def pair_answers(self) -> list[Answers]:
+        """Return what was said of each pair of completions, by K."""
+        return [part.pair_answers for part in self.parts]
+
     @cached_property
     def pair_counts(self) -> UnitCounts:
         """Return the counts of pair outcomes, -1, 0 and 1, of every K."""
-        return together([part.pair_counts for part in self.parts])
+        return together([part.pair_answers.counts for part in self.parts])
 
     @cached_property
     def rank_counts(self) -> UnitCounts:
         """Return the counts of average ranks of every K."""
-        return together([part.rank_counts for part in self.parts])
+        return together([part.rank_answers.counts for part in self.parts])
 
     @property
     def without_ties(self) -> UnitCounts:

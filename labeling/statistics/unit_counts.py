@@ -76,24 +76,47 @@ def counts_of_ratings(ratings: pd.DataFrame) -> UnitCounts:
     return UnitCounts(counts, task[by_task], np.asarray(names))
 
 
-def counts_of_answers(
-    task: npt.NDArray[np.int64], answers: npt.NDArray[Any], values: npt.NDArray[Any]
-) -> UnitCounts:
-    """Return the counts of answers (N, P): N raters' of P units each, `task` (N,) ascending.
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Hold N answers to tasks of P units each, tasks ascending, the raters of a task in a row.
 
-    An answer is its place among `values`; below 0 is no answer.
+    task, rater: (N,); codes: (N, P), the place of what was said among `values`, -1 for nothing.
     """
-    begins = np.flatnonzero(np.diff(task, prepend=-1))
-    number = np.cumsum(np.diff(task, prepend=-1) != 0) - 1
-    width, tasks = answers.shape[1], len(begins)
-    counts = np.empty((tasks * width, len(values)), dtype=np.int32)
-    for place in range(width):
-        column = answers[:, place]
-        given = column >= 0
-        code = number[given] * len(values) + column[given]
-        flat = np.bincount(code, minlength=tasks * len(values))
-        counts[place::width] = flat.reshape(tasks, len(values))
-    return UnitCounts(counts, np.repeat(np.arange(tasks), width), values)
+
+    task: npt.NDArray[np.integer[Any]]
+    rater: npt.NDArray[np.integer[Any]]
+    codes: npt.NDArray[np.integer[Any]]
+    values: npt.NDArray[Any]
+
+    @cached_property
+    def number(self) -> npt.NDArray[np.int64]:
+        """Return (N,): the tasks numbered from 0."""
+        return np.cumsum(np.diff(self.task, prepend=-1) != 0) - 1
+
+    @cached_property
+    def counts(self) -> UnitCounts:
+        """Return how often each value was given to each unit."""
+        width, size = self.codes.shape[1], len(self.values)
+        tasks = int(self.number.max(initial=-1)) + 1
+        counts = np.empty((tasks * width, size), dtype=np.int32)
+        for place in range(width):
+            column = self.codes[:, place]
+            given = column >= 0
+            code = self.number[given] * size + column[given]
+            counts[place::width] = np.bincount(code, minlength=tasks * size).reshape(tasks, size)
+        return UnitCounts(counts, np.repeat(np.arange(tasks), width), self.values)
+
+    @cached_property
+    def pairs(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the places of every two answers to one task, each two once."""
+        firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for apart in range(1, len(self.task)):
+            first = np.flatnonzero(self.task[apart:] == self.task[:-apart])
+            if not len(first):
+                break
+            firsts.append(first)
+            seconds.append(first + apart)
+        return np.concatenate(firsts), np.concatenate(seconds)
 
 
 def together(parts: list[UnitCounts]) -> UnitCounts:
