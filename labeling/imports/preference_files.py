@@ -105,7 +105,7 @@ def stage_files(
     rows = 0
     for path in files:
         reader = reader or _detected(path)
-        rows += _stage_file(staging, path, _with_texts(reader, texts), bad, kept, progress)
+        rows += stage_rows(staging, path, _with_texts(reader, texts), bad, kept, progress)
     if rows == 0 or reader is None:
         raise BadInput(f"{files[0]}: the file holds no rows. Nothing was imported.")
     staging.put_together(bad)
@@ -128,7 +128,7 @@ def _with_texts(reader: Reader, texts: Path | None) -> Reader:
     return replace(reader, read=partial(long.read, texts=long.read_texts(texts)))
 
 
-def _stage_file(
+def stage_rows(
     staging: Staging,
     path: Path,
     reader: Reader,
@@ -136,6 +136,10 @@ def _stage_file(
     defaults: PromptDefaults,
     progress: Progress,
 ) -> int:
+    """Read every row of one file by a reader into the staging; return how many there were.
+
+    Raises `BadInput` naming file, line and field, unless `bad` takes the row.
+    """
     stream, rows = RowStream(path, reader.shape), 0
     split = split_of_file(path)
     for place, row in stream:

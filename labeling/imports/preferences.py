@@ -24,8 +24,18 @@ from labeling.imports.stored_tasks import AT_ONCE, TaskStore
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from storage.clock import now
-from storage.errors import BadInput, Conflict
+from storage.errors import Conflict
 from storage.tables import Account, Demonstration, Import, Project
+
+__all__ = [
+    "BadRows",
+    "PromptDefaults",
+    "StagedFile",
+    "import_staged",
+    "list_imports",
+    "refuse_second_import",
+    "staged_file",
+]
 
 Progress = Callable[[str, float], None]
 
@@ -104,7 +114,7 @@ def import_staged(
         require(by, Action.IMPORT)
     refuse_second_import(session, project_id=key_of(project), sha256=staged.sha256)
     source = valid_source(source or default_source(staged.path))
-    row = _import_row(session, project, staged, by)
+    row = add_import(session, project=project, staged=staged, by=by)
     accounts = ImportedAccounts(session, source=source, pseudonymous=pseudonymous)
     store = TaskStore(
         session,
@@ -186,9 +196,10 @@ def list_imports(session: Session, *, project_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def _import_row(
-    session: Session, project: Project, staged: StagedFile, by: Account | None
+def add_import(
+    session: Session, *, project: Project, staged: StagedFile, by: Account | None
 ) -> Import:
+    """Store the row of an import, before what it adds."""
     row = Import(
         project_id=key_of(project),
         file_name=staged.path.name[:300],
@@ -232,15 +243,3 @@ def _record(session: Session, row: Import, source: str) -> None:
         source=source,
         **row.counts,
     )
-
-
-__all__ = [
-    "BadInput",
-    "BadRows",
-    "PromptDefaults",
-    "StagedFile",
-    "import_staged",
-    "list_imports",
-    "refuse_second_import",
-    "staged_file",
-]

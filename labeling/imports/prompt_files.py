@@ -3,11 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from labeling.imports.row_files import Place, Row, RowShape, label_of, prompt_of, read_rows
+from labeling.imports.row_files import (
+    Place,
+    Row,
+    RowShape,
+    label_of,
+    language_of,
+    prompt_of,
+    read_rows,
+    tags_of,
+)
 
 PROMPTS = RowShape(
     things="prompts",
-    columns=("prompt", "messages", "source", "license"),
+    columns=("prompt", "messages", "source", "license", "tags", "language"),
     needs=(("prompt",), ("messages",)),
 )
 
@@ -20,12 +29,15 @@ class NewPrompt:
     source: str
     license: str
     where: str = ""  #: file and line, in words
+    tags: tuple[str, ...] = ()
+    language: str = ""
 
 
 def read_prompts(path: Path, shape: RowShape = PROMPTS) -> list[NewPrompt]:
     """Return every prompt of the file, in order.
 
-    A row has `prompt` (text or messages) or `messages`, and may have `source` and `license`.
+    A row has `prompt` (text or messages) or `messages`, and may have `source`, `license`,
+    `tags` (a list, or text with commas) and `language`.
     Raises `BadInput` naming file, line and field at the first row that does not fit.
     """
     return read_rows(path, shape, _prompt)
@@ -37,4 +49,6 @@ def _prompt(row: Row, place: Place) -> NewPrompt:
         source=label_of(row, "source", place),
         license=label_of(row, "license", place),
         where=place.words,
+        tags=tags_of(row, place),
+        language=language_of(row, place),
     )

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlmodel import Session, col, func, select
@@ -51,16 +52,26 @@ def import_prompts(
     path: Path,
     heldout_share: float,
     account: Account | None = None,
+    tags: Sequence[str] = (),
+    language: str = "",
 ) -> PromptImport:
     """Add the prompts of a JSONL(.gz), CSV or Parquet file that the project does not have yet.
 
+    `tags` are added to each prompt's own; `language` is that of rows that name none.
     `account` asks (None: the person at the server's shell). Raises `BadInput` naming file, line
     and field, with nothing added; `NotAllowed`.
     """
     if account is not None:
         require(account, Action.MANAGE_PROMPTS)
     project_id = key_of(project)
-    found = read_prompts(path)
+    found = [
+        replace(
+            one,
+            tags=tuple(dict.fromkeys((*one.tags, *tags))),
+            language=one.language or language,
+        )
+        for one in read_prompts(path)
+    ]
     fresh: dict[str, NewPrompt] = {}
     for prompt in found:
         fresh.setdefault(content_sha256(prompt.messages), prompt)
@@ -121,5 +132,7 @@ def prompt_row(prompt: NewPrompt, digest: str, project_id: int, heldout_share: f
         content_sha256=digest,
         source=prompt.source,
         license=prompt.license,
+        tags=list(prompt.tags),
+        language=prompt.language,
         split=Split.HELDOUT if evaluation else split_of(digest, heldout_share),
     )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from labeling.imports.preference_rows.imported import (
     Imported,
     ImportedAnnotator,
+    ImportedAnswer,
     ImportedCompletion,
     ImportedDemonstration,
     ImportedLabel,
@@ -24,6 +25,7 @@ _KINDS: dict[str, type[Any]] = {
     "label": ImportedLabel,
     "demonstration": ImportedDemonstration,
     "prompt": ImportedPrompt,
+    "answer": ImportedAnswer,
 }
 _PARTS: dict[str, type[Any]] = {
     "prompt": ImportedPrompt,
@@ -122,8 +124,9 @@ def from_json(text: str) -> Any:
     if name == "prompt":
         return _prompt(values.values())
     values["prompt"] = _prompt(values["prompt"])
-    who, kind = values["annotator"]
-    values["annotator"] = ImportedAnnotator(who, AccountKind(kind))
+    if "annotator" in values:
+        who, kind = values["annotator"]
+        values["annotator"] = ImportedAnnotator(who, AccountKind(kind))
     if "completion" in values:
         values["completion"] = ImportedCompletion(*values["completion"])
     if "completions" in values:

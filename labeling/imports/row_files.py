@@ -15,6 +15,8 @@ Made = TypeVar("Made")
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ROLES = ("system", "user", "assistant")
+LONGEST_TAG = 100
+LONGEST_LANGUAGE = 35
 
 
 def read_rows(path: Path, shape: RowShape, make: Callable[[Row, Place], Made]) -> list[Made]:
@@ -85,6 +87,26 @@ def label_of(row: Row, field: str, place: Place) -> str:
     """Return a field that may be absent (then empty), or else must be text."""
     value = row.get(field)
     return "" if value is None else text_of(value, place, field, may_be_empty=True)
+
+
+def tags_of(row: Row, place: Place) -> tuple[str, ...]:
+    """Return the field `tags`: a list of texts, or one text with commas; () where it is absent."""
+    value = row.get("tags")
+    if value is None:
+        return ()
+    values = value.split(",") if isinstance(value, str) else value
+    if not isinstance(values, list):
+        raise place.bad("it must be a list of texts", "tags")
+    tags = (text_of(one, place, "tags", may_be_empty=True).strip() for one in values)
+    return tuple(dict.fromkeys(tag[:LONGEST_TAG] for tag in tags if tag))
+
+
+def language_of(row: Row, place: Place) -> str:
+    """Return the field `language` (a BCP 47 tag such as en or zh-Hans), or ""."""
+    language = label_of(row, "language", place).strip()
+    if len(language) > LONGEST_LANGUAGE:
+        raise place.bad("it must be a tag of a language such as en", "language")
+    return language
 
 
 def _storable(value: str, place: Place, field: str) -> str:

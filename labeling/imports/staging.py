@@ -19,6 +19,7 @@ from labeling.imports.bad_rows import BadRows
 from labeling.imports.preference_rows.fields import MOST_COMPLETIONS
 from labeling.imports.preference_rows.imported import (
     Imported,
+    ImportedAnswer,
     ImportedDemonstration,
     ImportedLabel,
     ImportedPrompt,
@@ -37,6 +38,7 @@ _TABLES = """
 CREATE TABLE piece (seq INTEGER PRIMARY KEY, key TEXT, file INTEGER, number INTEGER, data TEXT);
 CREATE TABLE task (number INTEGER PRIMARY KEY, key BLOB UNIQUE);
 CREATE TABLE ranking (seq INTEGER PRIMARY KEY, task INTEGER, data TEXT);
+CREATE TABLE answer (seq INTEGER PRIMARY KEY, key TEXT, data TEXT);
 CREATE TABLE other (seq INTEGER PRIMARY KEY, kind TEXT, data TEXT);
 """
 
@@ -94,6 +96,10 @@ class Staging:
             self._add_ranking(one)
         elif isinstance(one, ImportedRanking | ImportedLabel):
             self._add_piece(one, place)
+        elif isinstance(one, ImportedAnswer):
+            self._database.execute(
+                "INSERT INTO answer (key, data) VALUES (?, ?)", (one.prompt.sha256, to_json(one))
+            )
         else:
             kind = "demonstration" if isinstance(one, ImportedDemonstration) else "prompt"
             self._database.execute(
@@ -153,6 +159,12 @@ class Staging:
         found = self._database.execute("SELECT task, data FROM ranking ORDER BY task, seq")
         for _, rows in groupby(_fetched(found), key=itemgetter(0)):
             yield from _copies([from_json(row[1]) for row in rows])
+
+    def answers(self) -> Iterator[list[ImportedAnswer]]:
+        """Yield the completions of each prompt, in the file's order."""
+        found = self._database.execute("SELECT key, data FROM answer ORDER BY key, seq")
+        for _, rows in groupby(_fetched(found), key=itemgetter(0)):
+            yield [from_json(row[1]) for row in rows]
 
     def others(self, kind: str) -> Iterator[Any]:
         """Yield what is no ranking, in the file's order: `prompt` or `demonstration`."""

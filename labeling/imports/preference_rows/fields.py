@@ -9,7 +9,16 @@ from labeling.imports.preference_rows.imported import (
     ImportedCompletion,
     ImportedPrompt,
 )
-from labeling.imports.row_files import Place, Row, label_of, messages_of, prompt_of, text_of
+from labeling.imports.row_files import (
+    Place,
+    Row,
+    label_of,
+    language_of,
+    messages_of,
+    prompt_of,
+    tags_of,
+    text_of,
+)
 from labeling.judging.answers import LONGEST_RATIONALE
 from labeling.judging.rankings import dense_ranks
 from storage.tables import AccountKind, Split
@@ -39,7 +48,7 @@ def prompt_with_facts(
         messages=prompt_of(row, place) if messages is None else messages,
         split=split_of_row(row, place),
         tags=_tags(row, place),
-        language=label_of(row, "language", place).strip()[:35],
+        language=language_of(row, place),
         source=label_of(row, "source", place),
         license=label_of(row, "license", place),
     )
@@ -55,18 +64,6 @@ def split_of_row(row: Row, place: Place) -> Split | None:
 
 def _tags(row: Row, place: Place) -> tuple[str, ...]:
     return tags_of(row, place) or tuple(filter(None, [label_of(row, "subset", place)]))
-
-
-def tags_of(row: Row, place: Place) -> tuple[str, ...]:
-    """Return the field `tags`: a list of texts, or one text with commas; () where it is absent."""
-    value = row.get("tags")
-    if value is None:
-        return ()
-    values = value.split(",") if isinstance(value, str) else value
-    if not isinstance(values, list):
-        raise place.bad("it must be a list of texts", "tags")
-    tags = (text_of(one, place, "tags", may_be_empty=True).strip() for one in values)
-    return tuple(dict.fromkeys(tag[:100] for tag in tags if tag))
 
 
 def annotator_of(row: Row, place: Place, *names: str, kind: str = "annotator_kind") -> Any:

@@ -87,4 +87,12 @@ class ImportedDemonstration:
     annotator: ImportedAnnotator = ImportedAnnotator()
 
 
-Imported = ImportedRanking | ImportedLabel | ImportedDemonstration | ImportedPrompt
+@dataclass(frozen=True, slots=True)
+class ImportedAnswer:
+    """A completion that waits for people to rank it."""
+
+    prompt: ImportedPrompt
+    completion: ImportedCompletion
+
+
+Imported = ImportedRanking | ImportedLabel | ImportedDemonstration | ImportedPrompt | ImportedAnswer

@@ -94,7 +94,7 @@ def detect(row: Mapping[str, Any], place: Place) -> Reader:
     )
 
 
-_SIGNS = (
+_SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("data", "annotations"), label_studio.NAME),
     (("fields", "responses"), argilla.NAME),
     (("message_tree_id", "prompt"), open_assistant.NAME),
@@ -106,7 +106,7 @@ _SIGNS = (
     (("task_id", "annotator_id", "item", "label"), long.NAME),
     (("completion", "label"), trl_unpaired.NAME),
 )
-_LAST_SIGNS = (
+_LAST_SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("prompt", "completion"), trl_prompt_completion.NAME),
     (("messages", "completion"), trl_prompt_completion.NAME),
     (("prompt",), trl_prompt_only.NAME),
