@@ -205,7 +205,14 @@ def tied_or_first(ranks: list[int]) -> bool:
 def exported_pairs(home: Home, out: Path) -> dict[int, Pairs]:
     with reading(home.engine) as session:
         project = get_project(session, name="default")
-    export_preferences(home.engine, project=project, account=None, out=out)
+    export_preferences(
+        home.engine,
+        project=project,
+        account=None,
+        home=home.path,
+        out=out,
+        validation_share=0.0,
+    )
     found: dict[int, Pairs] = {}
     for line in (out / "train.jsonl").read_text().splitlines():
         row = json.loads(line)

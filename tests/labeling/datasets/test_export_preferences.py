@@ -27,6 +27,7 @@ def sqlite_stage(sqlite_engine: Engine, sqlite_project: Project) -> Stage:
 
 
 def export(stage: Stage, out: Path, **given: Any) -> Export:
+    given = {"home": out.parent / f"home of {out.name}", "validation_share": 0.0} | given
     return export_preferences(stage.engine, project=stage.project, account=None, out=out, **given)
 
 
@@ -54,7 +55,7 @@ def test_rows_are_conversational_and_split_by_prompt(stage: Stage, tmp_path: Pat
         "test.jsonl",
     }
     card = (tmp_path / "out/README.md").read_text()
-    assert "1 train and\n1 test comparisons from 2 rankings" in card
+    assert "1 train, 0 validation and 1 test rows from 2 rankings of 2 tasks on 2 prompts" in card
     assert all(f"`{name}`" in card for name in train)
 
 
@@ -95,8 +96,8 @@ def test_annotators_are_pseudonyms_that_stay(stage: Stage, tmp_path: Path) -> No
     for name in ("ann", "bob"):
         stage.add_task(f"of {name}", k=2)
         stage.judge(name, [1, 2])
-    export(stage, tmp_path / "first")
-    export(stage, tmp_path / "second")
+    export(stage, tmp_path / "first", home=tmp_path)
+    export(stage, tmp_path / "second", home=tmp_path)
     first = (tmp_path / "first/train.jsonl").read_text()
     assert first == (tmp_path / "second/train.jsonl").read_text()
     names = {row["annotator"] for row in rows_of(tmp_path / "first/train.jsonl")}
@@ -127,23 +128,27 @@ def test_a_failed_export_leaves_nothing(
     stage.add_task("t", k=2)
     stage.judge("ann", [1, 2])
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labeling.datasets.export_preferences._card", fail)
+    monkeypatch.setattr("labeling.datasets.export_preferences.dataset_card", fail)
     with pytest.raises(Unavailable, match="No space left on device"):
-        export(stage, tmp_path / "deep" / "out")
+        export(stage, tmp_path / "deep" / "out", home=tmp_path)
     assert list((tmp_path / "deep").iterdir()) == []
 
 
 def test_an_unknown_format_or_an_annotator_is_refused(sqlite_stage: Stage, tmp_path: Path) -> None:
     stage = sqlite_stage
-    with pytest.raises(BadInput, match="no format csv; use trl"):
+    with pytest.raises(BadInput, match="no format csv; use trl_preference"):
         export(stage, tmp_path / "out", format="csv")
     annotator = Account(name="a", role=Role.ANNOTATOR)
     with pytest.raises(NotAllowed, match="export"):
         export_preferences(
-            stage.engine, project=stage.project, account=annotator, out=tmp_path / "out"
+            stage.engine,
+            project=stage.project,
+            account=annotator,
+            home=tmp_path,
+            out=tmp_path / "out",
         )
     assert exports(stage) == []
 
@@ -160,20 +165,21 @@ def test_an_export_is_recorded_and_holds_no_lock_while_it_writes(
     stage.add_task("t", k=2)
     stage.judge("ann", [1, 2])
 
-    def card(*_: object) -> str:
+    def card(*_: object, **__: object) -> str:
         with writing(stage.engine) as session:
             session.add(Event(project_id=stage.project.id, kind="test.written"))
         return "card"
 
-    monkeypatch.setattr("labeling.datasets.export_preferences._card", card)
+    monkeypatch.setattr("labeling.datasets.export_preferences.dataset_card", card)
     lead = stage.account("lena", Role.LEAD)
     with reading(stage.engine) as session:
         account = session.get_one(Account, lead)
     out = tmp_path / "out"
-    export_preferences(stage.engine, project=stage.project, account=account, out=out)
+    export_preferences(stage.engine, project=stage.project, account=account, home=tmp_path, out=out)
     (event,) = exports(stage)
     assert event.account_id == lead
-    assert event.detail == {"format": "trl", "train": 1, "test": 0}
+    assert event.detail["format"] == "trl_preference" and event.detail["snapshot_id"] == 1
+    assert sum(event.detail[split] for split in ("train", "validation", "test")) == 1
     with reading(stage.engine) as session:
         assert "test.written" in session.exec(select(Event.kind)).all()
 
@@ -188,7 +194,7 @@ def test_the_folder_one_stands_in_is_filled_and_stays_the_same(
     here.mkdir()
     inode = here.stat().st_ino
     monkeypatch.chdir(here)
-    assert export(stage, Path(".")).folder == here
+    assert export(stage, Path("."), home=tmp_path).folder == here
     assert here.stat().st_ino == inode
     assert sorted(path.name for path in here.iterdir()) == [
         "README.md",
@@ -196,4 +202,4 @@ def test_the_folder_one_stands_in_is_filled_and_stays_the_same(
         "train.jsonl",
     ]
     with pytest.raises(Conflict, match=r"\. is not an empty folder"):
-        export(stage, Path("."))
+        export(stage, Path("."), home=tmp_path)

@@ -232,7 +232,13 @@ def test_every_exported_row_names_the_kind_of_its_annotator(stage: Stage, tmp_pa
     for include, wanted in ((False, ["person"]), (True, ["person", "model"])):
         out = tmp_path / str(include)
         export_preferences(
-            stage.engine, project=stage.project, account=None, out=out, include_models=include
+            stage.engine,
+            project=stage.project,
+            account=None,
+            home=tmp_path,
+            out=out,
+            include_models=include,
+            validation_share=0.0,
         )
         lines = (out / "train.jsonl").read_text().splitlines()
         assert [json.loads(line)["annotator_kind"] for line in lines] == wanted

@@ -90,7 +90,12 @@ def test_a_decision_is_the_label_and_the_judgments_stay_in_the_figures(
         )
     assert list(read_snapshot(snapshot.uri, tmp_path)["ranks"]) == [[2, 1, 3, 3]]
     done = export_preferences(
-        stage.engine, project=stage.project, account=None, out=tmp_path / "out"
+        stage.engine,
+        project=stage.project,
+        account=None,
+        home=tmp_path,
+        out=tmp_path / "out",
+        validation_share=0.0,
     )
     lines = (tmp_path / "out" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
