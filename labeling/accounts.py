@@ -4,10 +4,12 @@ import hashlib
 import secrets
 from datetime import timedelta
 from functools import cache
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlmodel import Session, select
+from sqlalchemy import bindparam
+from sqlmodel import Session, col, select
 
 from labeling.events import record
 from labeling.permissions import Action, require
@@ -121,11 +123,23 @@ def open_sign_in(session: Session, *, account_id: int, hours: float) -> str:
 
 def account_of_token(session: Session, *, token: str) -> Account | None:
     """Return the active account that holds `token`; None where it is unknown, closed or expired."""
-    sign_in = session.get(SignIn, _digest(token))
-    if sign_in is None or sign_in.revoked_at is not None or sign_in.expires_at <= now():
-        return None
-    account = session.get(Account, sign_in.account_id)
+    values = {"token_sha256": _digest(token), "at": now()}
+    account: Account | None = session.exec(_signed_in_statement(), params=values).first()
     return account if account is not None and _may_sign_in(account) else None
+
+
+@cache
+def _signed_in_statement() -> Any:
+    return (
+        select(Account)
+        .join(SignIn, col(SignIn.account_id) == col(Account.id))
+        .where(
+            col(SignIn.token_sha256) == bindparam("token_sha256"),
+            col(SignIn.revoked_at).is_(None),
+            col(SignIn.expires_at) > bindparam("at"),
+        )
+        .execution_options(populate_existing=True)
+    )
 
 
 def close_sign_in(session: Session, *, token: str) -> None:

@@ -1,9 +1,13 @@
 """Write the append-only record of who did what, when."""
 
+from functools import cache
 from typing import Any
 
+from sqlalchemy import Insert, insert
 from sqlmodel import Session
 
+from storage.clock import now
+from storage.core import execute_core, table_of
 from storage.tables import Event
 
 
@@ -19,4 +23,18 @@ def record(
 
     `kind` is `subject.verb` in the past tense (`judgment.stored`); `detail` must be JSON.
     """
-    session.add(Event(project_id=project_id, account_id=account_id, kind=kind, detail=detail))
+    execute_core(
+        session,
+        _statement(),
+        project_id=project_id,
+        account_id=account_id,
+        kind=kind,
+        detail=detail,
+        created_at=now(),
+    )
+
+
+@cache
+def _statement() -> Insert:
+    # Every deed leaves one: the ORM would take five times as long to write it.
+    return insert(table_of(Event)).inline()

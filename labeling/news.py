@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, select
+from sqlmodel import Session
 
 from labeling.datasets.snapshots import TRAINED
+from storage.core import execute_core, table_of
 from storage.tables import Policy, PolicyStatus, Round, Snapshot
 
 
@@ -25,22 +29,30 @@ def learned_from(session: Session, *, project_id: int, annotator_id: int) -> Lea
     prompts, nothing that a lead discarded or decided; a correction is no second one. It is 0 where
     the snapshot is from before that was noted. None before the first publish.
     """
-    newest = session.exec(
-        select(Policy.version, Policy.published_at, Snapshot.manifest)
-        .join(Round, col(Round.id) == col(Policy.round_id))
-        .join(Snapshot, col(Snapshot.id) == col(Round.snapshot_id))
-        .where(
-            Policy.project_id == project_id,
-            Policy.version > 1,
-            col(Policy.status).in_([PolicyStatus.LIVE, PolicyStatus.RETIRED]),
-            col(Policy.published_at).is_not(None),
-        )
-        .order_by(col(Policy.version).desc())
-        .limit(1)
-    ).first()
+    newest = execute_core(session, _published_statement(), project_id=project_id).first()
     if newest is None:
         return None
-    version, published_at, manifest = newest
-    assert published_at is not None
-    judged = manifest.get(TRAINED, {}).get(str(annotator_id), 0)
-    return Learned(version, judged, published_at)
+    judged = newest.trained.get(str(annotator_id), 0) if newest.trained else 0
+    return Learned(newest.version, judged, newest.published_at)
+
+
+@cache
+def _published_statement() -> Any:
+    policy, made_by, snapshot = table_of(Policy), table_of(Round), table_of(Snapshot)
+    return (
+        select(
+            policy.c.version,
+            policy.c.published_at,
+            snapshot.c.manifest[TRAINED].as_json().label("trained"),
+        )
+        .join(made_by, made_by.c.id == policy.c.round_id)
+        .join(snapshot, snapshot.c.id == made_by.c.snapshot_id)
+        .where(
+            policy.c.project_id == bindparam("project_id"),
+            policy.c.version > 1,
+            policy.c.status.in_([PolicyStatus.LIVE, PolicyStatus.RETIRED]),
+            policy.c.published_at.is_not(None),
+        )
+        .order_by(policy.c.version.desc())
+        .limit(1)
+    )

@@ -1,8 +1,9 @@
 """Create and find projects."""
 
+from functools import cache
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, select
 
 from labeling.events import record
@@ -71,7 +72,12 @@ def change_project(
 
 def get_project(session: Session, *, name: str) -> Project:
     """Return the project named `name`; raise `NotFound` saying how to make it."""
-    project = session.exec(select(Project).where(Project.name == name)).first()
+    project: Project | None = session.exec(_named_statement(), params={"name": name}).first()
     if project is None:
         raise NotFound(f"There is no project named {name}; run `rankloop init` to make it.")
     return project
+
+
+@cache
+def _named_statement() -> Any:
+    return select(Project).where(col(Project.name) == bindparam("name"))

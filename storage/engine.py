@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, Result, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
@@ -119,12 +119,3 @@ def writing(engine: Engine) -> Iterator[Session]:
     ):
         yield session
         session.commit()
-
-
-def execute_core(session: Session, statement: Executable, **values: Any) -> Result[Any]:
-    """Run a statement of tables, not of classes, with its bound values, past the ORM.
-
-    What the session has yet to write is written first, as the ORM does before each question.
-    """
-    session.flush()
-    return session.connection().execute(statement, values)

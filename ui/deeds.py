@@ -1,9 +1,10 @@
 """What becomes of what annotators do on the ranking page; all they send is given by place."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, bindparam, select
 from sqlmodel import Session
 
 from labeling.judging.drafts import drop_draft, keep_draft
@@ -19,6 +20,7 @@ from labeling.judging.rankings import positions_from_places
 from labeling.judging.rewrites import rewrite_completion
 from labeling.keys import key_of
 from labeling.work_queue.assignment import prolong
+from storage.core import execute_core, table_of
 from storage.engine import writing
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, Assignment, Project
@@ -137,7 +139,16 @@ def _by_position(order: Sequence[int], answers: dict[str, list[Answer]]) -> dict
 def _own_order(session: Session, account: Account, assignment_id: int) -> list[int]:
     # Read from the database and not from the page: the order in which a place became a position
     # must be the one that was stored when the task was lent.
-    assignment = session.get(Assignment, assignment_id)
-    if assignment is None or assignment.annotator_id != account.id:
+    found = execute_core(session, _order_statement(), assignment_id=assignment_id).first()
+    if found is None or found.annotator_id != account.id:
         raise NotFound("This task is not lent to you; load the next one.")
-    return assignment.display_order
+    order: list[int] = found.display_order
+    return order
+
+
+@cache
+def _order_statement() -> Any:
+    assignment = table_of(Assignment)
+    return select(assignment.c.annotator_id, assignment.c.display_order).where(
+        assignment.c.id == bindparam("assignment_id")
+    )

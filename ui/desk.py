@@ -12,13 +12,13 @@ from labeling.judging.drafts import count_judged, draft_of, unfinished_correctio
 from labeling.judging.history import comment_on, judged_task
 from labeling.judging.judgments import count_judgments
 from labeling.keys import key_of
-from labeling.labeling_settings import PageSettings, labeling_settings
+from labeling.labeling_settings import PageSettings, settings_of
 from labeling.news import Learned, learned_from
-from labeling.quality_control.guidelines import guidelines_in_force
-from labeling.quality_control.qualification import standing
+from labeling.quality_control.guidelines import version_in_force
+from labeling.quality_control.qualification import under_way
 from labeling.work_queue.assignment import AssignedTask, next_assignment
 from storage.engine import reading, writing
-from storage.tables import Account, Project
+from storage.tables import Account
 from ui.languages import Words
 from ui.languages.criteria_words import shown_criteria
 
@@ -101,7 +101,7 @@ class Desk:
 def look(
     engine: Engine,
     *,
-    project: Project,
+    project_id: int,
     account: Account,
     minutes: float,
     midnight: datetime,
@@ -111,7 +111,7 @@ def look(
 
     Raises what `next_assignment` and `judged_task` raise.
     """
-    here, me = key_of(project), key_of(account)
+    here, me = project_id, key_of(account)
     task: AssignedTask | None = None
     answers: dict[str, Any] | None = None
     if correcting is None:
@@ -121,7 +121,6 @@ def look(
         if correcting is not None:
             task, answers = judged_task(session, annotator_id=me, assignment_id=correcting)
         draft, judged_before, comment = _of_task(session, task, correcting is not None)
-        guidelines = guidelines_in_force(session, project_id=here)
         return Desk(
             task=task,
             draft=draft or answers,
@@ -130,18 +129,16 @@ def look(
             today=count_judgments(session, project_id=here, annotator_id=me, since=midnight),
             total=count_judgments(session, project_id=here, annotator_id=me),
             news=_news(learned_from(session, project_id=here, annotator_id=me)),
-            page=labeling_settings(project).page,
-            guideline_version=guidelines.version if guidelines else None,
-            qualifying=_qualifying(session, here, me),
+            page=settings_of(session, project_id=here).page,
+            guideline_version=version_in_force(session, project_id=here),
+            qualifying=under_way(session, project_id=here, account_id=me),
         )
 
 
-def correction_begun(engine: Engine, *, project: Project, account: Account) -> int | None:
+def correction_begun(engine: Engine, *, project_id: int, account: Account) -> int | None:
     """Return the judged assignment whose correction the annotator left unfinished, or None."""
     with reading(engine) as session:
-        return unfinished_correction(
-            session, project_id=key_of(project), annotator_id=key_of(account)
-        )
+        return unfinished_correction(session, project_id=project_id, annotator_id=key_of(account))
 
 
 def _of_task(
@@ -154,13 +151,6 @@ def _of_task(
         return draft, 0, ""
     judged = count_judged(session, assignment_id=task.assignment_id)
     return draft, judged, comment_on(session, assignment_id=task.assignment_id)
-
-
-def _qualifying(session: Session, project_id: int, account_id: int) -> tuple[int, int] | None:
-    found = standing(session, project_id=project_id, account_id=account_id)
-    if found.attempt is None or found.attempt.passed is not None:
-        return None
-    return min(found.done + 1, found.tasks), found.tasks
 
 
 def _news(learned: Learned | None) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from labeling.keys import key_of
 from labeling.projects import get_project
 from storage.engine import build_engine, reading
 from storage.settings import Settings, load_settings
@@ -14,6 +15,7 @@ from storage.tables import Project
 class _Process:
     settings: Settings | None = None
     engine: Engine | None = None
+    project_id: int | None = None
 
 
 _process = _Process()
@@ -23,7 +25,7 @@ def configure(settings: Settings) -> None:
     """Give the process its settings; an engine built from older ones is closed."""
     if _process.engine is not None:
         _process.engine.dispose()
-    _process.settings, _process.engine = settings, None
+    _process.settings, _process.engine, _process.project_id = settings, None, None
 
 
 def settings() -> Settings:
@@ -38,6 +40,13 @@ def engine() -> Engine:
     if _process.engine is None:
         _process.engine = build_engine(settings().url)
     return _process.engine
+
+
+def project_id() -> int:
+    """Return the key of that project, which never changes; raise `NotFound` as `project` does."""
+    if _process.project_id is None:
+        _process.project_id = key_of(project())
+    return _process.project_id
 
 
 def project() -> Project:

@@ -1,6 +1,7 @@
 """What one open ranking page remembers between two runs of its script, and what its events do."""
 
 import logging
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ from ui.desk import look as look_at_desk
 from ui.languages import Words
 from ui.languages.sentences import translated
 
+_SAME_RUN_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -46,11 +48,20 @@ class Sitting:
     feedback: dict[str, str] | None = None
     done: str = ""
     warned: int = 0
+    account: tuple[Account, float] | None = None
 
     @property
     def at_work(self) -> bool:
         """Say whether the annotator is in the midst of something that nothing should cover."""
         return self.still or self.correcting is not None
+
+    def take_account(self) -> Account | None:
+        """Return who did what this run of the script began with, once; None where it was nothing.
+
+        Their sign-in was looked up for the deed, in the same run, an instant ago.
+        """
+        known, self.account = self.account, None
+        return known[0] if known and time.monotonic() - known[1] < _SAME_RUN_SECONDS else None
 
     def look(self, *, account: Account, midnight: datetime, words: Words) -> Desk:
         """Return the annotator's desk: as it was after a draft or heartbeat, else looked at anew.
@@ -63,7 +74,7 @@ class Sitting:
         try:
             self.desk = look_at_desk(
                 process.engine(),
-                project=process.project(),
+                project_id=process.project_id(),
                 account=account,
                 minutes=process.settings().assignment_minutes,
                 midnight=midnight,

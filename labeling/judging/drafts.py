@@ -1,14 +1,18 @@
 """Drafts: what an annotator has not sent yet, kept with the assignment until they submit it."""
 
 import json
+from functools import cache
 from typing import Any
 
-from sqlmodel import Session, col, func, select
+from sqlalchemy import bindparam, func
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, col, select
 
 from labeling.permissions import Action, require
 from labeling.texts import storable
 from labeling.work_queue.assignment import lock_annotator
 from storage.clock import now
+from storage.core import execute_core, table_of
 from storage.errors import BadInput, NotFound
 from storage.tables import Assignment, AssignmentState, Judgment, Task
 
@@ -52,8 +56,14 @@ def drop_draft(session: Session, *, assignment_id: int, annotator_id: int) -> No
 
 def draft_of(session: Session, *, assignment_id: int) -> dict[str, Any] | None:
     """Return the draft that was kept with the assignment, or None."""
-    found = session.exec(select(Assignment.draft).where(Assignment.id == assignment_id)).first()
+    found = execute_core(session, _draft_statement(), assignment_id=assignment_id).scalar()
     return dict(found) if found is not None else None
+
+
+@cache
+def _draft_statement() -> Any:
+    assignment = table_of(Assignment)
+    return select_columns(assignment.c.draft).where(assignment.c.id == bindparam("assignment_id"))
 
 
 def unfinished_correction(session: Session, *, project_id: int, annotator_id: int) -> int | None:
@@ -74,16 +84,37 @@ def unfinished_correction(session: Session, *, project_id: int, annotator_id: in
 
 def count_judged(session: Session, *, assignment_id: int) -> int:
     """Count the judgments of an assignment, superseded ones too."""
-    return session.exec(
-        select(func.count()).select_from(Judgment).where(Judgment.assignment_id == assignment_id)
-    ).one()
+    found: int = execute_core(
+        session, _judged_statement(), assignment_id=assignment_id
+    ).scalar_one()
+    return found
+
+
+@cache
+def _judged_statement() -> Any:
+    judgment = table_of(Judgment)
+    return (
+        select_columns(func.count())
+        .select_from(judgment)
+        .where(judgment.c.assignment_id == bindparam("assignment_id"))
+    )
 
 
 def _own(session: Session, assignment_id: int, annotator_id: int) -> Assignment:
-    assignment = session.get(Assignment, assignment_id, populate_existing=True)
+    values = {"assignment_id": assignment_id}
+    assignment: Assignment | None = session.exec(_own_statement(), params=values).first()
     if assignment is None or assignment.annotator_id != annotator_id:
         raise NotFound("This task is not lent to you; load the next one.")
     return assignment
+
+
+@cache
+def _own_statement() -> Any:
+    return (
+        select(Assignment)
+        .where(col(Assignment.id) == bindparam("assignment_id"))
+        .execution_options(populate_existing=True)
+    )
 
 
 def _valid_draft(draft: object) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, bindparam
+from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from labeling.events import record
 from labeling.judging.answers import (
@@ -19,43 +20,36 @@ from labeling.judging.answers import (
     valid_rationale,
     valid_strength,
 )
+from labeling.judging.counts import count_judgments
 from labeling.judging.feedback import feedback_given, note_feedback
 from labeling.judging.pace import pace_marks
 from labeling.judging.rankings import ranks_from_places, validate_ranks
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
-from labeling.quality_control.guidelines import guidelines_in_force
+from labeling.quality_control.guidelines import version_in_force
 from labeling.words import count_words
-from labeling.work_queue.assignment import (
-    AssignedTask,
-    has_room,
-    lock_annotator,
-    lock_own,
-    shown_to,
-)
-from labeling.work_queue.claim import count_submitted
+from labeling.work_queue.claim import count_submitted, has_room
+from labeling.work_queue.locks import lock_annotator, lock_own
 from labeling.work_queue.putting_aside import (
     flag_assignment,
     skip_assignment,
     to_lead_where_closed_to_all,
 )
+from labeling.work_queue.shown import AssignedTask, shown_to, texts_of
 from storage.clock import now
+from storage.core import execute_core, insert_row, table_of, update_row
 from storage.errors import BadInput, NotFound
 from storage.tables import (
     Account,
     Assignment,
     AssignmentState,
-    Completion,
     Event,
     Judgment,
     Project,
-    Prompt,
     Task,
-    TaskCompletion,
     TaskStatus,
 )
-from storage.tables.tasks import FIRST_JUDGMENT
 
 __all__ = [
     "Submission",
@@ -112,7 +106,7 @@ def submit_judgment(
     judgment. Raises `BadInput` where ranks or another field do not fit (nothing is stored then),
     `NotAllowed`, `NotFound`. The session must be writing.
     """
-    assignment, task = lock_own(session, assignment_id, annotator_id)
+    annotator, assignment, task = lock_own(session, assignment_id, annotator_id)
     # Before all else: what is stored stays stored, whatever the project asks for by now.
     nonce = valid_nonce(nonce)
     stored = _stored_before(session, assignment, nonce)
@@ -120,8 +114,7 @@ def submit_judgment(
         return stored
     project = session.get_one(Project, task.project_id)
     settings = labeling_settings(project)
-    shown = _texts_of(session, task)
-    k = len(shown) - 1
+    k = len(assignment.display_order)
     valid_ranks = validate_ranks(ranks, k)
     judgment = Judgment(
         project_id=task.project_id,
@@ -142,11 +135,10 @@ def submit_judgment(
         judgment.supersedes_id = key_of(_own_current(session, assignment_id))
     elif assignment.counted and not _is_welcome(session, assignment, task):
         return _refuse(session, judgment)
-    judgment.guideline_version = _version_in_force(session, task.project_id)
-    judgment.marks = pace_marks(
-        settings, words=sum(map(count_words, shown)), milliseconds=judgment.milliseconds
-    )
-    return _store(session, judgment, assignment, task, project)
+    judgment.guideline_version = version_in_force(session, project_id=task.project_id)
+    words = _words_to_read(session, task)
+    judgment.marks = pace_marks(settings, words=words, milliseconds=judgment.milliseconds)
+    return _store(session, judgment, assignment, task, project, annotator)
 
 
 def reopen_last(session: Session, *, annotator_id: int, project_id: int) -> AssignedTask:
@@ -189,29 +181,6 @@ def current_judgments(session: Session, *, project_id: int) -> list[Judgment]:
     return list(session.exec(statement))
 
 
-def count_judgments(
-    session: Session,
-    *,
-    project_id: int,
-    annotator_id: int | None = None,
-    since: datetime | None = None,
-) -> int:
-    """Count the judgments of a project, or of one annotator in it, or only those since a time.
-
-    A correction is no second judgment: it keeps the time of the one that it corrects.
-    """
-    statement = (
-        select(func.count())
-        .select_from(Judgment)
-        .where(text(FIRST_JUDGMENT), Judgment.project_id == project_id)
-    )
-    if annotator_id is not None:
-        statement = statement.where(Judgment.annotator_id == annotator_id)
-    if since is not None:
-        statement = statement.where(Judgment.created_at >= since)
-    return session.exec(statement).one()
-
-
 def _is_welcome(session: Session, assignment: Assignment, task: Task) -> bool:
     if not has_room(session, task=task, without_id=assignment.id):
         return False
@@ -221,13 +190,20 @@ def _is_welcome(session: Session, assignment: Assignment, task: Task) -> bool:
 
 
 def _stored_before(session: Session, assignment: Assignment, nonce: str) -> Submission | None:
-    stored = session.exec(select(Judgment).where(Judgment.nonce == nonce)).first()
-    if stored is None:
+    found = execute_core(session, _nonce_statement(), nonce=nonce).scalar()
+    if found is None:
         return None
+    stored = session.get_one(Judgment, found)
     if stored.assignment_id != assignment.id:
         raise BadInput("This nonce belongs to another submit; send a fresh one for each task.")
     feedback = feedback_given(session, assignment=assignment, judgment=stored)
     return Submission(stored.id, True, _SAVED, feedback)
+
+
+@cache
+def _nonce_statement() -> Any:
+    judgment = table_of(Judgment)
+    return select_columns(judgment.c.id).where(judgment.c.nonce == bindparam("nonce"))
 
 
 def _refuse(session: Session, judgment: Judgment) -> Submission:
@@ -248,19 +224,19 @@ def _own_current(session: Session, assignment_id: int) -> Judgment:
 
 
 def _store(
-    session: Session, judgment: Judgment, assignment: Assignment, task: Task, project: Project
+    session: Session,
+    judgment: Judgment,
+    assignment: Assignment,
+    task: Task,
+    project: Project,
+    annotator: Account,
 ) -> Submission:
-    assignment.state = AssignmentState.SUBMITTED
-    assignment.draft = None
-    session.add_all([judgment, assignment])
-    session.flush()
-    task.judged = count_submitted(session, task=task)
-    if task.judged >= task.overlap and task.status == TaskStatus.READY:
-        task.status = TaskStatus.DONE
-    session.add(task)
+    insert_row(session, judgment)
+    update_row(session, assignment, state=AssignmentState.SUBMITTED, draft=None)
+    judged = count_submitted(session, task=task)
+    full = judged >= task.overlap and task.status == TaskStatus.READY
+    update_row(session, task, judged=judged, status=TaskStatus.DONE if full else task.status)
     _record_of(session, judgment, "judgment.stored")
-    session.flush()
-    annotator = session.get_one(Account, judgment.annotator_id)
     # The mixture claims tasks by functions of this room's core.
     from labeling.work_queue.mixture import after_judgment
 
@@ -273,21 +249,10 @@ def _store(
     return Submission(judgment.id, True, _SAVED, feedback)
 
 
-def _texts_of(session: Session, task: Task) -> list[str]:
-    """Return the prompt as one text, then the task's completions by position."""
-    messages = session.exec(select(Prompt.messages).where(Prompt.id == task.prompt_id)).one()
-    completions = session.exec(
-        select(Completion.text)
-        .join(TaskCompletion, col(TaskCompletion.completion_id) == col(Completion.id))
-        .where(TaskCompletion.task_id == task.id)
-        .order_by(col(TaskCompletion.position))
-    ).all()
-    return ["\n".join(message["content"] for message in messages), *completions]
-
-
-def _version_in_force(session: Session, project_id: int) -> int | None:
-    guidelines = guidelines_in_force(session, project_id=project_id)
-    return guidelines.version if guidelines else None
+def _words_to_read(session: Session, task: Task) -> int:
+    messages, completions = texts_of(session, task_id=key_of(task))
+    prompt = "\n".join(message["content"] for message in messages)
+    return sum(map(count_words, [prompt, *completions]))
 
 
 def _record_of(session: Session, judgment: Judgment, kind: str) -> None:

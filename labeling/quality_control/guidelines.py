@@ -3,8 +3,11 @@
 import difflib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import and_, or_
+from sqlalchemy import and_, bindparam, exists, or_
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, func, select
 
 from labeling.events import record
@@ -12,6 +15,7 @@ from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.texts import storable
 from storage.clock import now
+from storage.core import execute_core, table_of
 from storage.errors import BadInput, NotFound
 from storage.tables import (
     Account,
@@ -46,6 +50,30 @@ def guidelines_in_force(session: Session, *, project_id: int) -> GuidelineVersio
         .order_by(col(GuidelineVersion.version).desc())
         .limit(1)
     ).first()
+
+
+def version_in_force(session: Session, *, project_id: int) -> int | None:
+    """Return the number of the project's newest guidelines, or None where it has none."""
+    newest = execute_core(
+        session, _newest_statement(), project_id=project_id, account_id=None
+    ).first()
+    return newest.version if newest is not None else None
+
+
+@cache
+def _newest_statement() -> Any:
+    guidelines, reading = table_of(GuidelineVersion), table_of(GuidelineReading)
+    read = exists().where(
+        reading.c.project_id == guidelines.c.project_id,
+        reading.c.account_id == bindparam("account_id"),
+        reading.c.version == guidelines.c.version,
+    )
+    return (
+        select_columns(guidelines.c.version, read.label("read"))
+        .where(guidelines.c.project_id == bindparam("project_id"))
+        .order_by(guidelines.c.version.desc())
+        .limit(1)
+    )
 
 
 def guideline_versions(session: Session, *, project_id: int) -> list[GuidelineVersion]:
@@ -104,11 +132,12 @@ def unread_guidelines(
     session: Session, *, project_id: int, account_id: int
 ) -> GuidelineVersion | None:
     """Return the guidelines in force where the account has not read them, else None."""
-    newest = guidelines_in_force(session, project_id=project_id)
-    if newest is None:
+    newest = execute_core(
+        session, _newest_statement(), project_id=project_id, account_id=account_id
+    ).first()
+    if newest is None or newest.read:
         return None
-    read = session.get(GuidelineReading, (project_id, account_id, newest.version))
-    return newest if read is None else None
+    return guidelines_in_force(session, project_id=project_id)
 
 
 def mark_read(session: Session, *, project_id: int, account_id: int, version: int) -> None:

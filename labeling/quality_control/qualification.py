@@ -7,8 +7,11 @@ The newest attempt of an annotator holds.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from labeling.events import record
@@ -18,6 +21,7 @@ from labeling.permissions import Action, allows, require
 from labeling.quality_control.known_answers import Score, score
 from labeling.work_queue.task_copies import copy_task, keep_other_order
 from storage.clock import now
+from storage.core import execute_core, table_of
 from storage.errors import NotAllowed, NotFound
 from storage.tables import (
     Account,
@@ -125,6 +129,15 @@ def standing(session: Session, *, project_id: int, account_id: int) -> Standing:
     return Standing(len(attempt.task_ids), len(attempt.task_ids) - left, attempt)
 
 
+def under_way(session: Session, *, project_id: int, account_id: int) -> tuple[int, int] | None:
+    """Return which task of how many comes next in an account's open attempt, or None without."""
+    attempt = _newest(session, project_id, account_id)
+    if attempt is None or attempt.passed is not None:
+        return None
+    done = len(attempt.task_ids) - len(_open_ids(session, attempt))
+    return min(done + 1, len(attempt.task_ids)), len(attempt.task_ids)
+
+
 def share_of(attempt: Qualification) -> float:
     """Return the share of an attempt's pairs that were right (0 to 1)."""
     return attempt.correct / attempt.pairs if attempt.pairs else 0.0
@@ -164,23 +177,40 @@ def reset_qualification(
 
 
 def _set_of(session: Session, project_id: int) -> list[int]:
-    found = session.exec(
-        select(Task.id)
+    return list(execute_core(session, _set_statement(), project_id=project_id).scalars())
+
+
+@cache
+def _set_statement() -> Any:
+    task = table_of(Task)
+    return (
+        select_columns(task.c.id)
         .where(
-            text(SPECIAL_TASK), Task.project_id == project_id, Task.kind == TaskKind.QUALIFICATION
+            text(SPECIAL_TASK),
+            task.c.project_id == bindparam("project_id"),
+            task.c.kind == TaskKind.QUALIFICATION,
         )
-        .order_by(col(Task.id))
+        .order_by(task.c.id)
     )
-    return [task_id for task_id in found if task_id is not None]
 
 
 def _newest(session: Session, project_id: int, account_id: int) -> Qualification | None:
-    return session.exec(
+    values = {"project_id": project_id, "account_id": account_id}
+    found: Qualification | None = session.exec(_newest_statement(), params=values).first()
+    return found
+
+
+@cache
+def _newest_statement() -> Any:
+    return (
         select(Qualification)
-        .where(Qualification.project_id == project_id, Qualification.account_id == account_id)
+        .where(
+            col(Qualification.project_id) == bindparam("project_id"),
+            col(Qualification.account_id) == bindparam("account_id"),
+        )
         .order_by(col(Qualification.attempt).desc())
         .limit(1)
-    ).first()
+    )
 
 
 def _begin(

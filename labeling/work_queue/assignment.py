@@ -1,28 +1,29 @@
 """Lend tasks: never above a task's overlap, never twice to one annotator, and only for a time."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from hashlib import sha256
+from typing import Any
 
-import numpy as np
-from sqlalchemy import text
-from sqlmodel import Session, col, func, select
+from sqlalchemy import bindparam, func, text
+from sqlalchemy import select as select_columns
+from sqlmodel import Session, col, select
 
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
 from labeling.work_queue.claim import QUEUED_KINDS, begun, claim, has_room, takes_room
+from labeling.work_queue.locks import assignment_now, lock_annotator, lock_own, lock_task
+from labeling.work_queue.shown import AssignedTask, display_order, shown_to
 from storage.clock import now
-from storage.errors import NotAllowed, NotFound
+from storage.core import execute_core, insert_row, table_of
 from storage.tables import (
     Account,
     Assignment,
     AssignmentState,
-    Completion,
     Judgment,
     Project,
-    Prompt,
     Task,
     TaskCompletion,
     TaskStatus,
@@ -43,23 +44,6 @@ __all__ = [
     "shown_to",
     "takes_room",
 ]
-
-
-@dataclass(frozen=True)
-class AssignedTask:
-    """Hold what an annotator is shown: texts in display order, and nothing of where they are from.
-
-    `display_order[j]` is the task position shown in place j. `ranks`, in task position order, is
-    set where an own judgment was reopened.
-    """
-
-    assignment_id: int
-    task_id: int
-    messages: list[dict[str, str]]
-    completions: list[str]
-    display_order: list[int]
-    expires_at: datetime
-    ranks: list[int] | None = None
 
 
 def next_assignment(
@@ -104,7 +88,7 @@ def prolong(
     A lease that expired is taken up again while the task has room. None: it was submitted, put
     aside or given back, or others have filled the task. Raises `NotAllowed`, `NotFound`.
     """
-    assignment, task = lock_own(session, assignment_id, annotator_id)
+    _, assignment, task = lock_own(session, assignment_id, annotator_id)
     if assignment.state != AssignmentState.LEASED or task.status != TaskStatus.READY:
         return None
     if assignment.counted and not has_room(session, task=task, without_id=assignment_id):
@@ -140,97 +124,35 @@ def release_assignments(session: Session, *, annotator_id: int) -> int:
     return len(held)
 
 
-def lock_annotator(session: Session, annotator_id: int) -> Account:
-    """Return the account, locked so that two tabs of one annotator take their turns."""
-    statement = (
-        select(Account)
-        .where(Account.id == annotator_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    account = session.exec(statement).first()
-    if account is None:
-        raise NotFound(f"There is no account {annotator_id}; sign in again.")
-    return account
-
-
-def lock_own(session: Session, assignment_id: int, annotator_id: int) -> tuple[Assignment, Task]:
-    """Return an annotator's own assignment and its task, both locked, the annotator first.
-
-    Raises `NotAllowed`, `NotFound`.
-    """
-    require(lock_annotator(session, annotator_id), Action.JUDGE)
-    assignment = session.get(Assignment, assignment_id)
-    if assignment is None:
-        raise NotFound(f"There is no assignment {assignment_id}; load the next task.")
-    if assignment.annotator_id != annotator_id:
-        raise NotAllowed("This task is lent to somebody else; load the next task.")
-    task = lock_task(session, assignment.task_id)
-    session.refresh(assignment)
-    return assignment, task
-
-
-def lock_task(session: Session, task_id: int) -> Task:
-    """Return the task, locked against being lent or judged by others until the transaction ends."""
-    return session.exec(
-        select(Task)
-        .where(Task.id == task_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
-
-
-def shown_to(
-    session: Session, assignment: Assignment, ranks: list[int] | None = None
-) -> AssignedTask:
-    """Return what the assignment's annotator is shown."""
-    messages = session.exec(
-        select(Prompt.messages)
-        .join(Task, col(Task.prompt_id) == col(Prompt.id))
-        .where(Task.id == assignment.task_id)
-    ).one()
-    texts = session.exec(
-        select(Completion.text)
-        .join(TaskCompletion, col(TaskCompletion.completion_id) == col(Completion.id))
-        .where(TaskCompletion.task_id == assignment.task_id)
-        .order_by(col(TaskCompletion.position))
-    ).all()
-    return AssignedTask(
-        assignment_id=key_of(assignment),
-        task_id=assignment.task_id,
-        messages=list(messages),
-        completions=[texts[position] for position in assignment.display_order],
-        display_order=list(assignment.display_order),
-        expires_at=assignment.expires_at,
-        ranks=ranks,
-    )
-
-
-def display_order(seed: int, k: int) -> list[int]:
-    """Return the order in which `k` completions are shown, drawn from the assignment's seed."""
-    return [int(position) for position in np.random.default_rng(seed).permutation(k)]
-
-
 def _own_live_lease(session: Session, project_id: int, annotator_id: int) -> Assignment | None:
-    held = session.exec(
-        select(Assignment)
-        .join(Task, col(Task.id) == col(Assignment.task_id))
-        .where(
-            Assignment.annotator_id == annotator_id,
-            Assignment.state == AssignmentState.LEASED,
-            col(Assignment.expires_at) > now(),
-            Task.project_id == project_id,
-            Task.status == TaskStatus.READY,
-        )
-        .order_by(col(Assignment.id))
-        .limit(1)
+    found = execute_core(
+        session, _held_statement(), annotator_id=annotator_id, project_id=project_id, at=now()
     ).first()
-    if held is None:
+    if found is None:
         return None
     # Others lend the task as soon as the lease has run out: whether it has is decided under lock.
-    task = lock_task(session, held.task_id)
-    live = task.status == TaskStatus.READY and held.expires_at > now()
-    return held if live else None
+    task = lock_task(session, found.task_id)
+    held = assignment_now(session, found.id)
+    leased = held.state == AssignmentState.LEASED and held.expires_at > now()
+    return held if leased and task.status == TaskStatus.READY else None
+
+
+@cache
+def _held_statement() -> Any:
+    assignment, task = table_of(Assignment), table_of(Task)
+    return (
+        select_columns(assignment.c.id, assignment.c.task_id)
+        .join(task, task.c.id == assignment.c.task_id)
+        .where(
+            assignment.c.annotator_id == bindparam("annotator_id"),
+            assignment.c.state == AssignmentState.LEASED,
+            assignment.c.expires_at > bindparam("at"),
+            task.c.project_id == bindparam("project_id"),
+            task.c.status == TaskStatus.READY,
+        )
+        .order_by(assignment.c.id)
+        .limit(1)
+    )
 
 
 def _task_for(session: Session, project_id: int, annotator: Account) -> Task | None:
@@ -273,33 +195,47 @@ def _judged_at_least(session: Session, project_id: int, annotator_id: int, most:
 
 def _lease(session: Session, task: Task, annotator_id: int, until: datetime) -> Assignment:
     """Lend the task: a new row, or the annotator's own released or expired one again."""
-    assignment = session.exec(
-        select(Assignment).where(
-            Assignment.task_id == task.id, Assignment.annotator_id == annotator_id
-        )
-    ).first()
-    if assignment is None:
-        seed = _order_seed(key_of(task), annotator_id)
-        k = session.exec(
-            select(func.count())
-            .select_from(TaskCompletion)
-            .where(TaskCompletion.task_id == task.id)
-        ).one()
-        assignment = Assignment(
-            task_id=key_of(task),
-            annotator_id=annotator_id,
-            expires_at=until,
-            order_seed=seed,
-            display_order=display_order(seed, k),
-        )
-    else:
+    values = {"task_id": task.id, "annotator_id": annotator_id}
+    before = execute_core(session, _lent_before_statement(), **values).scalar()
+    if before is not None:
+        assignment = session.get_one(Assignment, before)
         # The order stays: a draft of the first time may be in it.
         assignment.state = AssignmentState.LEASED
         assignment.leased_at = now()
         assignment.expires_at = until
-    session.add(assignment)
-    session.flush()
+        session.add(assignment)
+        session.flush()
+        return assignment
+    seed = _order_seed(key_of(task), annotator_id)
+    k = execute_core(session, _k_statement(), task_id=task.id).scalar_one()
+    assignment = Assignment(
+        task_id=key_of(task),
+        annotator_id=annotator_id,
+        expires_at=until,
+        order_seed=seed,
+        display_order=display_order(seed, k),
+    )
+    insert_row(session, assignment)
     return assignment
+
+
+@cache
+def _lent_before_statement() -> Any:
+    assignment = table_of(Assignment)
+    return select_columns(assignment.c.id).where(
+        assignment.c.task_id == bindparam("task_id"),
+        assignment.c.annotator_id == bindparam("annotator_id"),
+    )
+
+
+@cache
+def _k_statement() -> Any:
+    shown = table_of(TaskCompletion)
+    return (
+        select_columns(func.count())
+        .select_from(shown)
+        .where(shown.c.task_id == bindparam("task_id"))
+    )
 
 
 def _order_seed(task_id: int, annotator_id: int) -> int:

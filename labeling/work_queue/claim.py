@@ -7,11 +7,13 @@ from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, exists, text
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from labeling.labeling_settings import labeling_settings
 from labeling.work_queue.room import count_submitted, has_room, live_leases, takes_room
 from storage.clock import now
+from storage.core import execute_core, table_of
 from storage.tables import (
     Assignment,
     AssignmentState,
@@ -42,6 +44,10 @@ QUEUED_KINDS = (TaskKind.ORDINARY, TaskKind.ARENA)
 
 # What becomes of tasks that another transaction holds: passed over, waited for, or only looked at.
 Lock = Literal["skip", "wait", "none"]
+
+_ANNOTATOR_ID: BindParameter[int] = bindparam("annotator_id")
+_PROJECT_ID: BindParameter[int] = bindparam("project_id")
+_AT: BindParameter[datetime] = bindparam("at")
 
 # An index follows each of these orders: storage/tables/tasks.py.
 _ORDERS: dict[str, tuple[Any, ...]] = {
@@ -74,12 +80,13 @@ def claim(
     arena tasks follow the project's strategy, in the annotator's pool and in none; the other kinds
     follow priority, then age. None where there is no such task. The session must be writing.
     """
-    own = _first(session, lambda: _own_statement(annotator_id, project_id, kinds))
+    values = {"annotator_id": annotator_id, "project_id": project_id}
+    own = _first(session, lambda: _own_statement(kinds), values)
     if own is not None:
         return own
     special = tuple(kind for kind in kinds if kind not in QUEUED_KINDS)
     if special:
-        found = _first(session, lambda: _special_statement(annotator_id, project_id, special))
+        found = _first(session, lambda: _special_statement(special), values)
         if found is not None:
             return found
     queued = tuple(kind for kind in kinds if kind in QUEUED_KINDS)
@@ -91,25 +98,30 @@ def begun(session: Session, *, project_id: int, annotator_id: int) -> Task | Non
 
     Its lease expired or was released; the newest draft comes first. The session must be writing.
     """
-    statement = (
+    values = {"annotator_id": annotator_id, "project_id": project_id, "at": now()}
+    task: Task | None = session.exec(_begun_statement(), params=values).first()
+    return task if task is not None and has_room(session, task=task) else None
+
+
+@cache
+def _begun_statement() -> Any:
+    return (
         select(Task)
         .join(Assignment, col(Assignment.task_id) == col(Task.id))
         .where(
-            Assignment.annotator_id == annotator_id,
+            col(Assignment.annotator_id) == _ANNOTATOR_ID,
             col(Assignment.state).in_([AssignmentState.LEASED, AssignmentState.RELEASED]),
             col(Assignment.draft).is_not(None),
-            Task.project_id == project_id,
+            col(Task.project_id) == _PROJECT_ID,
             Task.status == TaskStatus.READY,
             col(Task.kind).in_(QUEUED_KINDS),
-            live_leases(now()) < col(Task.overlap) - col(Task.judged),
+            live_leases(_AT) < col(Task.overlap) - col(Task.judged),
         )
         .order_by(col(Assignment.draft_at).desc())
         .limit(1)
         .with_for_update(key_share=True, of=Task)
         .execution_options(populate_existing=True)
     )
-    task = session.exec(statement).first()
-    return task if task is not None and has_room(session, task=task) else None
 
 
 def _claim_queued(
@@ -175,15 +187,14 @@ class _Queues:
 def _queued_statement(
     kinds: tuple[TaskKind, ...], strategy: str, held_by_nobody: bool, lock: Lock
 ) -> Any:
-    at: BindParameter[datetime] = bindparam("at")
     return queued_statement(
-        bindparam("annotator_id"),
-        bindparam("project_id"),
+        _ANNOTATOR_ID,
+        _PROJECT_ID,
         kinds,
         strategy,
         bindparam("pool"),
-        *([live_leases(at) == 0] if held_by_nobody else []),
-        at=at,
+        *([live_leases(_AT) == 0] if held_by_nobody else []),
+        at=_AT,
         lock=lock,
     )
 
@@ -207,21 +218,25 @@ def queued_statement(
     return _open_to(annotator_id, statement.where(*conditions), _ORDERS[strategy], at, lock)
 
 
-def _own_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ...]) -> Any:
+@cache
+def _own_statement(kinds: tuple[TaskKind, ...]) -> Any:
     statement = select(Task).where(
         text(OWN_TASK),
-        Task.for_annotator_id == annotator_id,
-        Task.project_id == project_id,
+        col(Task.for_annotator_id) == _ANNOTATOR_ID,
+        col(Task.project_id) == _PROJECT_ID,
         col(Task.kind).in_(kinds),
     )
-    return _open_to(annotator_id, statement, (col(Task.priority).desc(), col(Task.id)))
+    order = (col(Task.priority).desc(), col(Task.id))
+    return _open_to(_ANNOTATOR_ID, statement, order, _AT)
 
 
-def _special_statement(annotator_id: int, project_id: int, kinds: tuple[TaskKind, ...]) -> Any:
+@cache
+def _special_statement(kinds: tuple[TaskKind, ...]) -> Any:
     statement = select(Task).where(
-        text(SPECIAL_TASK), Task.project_id == project_id, col(Task.kind).in_(kinds)
+        text(SPECIAL_TASK), col(Task.project_id) == _PROJECT_ID, col(Task.kind).in_(kinds)
     )
-    return _open_to(annotator_id, statement, (col(Task.priority).desc(), col(Task.id)))
+    order = (col(Task.priority).desc(), col(Task.id))
+    return _open_to(_ANNOTATOR_ID, statement, order, _AT)
 
 
 def _open_to(
@@ -256,12 +271,9 @@ def _closed_to(annotator_id: int | BindParameter[int]) -> ColumnElement[bool]:
     )
 
 
-def _first(
-    session: Session, statement: Callable[[], Any], values: dict[str, Any] | None = None
-) -> Task | None:
+def _first(session: Session, statement: Callable[[], Any], values: dict[str, Any]) -> Task | None:
     while True:
-        bound = {**values, "at": now()} if values is not None else None
-        task: Task | None = session.exec(statement(), params=bound).first()
+        task: Task | None = session.exec(statement(), params={**values, "at": now()}).first()
         # PostgreSQL locks the row after it has counted: another's lease, committed in between, is
         # seen only by a second statement. Each turn of this loop is another annotator's success.
         if task is None or has_room(session, task=task):
@@ -271,9 +283,15 @@ def _first(
 
 
 def _pools(session: Session, project_id: int, annotator_id: int) -> list[str]:
-    own = session.exec(
-        select(PoolMember.pool).where(
-            PoolMember.project_id == project_id, PoolMember.account_id == annotator_id
-        )
-    ).first()
+    own = execute_core(
+        session, _pool_statement(), annotator_id=annotator_id, project_id=project_id
+    ).scalar()
     return [own, ""] if own else [""]
+
+
+@cache
+def _pool_statement() -> Any:
+    member = table_of(PoolMember)
+    return select_columns(member.c.pool).where(
+        member.c.project_id == _PROJECT_ID, member.c.account_id == _ANNOTATOR_ID
+    )

@@ -4,9 +4,12 @@ The draws are reproducible from the database, and cannot be foretold from the pa
 by the project's time of creation, to the microsecond, which no page and no export shows.
 """
 
+from functools import cache
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, exists, select
 
 from labeling.keys import key_of
@@ -14,6 +17,7 @@ from labeling.labeling_settings import labeling_settings
 from labeling.quality_control.known_answers import score
 from labeling.quality_control.qualification import after_qualification_task, qualification_task
 from labeling.quality_control.repeats import repeat_task
+from storage.core import execute_core, table_of
 from storage.tables import (
     Account,
     AccountKind,
@@ -94,16 +98,26 @@ def _turn(session: Session, annotator_id: int) -> int:
 
     It is the newest of their closed assignments: a count would be read from a whole history.
     """
-    newest = [
-        session.exec(
-            select(Assignment.id)
-            .where(Assignment.annotator_id == annotator_id, Assignment.state == state)
-            .order_by(col(Assignment.id).desc())
-            .limit(1)
-        ).first()
-        for state in _CLOSED
-    ]
+    newest = execute_core(session, _newest_statement(), annotator_id=annotator_id).one()
     return max((found for found in newest if found is not None), default=0)
+
+
+@cache
+def _newest_statement() -> Any:
+    assignment = table_of(Assignment)
+    return select_columns(
+        *(
+            select_columns(assignment.c.id)
+            .where(
+                assignment.c.annotator_id == bindparam("annotator_id"),
+                assignment.c.state == state,
+            )
+            .order_by(assignment.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+            for state in _CLOSED
+        )
+    )
 
 
 def _gold_task(session: Session, project: Project, annotator: Account, which: float) -> Task | None:

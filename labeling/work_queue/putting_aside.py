@@ -1,8 +1,11 @@
 """Skip and flag: a task that its annotator puts aside is closed to them and takes no room."""
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-from sqlmodel import Session, select
+from sqlalchemy import bindparam, select
+from sqlmodel import Session
 
 from labeling.events import record
 from labeling.judging.answers import LONGEST_COMMENT, valid_flags, valid_text
@@ -11,6 +14,7 @@ from labeling.judging.judging import who_could_judge
 from labeling.keys import key_of
 from labeling.work_queue.assignment import lock_own
 from labeling.work_queue.claim import QUEUED_KINDS
+from storage.core import execute_core, table_of
 from storage.errors import BadInput, Conflict
 from storage.tables import Account, Assignment, AssignmentState, Project, Task, TaskStatus
 
@@ -24,13 +28,13 @@ def skip_assignment(session: Session, *, assignment_id: int, annotator_id: int, 
     Returns what to tell the annotator, "" mostly. Raises `BadInput` without a reason,
     `Conflict` where the task was judged already.
     """
-    assignment, task = lock_own(session, assignment_id, annotator_id)
+    annotator, assignment, task = lock_own(session, assignment_id, annotator_id)
     reason = valid_text(reason, "reason", LONGEST_REASON).strip()
     if not reason:
         raise BadInput("A skip needs a reason; choose or write one.")
     if assignment.state in PUT_ASIDE:
         return feedback_given(session, assignment=assignment)
-    return _put_aside(session, assignment, task, AssignmentState.SKIPPED, reason)
+    return _put_aside(session, annotator, assignment, task, AssignmentState.SKIPPED, reason)
 
 
 def flag_assignment(
@@ -46,7 +50,7 @@ def flag_assignment(
     It stays ready for others until a lead decides. Returns what to tell the annotator, "" mostly.
     Raises `BadInput` without a flag, `Conflict` where the task was judged already.
     """
-    assignment, task = lock_own(session, assignment_id, annotator_id)
+    annotator, assignment, task = lock_own(session, assignment_id, annotator_id)
     flags = valid_flags(flags)
     comment = valid_text(comment, "comment", LONGEST_COMMENT).strip()
     if not flags:
@@ -54,11 +58,16 @@ def flag_assignment(
     if assignment.state == AssignmentState.FLAGGED:
         return feedback_given(session, assignment=assignment)
     assignment.flags = flags
-    return _put_aside(session, assignment, task, AssignmentState.FLAGGED, comment)
+    return _put_aside(session, annotator, assignment, task, AssignmentState.FLAGGED, comment)
 
 
 def _put_aside(
-    session: Session, assignment: Assignment, task: Task, state: AssignmentState, said: str
+    session: Session,
+    annotator: Account,
+    assignment: Assignment,
+    task: Task,
+    state: AssignmentState,
+    said: str,
 ) -> str:
     # The mixture claims tasks by functions of this room's core.
     from labeling.work_queue.mixture import after_putting_aside
@@ -81,7 +90,6 @@ def _put_aside(
     )
     session.flush()
     project = session.get_one(Project, task.project_id)
-    annotator = session.get_one(Account, assignment.annotator_id)
     told = after_putting_aside(session, task=task, project=project, annotator=annotator)
     note_feedback(session, project=project, assignment=assignment, text=told)
     to_lead_where_closed_to_all(session, task=task)
@@ -95,15 +103,22 @@ def to_lead_where_closed_to_all(session: Session, *, task: Task) -> None:
     """
     if task.status != TaskStatus.READY or task.kind not in QUEUED_KINDS:
         return
-    rows = session.exec(
-        select(Assignment.annotator_id, Assignment.state).where(Assignment.task_id == task.id)
-    ).all()
+    found = execute_core(session, _states_statement(), task_id=task.id)
+    rows = [(row.annotator_id, row.state) for row in found]
     if not any(state in PUT_ASIDE for _, state in rows):
         return
     closed = {who for who, state in rows if state in (AssignmentState.SUBMITTED, *PUT_ASIDE)}
     # An expired lease counts only as its annotator does: whoever may judge can take it up again.
     if closed.issuperset(who_could_judge(session, task)):
         _hand_to_lead(session, task)
+
+
+@cache
+def _states_statement() -> Any:
+    assignment = table_of(Assignment)
+    return select(assignment.c.annotator_id, assignment.c.state).where(
+        assignment.c.task_id == bindparam("task_id")
+    )
 
 
 def _hand_to_lead(session: Session, task: Task) -> None:

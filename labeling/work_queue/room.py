@@ -4,29 +4,35 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_, text
-from sqlmodel import Session, col, func, select
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, func, or_, select, text
+from sqlmodel import Session
 
 from storage.clock import now
+from storage.core import execute_core, table_of
 from storage.tables import Assignment, AssignmentState, Task
 from storage.tables.tasks import LEASED_ASSIGNMENT
+
+_ASSIGNMENT = table_of(Assignment)
+_TASK = table_of(Task)
 
 
 def takes_room(at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Return the condition under which an assignment counts towards its task's overlap."""
     return and_(
-        col(Assignment.counted),
+        _ASSIGNMENT.c.counted,
         or_(
-            col(Assignment.state) == AssignmentState.SUBMITTED,
-            and_(col(Assignment.state) == AssignmentState.LEASED, col(Assignment.expires_at) > at),
+            _ASSIGNMENT.c.state == AssignmentState.SUBMITTED,
+            and_(_ASSIGNMENT.c.state == AssignmentState.LEASED, _ASSIGNMENT.c.expires_at > at),
         ),
     )
 
 
 def has_room(session: Session, *, task: Task, without_id: int | None = None) -> bool:
     """Say whether the (locked) task wants one more annotator, not counting `without_id`'s row."""
-    values = {"task_id": task.id, "at": now(), "without_id": without_id or 0}
-    taken: int = session.exec(_taken_statement(), params=values).one()
+    found = execute_core(
+        session, _taken_statement(), task_id=task.id, at=now(), without_id=without_id or 0
+    )
+    taken: int = found.scalar_one()
     return taken < task.overlap
 
 
@@ -36,39 +42,45 @@ def has_room(session: Session, *, task: Task, without_id: int | None = None) -> 
 def _taken_statement() -> Any:
     return (
         select(func.count())
-        .select_from(Assignment)
+        .select_from(_ASSIGNMENT)
         .where(
-            col(Assignment.task_id) == bindparam("task_id"),
+            _ASSIGNMENT.c.task_id == bindparam("task_id"),
             takes_room(bindparam("at")),
-            col(Assignment.id) != bindparam("without_id"),
+            _ASSIGNMENT.c.id != bindparam("without_id"),
         )
     )
 
 
 def count_submitted(session: Session, *, task: Task) -> int:
     """Return how many have submitted the task of those who count towards its overlap."""
-    return session.exec(
+    found: int = execute_core(session, _submitted_statement(), task_id=task.id).scalar_one()
+    return found
+
+
+@cache
+def _submitted_statement() -> Any:
+    return (
         select(func.count())
-        .select_from(Assignment)
+        .select_from(_ASSIGNMENT)
         .where(
-            Assignment.task_id == task.id,
-            Assignment.state == AssignmentState.SUBMITTED,
-            col(Assignment.counted),
+            _ASSIGNMENT.c.task_id == bindparam("task_id"),
+            _ASSIGNMENT.c.state == AssignmentState.SUBMITTED,
+            _ASSIGNMENT.c.counted,
         )
-    ).one()
+    )
 
 
 def live_leases(at: datetime | BindParameter[datetime]) -> Any:
     """Return the subquery that counts the leases of a task that take room at that time."""
     return (
         select(func.count())
-        .select_from(Assignment)
+        .select_from(_ASSIGNMENT)
         .where(
             text(LEASED_ASSIGNMENT),
-            col(Assignment.task_id) == Task.id,
-            col(Assignment.expires_at) > at,
-            col(Assignment.counted),
+            _ASSIGNMENT.c.task_id == _TASK.c.id,
+            _ASSIGNMENT.c.expires_at > at,
+            _ASSIGNMENT.c.counted,
         )
-        .correlate(Task)
+        .correlate(_TASK)
         .scalar_subquery()
     )

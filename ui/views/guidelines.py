@@ -44,7 +44,7 @@ def ask_to_read(account: Account, words: Words) -> bool:
 
     While a task is lent to them, they may end it first.
     """
-    here, me = key_of(process.project()), key_of(account)
+    here, me = process.project_id(), key_of(account)
     with reading(process.engine()) as database:
         unread = guidelines_to_read(database, project_id=here, account_id=me)
         if unread is None:

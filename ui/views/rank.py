@@ -1,9 +1,12 @@
 """The ranking page: one task at a time, submit and the next is there."""
 
+import time
+
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from labeling.quality_control.qualification import NotQualified
+from storage.tables import Account
 from ui import correction, desk, process, session
 from ui.components.ranking import Deed, ranking
 from ui.languages import Words
@@ -18,11 +21,12 @@ KEY = "ranking"
 @st.fragment
 def show() -> None:
     """Show the annotator's task, or say why there is none."""
-    account, words, kept = session.require_account(), session.words(), sitting()
+    kept, words = sitting(), session.words()
+    account = kept.take_account() or session.require_account()
     if not kept.at_work and guidelines.ask_to_read(account, words):
         return
     try:
-        found = _look()
+        found = _look(account)
     except NotQualified as error:
         st.title(words.say("rank.title"))
         st.warning(plain(translated(str(error), words)))
@@ -49,14 +53,16 @@ def sitting() -> Sitting:
     """Return what this page remembers; a new one goes on with a correction left unfinished."""
     if "sitting" not in st.session_state:
         account = session.require_account()
-        begun = desk.correction_begun(process.engine(), project=process.project(), account=account)
+        begun = desk.correction_begun(
+            process.engine(), project_id=process.project_id(), account=account
+        )
         st.session_state["sitting"] = Sitting(correcting=begun)
     kept: Sitting = st.session_state["sitting"]
     return kept
 
 
-def _look() -> desk.Desk:
-    account = session.require_account()
+def _look(account: Account | None = None) -> desk.Desk:
+    account = account or session.require_account()
     midnight = desk.midnight_in(st.context.timezone)
     return sitting().look(account=account, midnight=midnight, words=session.words())
 
@@ -65,4 +71,5 @@ def _act(name: Deed) -> None:
     account = session.current_account()
     value = st.session_state[KEY].get(name)
     if account is not None and value is not None:
+        sitting().account = account, time.monotonic()
         sitting().act(account=account, name=name, value=value, words=session.words())

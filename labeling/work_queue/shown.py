@@ -1,0 +1,80 @@
+"""What an annotator is shown: texts in display order, and nothing of where they are from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+from sqlalchemy import bindparam, select
+from sqlmodel import Session
+
+from labeling.keys import key_of
+from storage.core import execute_core, table_of
+from storage.tables import Assignment, Completion, Prompt, Task, TaskCompletion
+
+
+@dataclass(frozen=True)
+class AssignedTask:
+    """Hold what an annotator is shown: texts in display order, and nothing of where they are from.
+
+    `display_order[j]` is the task position shown in place j. `ranks`, in task position order, is
+    set where an own judgment was reopened.
+    """
+
+    assignment_id: int
+    task_id: int
+    messages: list[dict[str, str]]
+    completions: list[str]
+    display_order: list[int]
+    expires_at: datetime
+    ranks: list[int] | None = None
+
+
+def shown_to(
+    session: Session, assignment: Assignment, ranks: list[int] | None = None
+) -> AssignedTask:
+    """Return what the assignment's annotator is shown."""
+    messages, texts = texts_of(session, task_id=assignment.task_id)
+    return AssignedTask(
+        assignment_id=key_of(assignment),
+        task_id=assignment.task_id,
+        messages=messages,
+        completions=[texts[position] for position in assignment.display_order],
+        display_order=list(assignment.display_order),
+        expires_at=assignment.expires_at,
+        ranks=ranks,
+    )
+
+
+def texts_of(session: Session, *, task_id: int) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the messages of a task's prompt, and its completions in position order."""
+    messages = execute_core(session, _messages_statement(), task_id=task_id).scalar_one()
+    texts = execute_core(session, _completions_statement(), task_id=task_id).scalars()
+    return list(messages), list(texts)
+
+
+@cache
+def _messages_statement() -> Any:
+    prompt, task = table_of(Prompt), table_of(Task)
+    return (
+        select(prompt.c.messages)
+        .join(task, task.c.prompt_id == prompt.c.id)
+        .where(task.c.id == bindparam("task_id"))
+    )
+
+
+@cache
+def _completions_statement() -> Any:
+    completion, shown = table_of(Completion), table_of(TaskCompletion)
+    return (
+        select(completion.c.text)
+        .join(shown, shown.c.completion_id == completion.c.id)
+        .where(shown.c.task_id == bindparam("task_id"))
+        .order_by(shown.c.position)
+    )
+
+
+def display_order(seed: int, k: int) -> list[int]:
+    """Return the order in which `k` completions are shown, drawn from the assignment's seed."""
+    return [int(position) for position in np.random.default_rng(seed).permutation(k)]
