@@ -233,6 +233,8 @@ class WebhookSettings(_Section):
     longest_wait: Annotated[float, Field(gt=0)] = 6 * 3600.0
     #: hours after which a delivery is given up
     give_up_after: Annotated[float, Field(gt=0)] = 72.0
+    #: days for which what became of a delivery is kept
+    kept_days: Annotated[float, Field(gt=0)] = 30.0
 
 
 class LabelingSettings(_Section):

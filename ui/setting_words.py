@@ -147,6 +147,7 @@ FIELDS: dict[str, SettingWords] = {
     ),
     "webhooks.longest_wait": SettingWords("Seconds between two attempts, at most"),
     "webhooks.give_up_after": SettingWords("Hours after which a delivery is given up"),
+    "webhooks.kept_days": SettingWords("Days for which what became of a delivery is kept"),
     "cost.hourly_rate": SettingWords(
         "Paid for an hour of active time", "Breaks are not counted. 0: no cost is shown."
     ),
