@@ -71,10 +71,11 @@ def import_completions(
 ) -> Import:
     """Store the completions as ready tasks of at most the project's K, of one prompt each.
 
-    A task has completions of different models where there are some; a text that a prompt has twice
-    is kept once, and `nothing_to_compare` counts it, too. `model` names the policy of those that name none. `by` asks (None: the person at
-    the server's shell). Raises `Conflict` where the same file is in the project already, `BadInput`
-    where nothing is left to rank, `NotAllowed`. The session must be writing.
+    A task has completions of different models where there are some. A text that a prompt has twice
+    is kept once, and counts under `nothing_to_compare`, like a completion that is alone. `model`
+    names the policy of those that name none. `by` asks (None: the person at the server's shell).
+    Raises `Conflict` where the same file is in the project already, `BadInput` where nothing is
+    left to rank, `NotAllowed`. The session must be writing.
     """
     if by is not None:
         require(by, Action.IMPORT)

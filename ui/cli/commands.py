@@ -6,6 +6,7 @@ import click
 
 from ui.cli.export import export
 from ui.cli.frame import Group, Options, pass_options
+from ui.cli.imports import import_
 from ui.cli.labeling import gold, guidelines, labeling
 from ui.cli.models import models
 from ui.cli.policies import policies
@@ -14,7 +15,6 @@ from ui.cli.tasks import queue, tasks
 from ui.cli.train import evaluate, train
 from ui.cli.withdrawals import withdraw
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 
@@ -100,24 +100,6 @@ def worker(options: Options, once: bool) -> int:
     open_database(settings).dispose()
     stop_with_parent()
     return run(settings, once=once)
-
-
-@cli.group("import", cls=Group, example="rankloop import prompts prompts.jsonl")
-def import_() -> None:
-    """Bring data in."""
-
-
-@import_.command("prompts", example="rankloop import prompts prompts.jsonl")
-@click.argument("file", type=FILE)
-@pass_options
-def import_prompts(options: Options, file: Path) -> None:
-    """Add the prompts of FILE: JSONL, CSV or Parquet.
-
-    A row needs `prompt` (text or messages) or `messages`. With one bad row nothing is imported.
-    """
-    from ui.cli.data import add_prompts
-
-    add_prompts(options.settings(), file)
 
 
 @cli.command(example="rankloop simulate --annotators 3 --judgments 60 --preference shorter")
@@ -233,6 +215,7 @@ def doctor(options: Options, as_json: bool) -> int:
     return report(options.settings(), as_json=as_json)
 
 
+cli.add_command(import_)
 cli.add_command(policies)
 cli.add_command(train)
 cli.add_command(evaluate)
