@@ -196,6 +196,8 @@ class ReliabilitySettings(_Section):
     gamma_shape: Annotated[float, Field(gt=1.0)] = 2.0
     #: out-of-fold probability of the reward model against a label above which it is listed
     label_error: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
+    #: judgments, newest first, from which the page Annotators measures weights
+    newest_judgments: Annotated[int, Field(ge=1)] = 50_000
 
     @property
     def prior_counts(self) -> tuple[float, float]:

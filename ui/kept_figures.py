@@ -95,12 +95,15 @@ def kept(
     account: Account,
     action: Action | None = Action.SEE_QUALITY,
     version: Callable[[Session], DataVersion] | None = None,
+    first: Found | None = None,
 ) -> Found:
     """Return what `measure(session, before)` gives for the data as they are now, or were just now.
 
     `before` is its last answer if nothing but new work came since, else None. `version` tells the
-    states of other data apart than the project's. Sessions that ask at once share one measurement.
-    Raises `NotAllowed` where the account may not do `action`, and whatever `measure` raises.
+    states of other data apart than the project's. `first` is what is shown where the very first
+    measurement takes longer than a moment; without it that one is waited for. Sessions that ask at
+    once share one measurement. Raises `NotAllowed` where the account may not do `action`, and
+    whatever `measure` raises.
     """
     if action is not None:
         require(account, action)
@@ -113,13 +116,13 @@ def kept(
     figures = _figures(name)
     deadline = time.monotonic() + process.settings().figures_patience
     while coming := figures.asked(wanted, measure):
-        there = figures.newest
+        wait = figures.newest is None and first is None
         try:
-            coming.result(max(0.0, deadline - time.monotonic()) if there else None)
+            coming.result(None if wait else max(0.0, deadline - time.monotonic()))
         except NotYet:
             break
-    assert figures.newest is not None
-    found: Found = figures.newest.found
+    newest = figures.newest
+    found: Found = first if newest is None else newest.found  # type: ignore[assignment]
     return found
 
 

@@ -32,6 +32,9 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "withdrawals": ("Withdrawals", "What becomes of tasks whose judgments are taken out."),
     "webhooks": ("Webhooks", "How other programs are told of events."),
     "cost": ("Cost", "What annotators' time costs, for the page Throughput."),
+    "reliability": (
+        "Reliability", "How far annotators are relied on, and how judgments become one label."
+    ),
     "alarms": ("Alarms", "When the page Overview says that something wants a lead."),
     "export": ("Export", "How data leaves the project."),
 }
@@ -148,6 +151,27 @@ FIELDS: dict[str, SettingWords] = {
     "webhooks.longest_wait": SettingWords("Seconds between two attempts, at most"),
     "webhooks.give_up_after": SettingWords("Hours after which a delivery is given up"),
     "webhooks.kept_days": SettingWords("Days for which what became of a delivery is kept"),
+    "reliability.reliability_weights": SettingWords(
+        "Train by reliability weights",
+        "A ranking counts in the reward model's loss as far as its annotator is relied on.",
+    ),
+    "reliability.prior_accuracy": SettingWords(
+        "Right comparisons before any is seen", "What every annotator is credited with."
+    ),
+    "reliability.prior_comparisons": SettingWords(
+        "Comparisons that this credit is worth", "With more, few judgments move the weight less."
+    ),
+    "reliability.unseen_votes": SettingWords(
+        "Votes credited to a pair's outcomes", "For the uncertainty of majorities."
+    ),
+    "reliability.score_precision": SettingWords("Precision of the prior on Bradley-Terry scores"),
+    "reliability.gamma_shape": SettingWords("Shape of the prior on Plackett-Luce strengths"),
+    "reliability.label_error": SettingWords(
+        "Likely label error from", "The reward model's chance of the contrary; 50 to 100."
+    ),
+    "reliability.newest_judgments": SettingWords(
+        "Judgments for the weights on the page Annotators", "The newest so many."
+    ),
     "cost.hourly_rate": SettingWords(
         "Paid for an hour of active time", "Breaks are not counted. 0: no cost is shown."
     ),

@@ -45,11 +45,17 @@ class AnnotatorReliability:
 
 
 def annotator_reliability(
-    session: Session, *, project_id: int, account: Account | None, home: Path
+    session: Session,
+    *,
+    project_id: int,
+    account: Account | None,
+    home: Path,
+    evidence: pd.DataFrame | None = None,
 ) -> AnnotatorReliability:
     """Measure everyone who has judged; raise `NotAllowed` without the permission.
 
-    `home` is where rounds keep what their reward models thought of the labels.
+    `home` is where rounds keep what their reward models thought of the labels. `evidence` is
+    `annotator_evidence`'s table where the caller has it: measuring it takes longer than all else.
     """
     if account is not None:
         require(account, Action.SEE_QUALITY)
@@ -71,7 +77,8 @@ def annotator_reliability(
         "tie_share": _both(ties, pairs, columns.annotator_id),
     }
     table = reliability(session, project_id=project_id, account=account).set_index("annotator_id")
-    evidence = annotator_evidence(session, project_id=project_id, columns=columns)
+    if evidence is None:
+        evidence = annotator_evidence(session, project_id=project_id, columns=columns)
     table = table.join(evidence[["weight", "ability", "comparisons"]])
     for name, (_, of_each) in shares.items():
         table = table.join(_named(of_each, name))

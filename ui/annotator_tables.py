@@ -1,0 +1,143 @@
+"""What the annotators page shows: how far each can be relied on, biases, drift, pace, models."""
+
+from typing import Any
+
+import pandas
+import streamlit as st
+
+from labeling.model_annotators.model_quality import ModelFigures
+from labeling.statistics.annotator_reliability import AnnotatorReliability
+from labeling.statistics.judgments_behind import Selection
+from ui import interval_chart, week_chart
+from ui.figure_table import figure_table
+
+number = st.column_config.NumberColumn
+
+
+def of_annotator(row: dict[str, Any]) -> Selection:
+    """Return the judgments of the annotator of a row."""
+    return Selection(annotator=int(row["annotator_id"]))
+
+
+def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
+    """Draw agreement with the others, the weights, and all that is known of each annotator."""
+    table = found.annotators.drop(columns=["weight", "ability", "comparisons"])
+    table = table.join(weights[["weight", "ability", "comparisons"]], on="annotator_id")
+    st.subheader("How far each can be relied on")
+    st.caption(
+        "Agreement with what most others said of the same tasks (leave-one-out), with 95 % "
+        "intervals; the label's weight in training and consolidation is the column Weight."
+    )
+    chart = interval_chart.intervals(
+        table.sort_values("with_others", ascending=False, na_position="last"), name="name",
+        value="with_others", low="with_others_low", high="with_others_high",
+        title="agreement with the others", form=".0%",
+    )  # fmt: skip
+    if weights.empty and found.annotators["judgments"].any():
+        st.caption("The weights are being measured; look again in a moment.")
+    if table["with_others"].notna().any():
+        st.altair_chart(chart, key="with-others")
+    columns = {
+        "name": "Annotator",
+        "judgments": "Judgments",
+        "weight": number("Weight", format="%.2f", help="0: a coin, 1: always right"),
+        "ability": number("Right", format="percent", help="Share of comparisons, with the prior"),
+        "with_others": number("With others", format="percent", help="Agreement, leave-one-out"),
+        "with_reward_model": number(
+            "With reward model", format="percent", help="Out of fold: it had not seen the label"
+        ),
+        "gold": number("Gold", format="percent", help="Right on tasks with known answers"),
+        "gold_tasks": "Gold tasks",
+        "self_agreement": number("With self", format="percent", help="On repeated tasks"),
+        "fast": number("Too fast", format="percent", help="Quicker than reading"),
+        "tie_share": number("Ties", format="percent", help="Of their pairs"),
+        "median_seconds": number("Median seconds", format="%.1f"),
+        "judgments_an_hour": number("An hour", format="%.0f", help="Judgments an active hour"),
+        "qualification": "Qualification",
+    }
+    rest = [name for name in table.columns if name not in columns]
+    figure_table(
+        table[[*columns, *rest]], key="annotators", columns=columns, hidden=rest,
+        behind=of_annotator,
+    )  # fmt: skip
+
+
+def position(found: AnnotatorReliability) -> None:
+    """Draw how often what is shown first wins, by annotator, against chance."""
+    table = found.annotators[found.annotators["first_shown_wins"].notna()]
+    if table.empty:
+        return
+    st.subheader("Position bias")
+    biased = [row["name"] for row in table.to_dict("records") if row["position_biased"]]
+    whom = ", ".join(biased) if biased else "of nobody"
+    st.text(f"Chance (the tick) lies outside the interval {'of ' if biased else ''}{whom}.")
+    chart = interval_chart.intervals(
+        table, name="name", value="first_shown_wins", low="first_shown_wins_low",
+        high="first_shown_wins_high", chance="first_shown_chance",
+        title="share of judgments that put the first shown on top", form=".0%",
+    )  # fmt: skip
+    st.altair_chart(chart, key="position-bias")
+    share = {"format": "percent"}
+    columns = {
+        "name": "Annotator",
+        "first_shown_wins": number("First shown wins", **share),
+        "first_shown_wins_low": number("from", **share),
+        "first_shown_wins_high": number("to", **share),
+        "first_shown_chance": number("By chance", **share),
+        "longer_wins": number("Longer wins", **share, help="Of pairs that differ in length"),
+        "longer_wins_low": number("from ", **share),
+        "longer_wins_high": number("to ", **share),
+    }
+    figure_table(
+        table[["annotator_id", *columns]], key="position-and-length", columns=columns,
+        hidden=["annotator_id"], behind=of_annotator,
+    )  # fmt: skip
+
+
+def over_time(found: AnnotatorReliability) -> None:
+    """Draw each chosen annotator's agreement with the others from week to week."""
+    names = dict(zip(found.annotators["annotator_id"], found.annotators["name"], strict=True))
+    weeks = found.weeks.assign(name=found.weeks["annotator_id"].map(names))
+    if weeks["week"].nunique() < 2:
+        return
+    st.subheader("From week to week")
+    busiest = weeks.groupby("name")["judgments"].sum().sort_values(ascending=False)
+    chosen = st.multiselect(
+        "Annotators", list(busiest.index), list(busiest.index[:4]),
+        max_selections=week_chart.MOST_LINES,
+    )  # fmt: skip
+    shown = weeks[weeks["name"].isin(chosen)]
+    if shown["agreement"].notna().any():
+        chart = week_chart.over_weeks(
+            shown, name="name", value="agreement", title="agreement with the others", form=".0%"
+        )
+        st.altair_chart(chart, key="weeks")
+    columns = {
+        "name": "Annotator",
+        "week": st.column_config.DateColumn("Week from"),
+        "judgments": "Judgments",
+        "agreement": number("With others", format="percent"),
+        "tie_share": number("Ties", format="percent"),
+        "median_seconds": number("Median seconds", format="%.1f"),
+    }
+    rest = [name for name in shown.columns if name not in columns]
+    figure_table(
+        shown[[*columns, *rest]].sort_values(["week", "name"], ascending=[False, True]),
+        key="annotators-by-week", columns=columns, hidden=rest, behind=_of_week,
+    )  # fmt: skip
+
+
+def models(found: list[ModelFigures]) -> None:
+    """Draw what is known of models that judge."""
+    if found:
+        st.subheader("Models")
+    for one in found:
+        st.text(f"{one.name}: {one.in_words()}")
+
+
+def _of_week(row: dict[str, Any]) -> Selection:
+    since = pandas.Timestamp(row["week"])
+    until = since + pandas.Timedelta(days=7)
+    return Selection(
+        annotator=int(row["annotator_id"]), since=since.isoformat(), until=until.isoformat()
+    )

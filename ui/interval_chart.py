@@ -1,0 +1,50 @@
+"""Points with their intervals, one line each, that can be read without colour."""
+
+from typing import Any
+
+import altair
+import pandas
+
+ROW = 26
+
+
+def intervals(
+    table: pandas.DataFrame,
+    *,
+    name: str,
+    title: str,
+    form: str = ".2f",
+    value: str = "value",
+    low: str = "low",
+    high: str = "high",
+    chance: str | None = None,
+    domain: tuple[float, float] | None = None,
+    most: int = 40,
+) -> Any:
+    """Return one labelled point with its interval for each row, in the table's order.
+
+    `name`, `value`, `low` and `high` are columns. `chance` is a column drawn as a short vertical
+    tick: what the value would be by chance. Rows without a value are left out, and those after the
+    first `most`.
+    """
+    rows = table[table[value].notna()].head(most)
+    names = [name, value, low, high, *([chance] if chance else [])]
+    rows = rows[names].assign(**{each: rows[each].astype(float) for each in names[1:]})
+    scale = altair.Scale(domain=list(domain), clamp=True) if domain else altair.Scale(zero=False)
+    base = altair.Chart(rows).encode(
+        y=altair.Y(f"{name}:N", title=None, sort=list(rows[name]), axis=altair.Axis(labelLimit=220))
+    )
+    x = altair.X(f"{value}:Q", title=title, scale=scale, axis=altair.Axis(format=form, grid=True))
+    shown = [(value, title), (low, "from"), (high, "to"), *([(chance, "chance")] if chance else [])]
+    tooltip = [altair.Tooltip(f"{each}:Q", title=label, format=form) for each, label in shown]
+    spread = base.mark_rule(strokeWidth=2).encode(x=altair.X(f"{low}:Q", scale=scale), x2=high)
+    points = base.mark_point(size=80, filled=True).encode(x=x, tooltip=[f"{name}:N", *tooltip])
+    words = base.mark_text(dy=-9, fontSize=11).encode(
+        x=x, text=altair.Text(f"{value}:Q", format=form), color=altair.value("gray")
+    )
+    layers = spread + points + words
+    if chance:
+        layers += base.mark_tick(thickness=3, size=16, color="gray").encode(
+            x=altair.X(f"{chance}:Q", scale=scale), tooltip=tooltip
+        )
+    return layers.properties(height=altair.Step(ROW))

@@ -1,0 +1,36 @@
+"""Annotators beside annotators: a square whose cells say their figure in words, too."""
+
+from typing import Any
+
+import altair
+import pandas
+
+CELL = 46
+#: annotators that a square still has room for
+MOST = 20
+
+
+def matrix(table: pandas.DataFrame, *, value: str, title: str, form: str, key: str) -> Any:
+    """Return a square of `value` by name and other; clicking on a cell selects it under `key`.
+
+    `table` has a row for both orders of each two: annotator_id, other_id, name, other, n.
+    """
+    names = sorted({*table["name"], *table["other"]})
+    clicked = altair.selection_point(name=key, fields=["annotator_id", "other_id"])
+    base = altair.Chart(table).encode(
+        x=altair.X("other:N", title=None, sort=names, axis=altair.Axis(labelAngle=-40)),
+        y=altair.Y("name:N", title=None, sort=names),
+        tooltip=["name:N", "other:N", altair.Tooltip(f"{value}:Q", title=title, format=form),
+                 altair.Tooltip("n:Q", title="pairs that both ranked", format=",")],
+    )  # fmt: skip
+    scheme = altair.Scale(scheme="blues", domain=[0, 1])
+    cells = base.mark_rect(cursor="pointer").encode(
+        color=altair.Color(f"{value}:Q", scale=scheme, legend=None)
+    )
+    dark = altair.value("white")
+    words = base.mark_text(fontSize=12).encode(
+        text=altair.Text(f"{value}:Q", format=form),
+        color=altair.condition(f"datum['{value}'] > 0.6", dark, altair.value("#1b1f27")),
+    )
+    layers = cells.add_params(clicked) + words
+    return layers.properties(width=altair.Step(CELL), height=altair.Step(CELL))

@@ -1,0 +1,25 @@
+"""The annotators page: how far each annotator can be relied on, and why."""
+
+import streamlit as st
+
+from labeling.permissions import Action, require
+from ui import annotator_tables, measured, session
+
+
+def show() -> None:
+    """Show reliability, biases and drift of annotators, or what is missing for them."""
+    account = session.require_account()
+    require(account, Action.SEE_QUALITY)
+    st.title("Annotators")
+    found = measured.annotators(account)
+    if found.annotators.empty:
+        st.info(
+            "There is no annotator yet. Add people with: rankloop account add NAME --role annotator"
+        )
+        return
+    if not found.annotators["judgments"].any():
+        st.info("Nothing is judged yet. Figures of each annotator appear with their judgments.")
+    annotator_tables.reliability(found, measured.weights(account))
+    annotator_tables.position(found)
+    annotator_tables.over_time(found)
+    annotator_tables.models(measured.models(account))
