@@ -236,7 +236,7 @@ def _store(
     judged = count_submitted(session, task=task)
     full = judged >= task.overlap and task.status == TaskStatus.READY
     update_row(session, task, judged=judged, status=TaskStatus.DONE if full else task.status)
-    _record_of(session, judgment, "judgment.stored")
+    _record_of(session, judgment, "judgment.stored", task_completed=full)
     # The mixture claims tasks by functions of this room's core.
     from labeling.work_queue.mixture import after_judgment
 
@@ -255,8 +255,9 @@ def _words_to_read(session: Session, task: Task) -> int:
     return sum(map(count_words, [prompt, *completions]))
 
 
-def _record_of(session: Session, judgment: Judgment, kind: str) -> None:
+def _record_of(session: Session, judgment: Judgment, kind: str, **more: Any) -> None:
     detail: dict[str, Any] = {
+        **more,
         "judgment_id": judgment.id,
         "task_id": judgment.task_id,
         "assignment_id": judgment.assignment_id,
