@@ -7,6 +7,7 @@ function of totals over tasks, so a draw needs the sums of each task and no judg
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Resampling:
     #: the same judgments give the same interval
     seed: int = 20
     #: tasks above which the totals of a draw are drawn as what they then are: a normal vector
-    normal_above: int = 2000
+    normal_above: int = 1000
 
 
 USUAL = Resampling()
@@ -124,19 +125,26 @@ def interval(
 
 def _drawn_totals(sums: TaskSums, resampling: Resampling) -> Floats:
     """Return the totals (R, D) of R draws of T tasks with replacement."""
-    random = np.random.default_rng(resampling.seed)
     if sums.sums is not None:
-        # How often each task is in a draw is multinomial; drawing it costs R × T, as few as T are.
-        often = random.multinomial(
-            sums.tasks, np.full(sums.tasks, 1 / sums.tasks), resampling.resamples
-        )
-        return often @ sums.sums
+        drawn: Floats = _often(sums.tasks, resampling.resamples, resampling.seed) @ sums.sums
+        return drawn
     assert sums.covariance is not None
     values, vectors = np.linalg.eigh(sums.covariance * sums.tasks)
     root = vectors * np.sqrt(np.clip(values, 0, None))
+    random = np.random.default_rng(resampling.seed)
     noise = random.standard_normal((resampling.resamples, len(values)))
-    drawn: Floats = sums.total + noise @ root.T
-    return drawn
+    totals: Floats = sums.total + noise @ root.T
+    return totals
+
+
+@lru_cache(maxsize=4)
+def _often(tasks: int, resamples: int, seed: int) -> Floats:
+    """Return (R, T): how often each of T tasks is in each of R draws of T tasks."""
+    # The figures of one set of tasks, one after the other, share their draws.
+    drawn = np.random.default_rng(seed).integers(0, tasks, (resamples, tasks))
+    drawn += np.arange(resamples)[:, None] * tasks
+    often = np.bincount(drawn.ravel(), minlength=resamples * tasks)
+    return often.reshape(resamples, tasks).astype(np.float64)
 
 
 def ratio(totals: Floats) -> Floats:

@@ -15,6 +15,7 @@ from ui.cli.tasks import queue, tasks
 from ui.cli.train import evaluate, train
 from ui.cli.withdrawals import withdraw
 
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 
@@ -151,14 +152,30 @@ def rounds(options: Options, as_json: bool, start: bool) -> None:
     list_rounds(options.settings(), as_json=as_json, start=start)
 
 
-@cli.command(example="rankloop stats --json")
+@cli.command(example="rankloop stats --by tag")
 @JSON
+@click.option("--by", type=click.Choice(["policy", "tag", "language", "guideline", "week",
+                                         "criterion"]), help="Divide the figures.")
+@click.option("--from", "file", type=FILE,
+              help="Ratings in a file (CSV, JSONL, Parquet, .gz) instead of the project's: columns "
+              "task_id, annotator_id, item, and label or rank; or ranks, a list.")
+@click.option("--level", type=click.Choice(["nominal", "ordinal", "interval", "ratio"]),
+              default="nominal", show_default=True, help="Of the labels in the file.")
 @pass_options
-def stats(options: Options, as_json: bool) -> None:
-    """Show agreement and what each annotator has done."""
-    from ui.cli.figures import show_stats
+def stats(
+    options: Options, as_json: bool, by: str | None, file: Path | None, level: str
+) -> None:  # fmt: skip
+    """Show agreement, with 95 % intervals, and what each annotator has done."""
+    from ui.cli.stats import show_breakdown, show_file_stats, show_stats
 
-    show_stats(options.settings(), as_json=as_json)
+    if file is not None:
+        if by is not None:
+            raise click.UsageError("--by divides the project's figures; a file has none of that.")
+        show_file_stats(file, level=level, as_json=as_json)
+    elif by is not None:
+        show_breakdown(options.settings(), by=by, as_json=as_json)
+    else:
+        show_stats(options.settings(), as_json=as_json)
 
 
 @cli.command(example="rankloop reliability --json")

@@ -1,8 +1,7 @@
-"""Rounds and quality figures, as words or as JSON."""
+"""Rounds, as words or as JSON, and what figures look like in JSON."""
 
 import json
 import math
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +9,7 @@ import click
 import pandas
 
 from labeling.rounds import request_round, round_summaries
-from labeling.statistics.agreement import Figure
-from labeling.statistics.quality import Quality, quality
+from labeling.statistics.figure import Figure
 from storage.engine import reading, writing
 from storage.settings import Settings
 from ui.cli.frame import project_of, shell_account
@@ -47,47 +45,12 @@ def _line(one: dict[str, Any]) -> str:
     )
 
 
-def show_stats(settings: Settings, *, as_json: bool) -> None:
-    """Print the quality figures of the project."""
-    with reading(open_database(settings)) as session:
-        project = project_of(session, settings)
-        assert project.id is not None
-        found = quality(session, project_id=project.id, account=shell_account())
-    if as_json:
-        values = {field.name: getattr(found, field.name) for field in fields(found)}
-        click.echo(json.dumps(plain(values), indent=2))
-        return
-    for line in _lines(found):
-        click.echo(line)
-
-
-def _lines(found: Quality) -> list[str]:
-    head = [
-        f"{found.judgments} judgments of {found.tasks} tasks, "
-        f"{found.tasks_judged_twice} of them judged more than once",
-        f"pairwise agreement             {_words(found.pairwise_agreement)}",
-        f"pairwise agreement, no ties    {_words(found.pairwise_without_ties)}",
-        f"Krippendorff's alpha, pairs    {_words(found.krippendorff_alpha)}",
-        f"Krippendorff's alpha, ranks    {_words(found.krippendorff_alpha_of_ranks)}",
-        f"ties                           {_words(found.tie_share)}",
-    ]
-    return head + [
-        f"{row['name']:<20} {row['judgments']:>6} judgments"
-        for row in found.annotators.to_dict("records")
-    ]
-
-
-def _words(figure: Figure) -> str:
-    value = "not measurable" if figure.value is None else f"{figure.value:.3f}"
-    return f"{value} (n = {figure.n} {figure.of})"
-
-
 def plain(value: Any) -> Any:
     """Return `value` as what JSON can hold: tables as lists of rows, times as text, NaN as null."""
     if isinstance(value, pandas.DataFrame):
         return plain(value.to_dict("records"))
     if isinstance(value, Figure):
-        return {"value": plain(value.value), "n": value.n, "of": value.of}
+        return {name: plain(each) for name, each in vars(value).items()}
     if isinstance(value, dict):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,0 +1,127 @@
+"""Agreement as words or as JSON: of the project, of its parts, or of a file of ratings."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas
+
+from labeling.statistics.breakdowns import project_breakdown
+from labeling.statistics.figure import Figure
+from labeling.statistics.long_files import file_agreement, read_long_file
+from labeling.statistics.quality import quality
+from storage.engine import reading
+from storage.settings import Settings
+from ui.cli.figures import plain
+from ui.cli.frame import project_of, shell_account
+from ui.database import open_database
+
+_NAMES = {
+    "pairwise_agreement": "pairwise agreement",
+    "pairwise_without_ties": "pairwise agreement, no ties",
+    "krippendorff_alpha": "Krippendorff's alpha",
+    "krippendorff_alpha_of_ranks": "Krippendorff's alpha, ranks",
+    "fleiss_kappa": "Fleiss' kappa",
+    "cohen_kappa": "Cohen's kappa",
+    "cohen_kappa_linear": "Cohen's kappa, linear",
+    "cohen_kappa_quadratic": "Cohen's kappa, quadratic",
+    "gwet_ac1": "Gwet's AC1",
+    "gwet_ac2": "Gwet's AC2",
+    "kendall_tau_b": "Kendall's tau-b",
+    "kendall_w": "Kendall's W",
+    "exact_order": "same order",
+    "top_one": "same best",
+    "tie_share": "ties",
+}
+_IN_TABLE = ("pairwise_agreement", "krippendorff_alpha", "kendall_tau_b", "kendall_w")
+
+
+def show_stats(settings: Settings, *, as_json: bool) -> None:
+    """Print the quality figures of the project."""
+    with reading(open_database(settings)) as session:
+        project = project_of(session, settings)
+        assert project.id is not None
+        found = quality(session, project_id=project.id, account=shell_account())
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    if as_json:
+        click.echo(json.dumps(plain(values), indent=2))
+        return
+    click.echo(_head(found.judgments, "judgments", found.tasks, found.tasks_judged_twice))
+    for name, value in values.items():
+        if isinstance(value, Figure):
+            click.echo(_line(name, value))
+    for row in found.annotators.to_dict("records"):
+        click.echo(
+            f"{row['name']:<24} {row['judgments']:>7} judgments  {_agreement(row['agreement'])}"
+        )
+
+
+def show_breakdown(settings: Settings, *, by: Any, as_json: bool) -> None:
+    """Print the figures of each group of judgments."""
+    with reading(open_database(settings)) as session:
+        project = project_of(session, settings)
+        assert project.id is not None
+        table = project_breakdown(session, project_id=project.id, account=shell_account(), by=by)
+    if as_json:
+        click.echo(json.dumps({"by": by, "figures": plain(table)}, indent=2))
+    elif table.empty:
+        click.echo(f"There is no judgment that has a {by} yet.")
+    else:
+        for line in _table(table, by):
+            click.echo(line)
+
+
+def show_file_stats(file: Path, *, level: Any, as_json: bool) -> None:
+    """Print the agreement of the ratings in a file."""
+    found = file_agreement(read_long_file(file), level=level)
+    if as_json:
+        counts = {"ratings": found.ratings, "tasks": found.tasks}
+        counts["tasks_judged_twice"] = found.tasks_judged_twice
+        values = {**counts, **found.figures, "annotators": found.annotators}
+        click.echo(json.dumps(plain(values), indent=2))
+        return
+    click.echo(_head(found.ratings, "ratings", found.tasks, found.tasks_judged_twice))
+    for name, figure in found.figures.items():
+        click.echo(_line(name, figure))
+    for row in found.annotators.to_dict("records"):
+        click.echo(
+            f"{row['annotator_id']:<24} {row['ratings']:>7} ratings  {_agreement(row['agreement'])}"
+        )
+
+
+def _head(judgments: int, called: str, tasks: int, twice: int) -> str:
+    return f"{judgments} {called} of {tasks} tasks, {twice} of them judged more than once"
+
+
+def _line(name: str, figure: Figure) -> str:
+    return f"{_NAMES[name]:<28} {_words(figure)}"
+
+
+def _words(figure: Figure) -> str:
+    value = "not measurable" if figure.value is None else f"{figure.value:.3f}"
+    between = "" if figure.low is None else f", 95 % {figure.low:.3f} to {figure.high:.3f}"
+    return f"{value} (n = {figure.n} {figure.of}{between})"
+
+
+def _agreement(value: float | None) -> str:
+    return "" if value is None else f"agreement with the others {value:.3f}"
+
+
+def _table(table: pandas.DataFrame, by: str) -> list[str]:
+    """Return one line a group, with the figures that say most."""
+    shown = [name for name in _IN_TABLE if name in set(table["measure"])]
+    heads = [f"{_NAMES[name]:>22}" for name in shown]
+    lines = [f"{by:<20} {'judgments':>9} {'tasks':>8}{''.join(heads)}"]
+    for group, rows in table.groupby("group", sort=False):
+        values = rows.set_index("measure")["value"]
+        cells = [f"{_cell(values[name]):>22}" for name in shown]
+        first = rows.iloc[0]
+        label = str(group) or "(none)"
+        lines.append(f"{label:<20} {first['judgments']:>9} {first['tasks']:>8}{''.join(cells)}")
+    return lines
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
