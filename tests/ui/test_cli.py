@@ -30,7 +30,9 @@ from ui.cli.frame import run
 
 CONTRACT = {
     ("init",), ("up",), ("serve",), ("worker",), ("import", "prompts"),
-    ("export", "preferences"), ("simulate",), ("rounds",), ("stats",), ("account", "add"),
+    ("export", "preferences"), ("export", "formats"), ("snapshot", "create"),
+    ("snapshot", "list"), ("snapshot", "show"), ("snapshot", "diff"), ("simulate",),
+    ("rounds",), ("stats",), ("account", "add"),
     ("account", "pool"), ("queue",), ("tasks", "requeue"), ("tasks", "withdraw"),
     ("guidelines", "show"), ("guidelines", "publish"), ("gold", "add"), ("labeling", "show"),
     ("labeling", "set"), ("doctor",),
@@ -108,7 +110,9 @@ def test_every_help_has_an_example_that_parses(
     leaves(cli)[path].make_context("rankloop", given, parent=click.Context(cli))
 
 
-@pytest.mark.parametrize("group", [[], ["import"], ["export"], ["account"], ["tasks"], ["train"]])
+@pytest.mark.parametrize(
+    "group", [[], ["import"], ["export"], ["account"], ["tasks"], ["train"], ["snapshot"]]
+)
 def test_every_group_has_an_example(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, [*group, "--help"]) == 0
     assert "Example:\n  rankloop " in capsys.readouterr().out

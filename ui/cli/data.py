@@ -58,6 +58,7 @@ def write_preferences(
     """
     from labeling.datasets.export_preferences import export_preferences
     from labeling.datasets.hub import push_to_hub
+    from labeling.formats.registry import format_named
 
     engine = open_database(settings)
     with reading(engine) as session:
@@ -77,8 +78,9 @@ def write_preferences(
         click.echo(json.dumps(said, indent=2))
         return
     click.echo(
-        f"{result.train} rows for training, {result.validation} for validation and {result.test} "
-        f"for testing are in {result.folder} (snapshot {result.snapshot_id})."
+        f"{result.train} {format_named(result.format).unit}s for training, {result.validation} "
+        f"for validation and {result.test} for testing are in {result.folder} (snapshot "
+        f"{result.snapshot_id})."
     )
     if address:
         click.echo(f"They are also at {address}.")
