@@ -63,8 +63,11 @@ __all__ = [
 
 def default_query(project: Project) -> SnapshotQuery:
     """Return what a round trains on: all that may be used, models' work where the project says."""
-    trained = labeling_settings(project).model_annotators.train
-    return SnapshotQuery(models="taken" if trained else "out")
+    settings = labeling_settings(project)
+    return SnapshotQuery(
+        models="taken" if settings.model_annotators.train else "out",
+        reliability=settings.reliability.reliability_weights,
+    )
 
 
 def take_snapshot(

@@ -1,6 +1,7 @@
 """Step 1: freeze the judgments and demonstrations that this round trains on."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
@@ -9,6 +10,7 @@ from sqlmodel import Session
 from labeling.datasets.code_version import code_version
 from labeling.datasets.snapshots import read_demonstrations, read_snapshot
 from labeling.datasets.snapshots import take_snapshot as freeze
+from labeling.labeling_settings import labeling_settings
 from reward.generation.conversations import answer_ids, prompt_ids
 from reward.language_models.backbone import Backbone
 from reward.reward_modeling.reward_model import RankedExample
@@ -46,12 +48,17 @@ def take_snapshot(context: StepContext) -> StepOutcome:
 
 
 def rankings_of_round(context: StepContext, split: Split) -> list[RankedExample]:
-    """Read the round's rankings of one split from its snapshot, as token ids."""
+    """Read the round's rankings of one split from its snapshot, as token ids.
+
+    Where the project asks for it, each weighs as much as its annotator is relied on.
+    """
     runtime = context.runtime
     with reading(runtime.engine) as session:
         uri = _snapshot_uri(session, context.round.snapshot_id)
     rows = read_snapshot(uri, runtime.home)
-    return ranked_examples(runtime, rows[rows["split"] == split.value])
+    rows = rows[rows["split"] == split.value]
+    weighs = labeling_settings(runtime.project).reliability.reliability_weights
+    return ranked_examples(runtime, rows, reliability_weights(rows) if weighs else None)
 
 
 def demonstrations_of_round(context: StepContext, split: Split) -> pandas.DataFrame:
@@ -63,12 +70,31 @@ def demonstrations_of_round(context: StepContext, split: Split) -> pandas.DataFr
     return rows[rows["split"] == split.value]
 
 
-def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExample]:
-    """Turn snapshot rows into ranked examples; the completions keep their task positions."""
+def reliability_weights(rows: pandas.DataFrame) -> list[float]:
+    """Return what each snapshot row counts, in [0, 1]: its annotator's reliability.
+
+    1 for a lead's decision, and where the snapshot measured none.
+    """
+    if "reliability" not in rows:
+        return [1.0] * len(rows)
+    measured = rows["reliability"].astype(float).where(rows["judgment_id"] > 0).fillna(1.0)
+    return [float(weight) for weight in measured]
+
+
+def ranked_examples(
+    runtime: Runtime, rows: pandas.DataFrame, weights: Sequence[float] | None = None
+) -> list[RankedExample]:
+    """Turn snapshot rows into ranked examples; the completions keep their task positions.
+
+    `weights` is what each row counts, 1 where it is None; a row of weight 0 teaches nothing and is
+    left out.
+    """
     tokenizer, end = runtime.backbone.tokenizer, end_token(runtime.backbone)
     limit = runtime.backbone.context_length
     examples = []
-    for row in rows.itertuples():
+    for row, weight in zip(rows.itertuples(), weights or [1.0] * len(rows), strict=True):
+        if weight <= 0:
+            continue
         try:
             prompt = prompt_ids(tokenizer, json.loads(row.messages), runtime.project.system_prompt)
         except BadInput:
@@ -85,6 +111,7 @@ def ranked_examples(runtime: Runtime, rows: pandas.DataFrame) -> list[RankedExam
                     answers,
                     ranks,
                     int(row.prompt_id),
+                    weight=weight,
                     subset=f"policy {row.policy_version}",
                     judgment_id=int(row.judgment_id),
                 )
