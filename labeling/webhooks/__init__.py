@@ -1,0 +1,1 @@
+"""Webhooks: other programs are told of the project's events, signed, at least once."""

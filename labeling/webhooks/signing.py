@@ -1,0 +1,64 @@
+"""Sign messages as Standard Webhooks 1.0.0 has it ("Signature scheme", symmetric)."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from datetime import datetime
+from pathlib import Path
+
+from storage.errors import BadInput, Unavailable
+
+PREFIX = "whsec_"
+_FEWEST_BYTES, _MOST_BYTES = 24, 64
+
+
+def read_secret(variable: str) -> bytes:
+    """Return the key that the environment variable holds, or the file that `VARIABLE_FILE` names.
+
+    It is base64 with or without `whsec_`, of 24 to 64 bytes. Raises `Unavailable` where there is
+    none, `BadInput` where it is no such key; the key itself is in no message.
+    """
+    text = os.environ.get(variable) or _from_file(os.environ.get(f"{variable}_FILE"))
+    if not text:
+        raise Unavailable(
+            f"The secret is in neither the environment variable {variable} nor a file named by "
+            f"{variable}_FILE; set one for the process that delivers."
+        )
+    try:
+        key = base64.b64decode(text.strip().removeprefix(PREFIX), validate=True)
+    except binascii.Error:
+        key = b""
+    if not _FEWEST_BYTES <= len(key) <= _MOST_BYTES:
+        raise BadInput(
+            f"The secret in {variable} is not whsec_ and base64 of {_FEWEST_BYTES} to "
+            f"{_MOST_BYTES} bytes; make one: echo whsec_$(openssl rand -base64 32)"
+        )
+    return key
+
+
+def signed_headers(key: bytes, *, message_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """Return the three headers of a message: `v1,` and base64 of HMAC-SHA256 over "id.time.body".
+
+    `at` is the time of this attempt: receivers refuse a message that is older than minutes.
+    """
+    seconds = str(int(at.timestamp()))
+    told = b".".join((message_id.encode(), seconds.encode(), body))
+    signature = base64.b64encode(hmac.new(key, told, hashlib.sha256).digest()).decode()
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": seconds,
+        "webhook-signature": f"v1,{signature}",
+    }
+
+
+def _from_file(name: str | None) -> str:
+    if not name:
+        return ""
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(
+            f"The file {name} with a webhook's secret cannot be read: {error}."
+        ) from (error)
