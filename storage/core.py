@@ -5,9 +5,10 @@ row. It stays the way everywhere but on the path of a submit, where an annotator
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
+    Connection,
     CursorResult,
     Executable,
     Insert,
@@ -19,9 +20,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm.attributes import set_committed_value
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from storage.tables.base import Row
+
+_CONNECTION = "rankloop_connection"
+
+Loaded = TypeVar("Loaded", bound=Row)
 
 
 def table_of(kind: type[Row]) -> Table:
@@ -35,7 +40,31 @@ def execute_core(session: Session, statement: Executable, **values: Any) -> Resu
     What the session has yet to write is written first, as the ORM does before each question.
     """
     session.flush()
-    return session.connection().execute(statement, values)
+    return _connection(session).execute(statement, values)
+
+
+def _connection(session: Session) -> Connection:
+    # Asked once a transaction: the session looks through all its binds and states each time.
+    known = session.info.get(_CONNECTION)
+    if known is not None and known[0] is session.get_transaction():
+        return cast(Connection, known[1])
+    connection = session.connection()
+    session.info[_CONNECTION] = session.get_transaction(), connection
+    return connection
+
+
+def load(session: Session, kind: type[Loaded], key: int) -> Loaded:
+    """Return the row with the `id`, as `Session.get_one` does, by a statement that is built once.
+
+    Raises `NoResultFound` where there is none.
+    """
+    found: Loaded = session.exec(_by_id_statement(kind), params={"key": key}).one()
+    return found
+
+
+@cache
+def _by_id_statement(kind: type[Row]) -> Any:
+    return select(kind).where(table_of(kind).c.id == bindparam("key"))
 
 
 def insert_row(session: Session, row: Row) -> None:

@@ -4,7 +4,7 @@ from sqlmodel import Session, select
 
 from labeling.events import record
 from labeling.keys import key_of
-from storage.tables import Assignment, Event, Judgment, Project
+from storage.tables import Assignment, Event, Judgment, Task
 
 _GIVEN = "feedback.given"
 
@@ -12,7 +12,7 @@ _GIVEN = "feedback.given"
 def note_feedback(
     session: Session,
     *,
-    project: Project,
+    task: Task,
     assignment: Assignment,
     text: str,
     judgment: Judgment | None = None,
@@ -21,7 +21,7 @@ def note_feedback(
     if text:
         record(
             session,
-            project_id=key_of(project),
+            project_id=task.project_id,
             account_id=assignment.annotator_id,
             kind=_GIVEN,
             assignment_id=key_of(assignment),

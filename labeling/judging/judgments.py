@@ -25,7 +25,7 @@ from labeling.judging.feedback import feedback_given, note_feedback
 from labeling.judging.pace import pace_marks
 from labeling.judging.rankings import ranks_from_places, validate_ranks
 from labeling.keys import key_of
-from labeling.labeling_settings import labeling_settings
+from labeling.labeling_settings import settings_of
 from labeling.permissions import Action, require
 from labeling.quality_control.guidelines import version_in_force
 from labeling.words import count_words
@@ -46,7 +46,6 @@ from storage.tables import (
     AssignmentState,
     Event,
     Judgment,
-    Project,
     Task,
     TaskStatus,
 )
@@ -112,8 +111,7 @@ def submit_judgment(
     stored = _stored_before(session, assignment, nonce)
     if stored is not None:
         return stored
-    project = session.get_one(Project, task.project_id)
-    settings = labeling_settings(project)
+    settings = settings_of(session, project_id=task.project_id)
     k = len(assignment.display_order)
     valid_ranks = validate_ranks(ranks, k)
     judgment = Judgment(
@@ -138,7 +136,7 @@ def submit_judgment(
     judgment.guideline_version = version_in_force(session, project_id=task.project_id)
     words = _words_to_read(session, task)
     judgment.marks = pace_marks(settings, words=words, milliseconds=judgment.milliseconds)
-    return _store(session, judgment, assignment, task, project, annotator)
+    return _store(session, judgment, assignment, task, annotator)
 
 
 def reopen_last(session: Session, *, annotator_id: int, project_id: int) -> AssignedTask:
@@ -228,7 +226,6 @@ def _store(
     judgment: Judgment,
     assignment: Assignment,
     task: Task,
-    project: Project,
     annotator: Account,
 ) -> Submission:
     insert_row(session, judgment)
@@ -240,10 +237,8 @@ def _store(
     # The mixture claims tasks by functions of this room's core.
     from labeling.work_queue.mixture import after_judgment
 
-    feedback = after_judgment(
-        session, judgment=judgment, task=task, project=project, annotator=annotator
-    )
-    note_feedback(session, project=project, assignment=assignment, text=feedback, judgment=judgment)
+    feedback = after_judgment(session, judgment=judgment, task=task, annotator=annotator)
+    note_feedback(session, task=task, assignment=assignment, text=feedback, judgment=judgment)
     if task.judged < task.overlap:
         to_lead_where_closed_to_all(session, task=task)
     return Submission(judgment.id, True, _SAVED, feedback)

@@ -17,7 +17,7 @@ from labeling.work_queue.claim import QUEUED_KINDS, begun, claim, has_room, take
 from labeling.work_queue.locks import assignment_now, lock_annotator, lock_own, lock_task
 from labeling.work_queue.shown import AssignedTask, display_order, shown_to
 from storage.clock import now
-from storage.core import execute_core, insert_row, table_of
+from storage.core import execute_core, insert_row, load, table_of
 from storage.tables import (
     Account,
     Assignment,
@@ -156,7 +156,7 @@ def _held_statement() -> Any:
 
 
 def _task_for(session: Session, project_id: int, annotator: Account) -> Task | None:
-    project = session.get_one(Project, project_id)
+    project = load(session, Project, project_id)
     most = labeling_settings(project).assignment.most_judgments
     if most is not None and _judged_at_least(session, project_id, key_of(annotator), most):
         return None

@@ -17,7 +17,7 @@ from labeling.labeling_settings import labeling_settings
 from labeling.quality_control.known_answers import score
 from labeling.quality_control.qualification import after_qualification_task, qualification_task
 from labeling.quality_control.repeats import repeat_task
-from storage.core import execute_core, table_of
+from storage.core import execute_core, load, table_of
 from storage.tables import (
     Account,
     AccountKind,
@@ -60,29 +60,29 @@ def special_task(session: Session, *, project: Project, annotator: Account) -> T
     return None
 
 
-def after_judgment(
-    session: Session, *, judgment: Judgment, task: Task, project: Project, annotator: Account
-) -> str:
+def after_judgment(session: Session, *, judgment: Judgment, task: Task, annotator: Account) -> str:
     """Note what a stored judgment says of its annotator; return what to tell them, or "".
 
     They are told of a gold task where the project's settings say so, and of a qualification when
     its last task is done. A correction of a gold task earns no feedback: the first answer counts.
     """
+    if task.kind not in (TaskKind.QUALIFICATION, TaskKind.GOLD):
+        return ""
+    project = load(session, Project, task.project_id)
     if task.kind is TaskKind.QUALIFICATION:
         return after_qualification_task(session, project=project, annotator=annotator, task=task)
-    if task.kind is TaskKind.GOLD and judgment.supersedes_id is None:
+    if judgment.supersedes_id is None:
         known = session.get(KnownAnswer, key_of(task))
         if known is not None and labeling_settings(project).gold.feedback:
             return _feedback(judgment, known)
     return ""
 
 
-def after_putting_aside(
-    session: Session, *, task: Task, project: Project, annotator: Account
-) -> str:
+def after_putting_aside(session: Session, *, task: Task, annotator: Account) -> str:
     """Note that a task was skipped or flagged; return what to tell the annotator, or ""."""
     if task.kind is not TaskKind.QUALIFICATION:
         return ""
+    project = load(session, Project, task.project_id)
     return after_qualification_task(session, project=project, annotator=annotator, task=task)
 
 

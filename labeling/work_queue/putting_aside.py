@@ -16,7 +16,7 @@ from labeling.work_queue.assignment import lock_own
 from labeling.work_queue.claim import QUEUED_KINDS
 from storage.core import execute_core, table_of
 from storage.errors import BadInput, Conflict
-from storage.tables import Account, Assignment, AssignmentState, Project, Task, TaskStatus
+from storage.tables import Account, Assignment, AssignmentState, Task, TaskStatus
 
 LONGEST_REASON = 500
 PUT_ASIDE = (AssignmentState.SKIPPED, AssignmentState.FLAGGED)
@@ -89,9 +89,8 @@ def _put_aside(
         flags=assignment.flags or [],
     )
     session.flush()
-    project = session.get_one(Project, task.project_id)
-    told = after_putting_aside(session, task=task, project=project, annotator=annotator)
-    note_feedback(session, project=project, assignment=assignment, text=told)
+    told = after_putting_aside(session, task=task, annotator=annotator)
+    note_feedback(session, task=task, assignment=assignment, text=told)
     to_lead_where_closed_to_all(session, task=task)
     return told
 

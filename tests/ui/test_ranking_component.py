@@ -211,7 +211,7 @@ def test_undo_shows_what_was_answered_and_a_submit_supersedes(home: Home, seat: 
     seat.draft(ranks_by_place=[1, 2, 3, 4])
     seat.sitting = Sitting(
         correcting=desk.correction_begun(
-            home.engine, project=process.project(), account=seat.account
+            home.engine, project_id=process.project_id(), account=seat.account
         )
     )
     assert seat.look().draft == {"ranks_by_place": [1, 2, 3, 4]}
