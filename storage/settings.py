@@ -114,6 +114,37 @@ class Settings(BaseSettings):
         default="tensorboard",
         description="Tool that also gets the curves of training, under `home`/logs; or none.",
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="Form of log lines; json adds the request and the round that they belong to.",
+    )
+    metrics_token: str = Field(
+        default="",
+        pattern=r"^(\S{16,})?$",
+        repr=False,
+        description="Bearer token of /metrics, 16 characters or more; unset: only this machine may "
+        "read it.",
+    )
+    metrics_seconds: float = Field(
+        default=10.0,
+        ge=0.0,
+        description="Seconds that figures of the database in /metrics may be old.",
+    )
+    metrics_alarm_seconds: float = Field(
+        default=300.0,
+        gt=0.0,
+        description="Seconds between two looks at what wants a lead, for /metrics.",
+    )
+    ready_seconds: float = Field(
+        default=5.0,
+        gt=0.0,
+        description="Seconds within which the database must answer for /readyz to say yes.",
+    )
+    otlp_endpoint: str = Field(
+        default="",
+        description="URL of an OpenTelemetry collector that gets traces (OTLP over HTTP, such as "
+        "http://localhost:4318); unset: no traces.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed from which every other seed is derived.")
     training: dict[str, dict[str, Any]] = Field(
         default_factory=dict,

@@ -1,0 +1,1 @@
+"""What a process says of itself while it runs: its logs and, where they are asked for, traces."""
