@@ -11,6 +11,8 @@ from labeling.projects import get_project
 from storage.engine import reading
 from storage.errors import Unavailable
 from storage.settings import Settings
+from storage.telemetry.logs import configure_web_logs
+from storage.telemetry.traces import configure_traces, end_traces
 from ui import process, theme
 from ui.database import open_database
 
@@ -29,11 +31,13 @@ def build_app() -> "App":
     from ui import sign_in
     from ui.components.ranking import served
     from ui.guard import Guard
+    from ui.observing import routes
+    from ui.observing.requests import Requests
 
     return App(
         SCRIPT,
-        routes=sign_in.routes() + served.routes(),
-        middleware=[Middleware(Guard, signed_in=sign_in.signed_in)],
+        routes=sign_in.routes() + served.routes() + routes.routes(),
+        middleware=[Middleware(Requests), Middleware(Guard, signed_in=sign_in.signed_in)],
     )
 
 
@@ -44,6 +48,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     the project is missing.
     """
     process.configure(settings)
+    configure_traces(settings, service="rankloop-web")
     open_database(settings).dispose()
     with reading(process.engine()) as session:
         get_project(session, name=settings.project)
@@ -63,10 +68,12 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         # What is imported by now lives as long as the server: no collection looks at it again.
         gc.collect()
         gc.freeze()
+        configure_web_logs(settings)
         announce(f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}")
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
+        end_traces()
 
 
 def listen(settings: Settings) -> socket.socket:

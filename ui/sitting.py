@@ -27,6 +27,7 @@ from ui.desk import Desk
 from ui.desk import look as look_at_desk
 from ui.languages import Words
 from ui.languages.sentences import translated
+from ui.observing.instruments import observed
 
 _SAME_RUN_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -107,7 +108,8 @@ class Sitting:
         """Carry out one event of the component; what is refused is said and changes nothing."""
         self.still = name in ("draft", "beat", "rewrite")
         try:
-            _ACTS[name](self, account, value, words)
+            with observed(name, account_id=account.id):
+                _ACTS[name](self, account, value, words)
         except RankloopError as error:
             self.refuse(str(error))
         except SQLAlchemyError:

@@ -34,6 +34,8 @@ from reward.training.tracking import Tracker
 from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Round, RoundState
+from storage.telemetry.logs import log_context
+from storage.telemetry.traces import span
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,9 @@ class Loop:
         with Tracker(settings.home, one.number, settings.report_to, sizes) as tracker:
             self._tracker = tracker
             while not one.state.ended:
-                one = self._run_step(one)
+                state = one.state.value
+                with log_context(round=one.number, step=state), span(state, round=one.number):
+                    one = self._run_step(one)
         return one
 
     def working(self, words: str) -> None:

@@ -27,6 +27,8 @@ from reward.running.runtime import Runtime
 from storage.engine import build_engine, reading, writing
 from storage.errors import RankloopError
 from storage.settings import load_settings
+from storage.telemetry.logs import build_formatter
+from storage.telemetry.traces import configure_traces, end_traces
 
 log = logging.getLogger("reward.running.work")
 
@@ -34,10 +36,12 @@ log = logging.getLogger("reward.running.work")
 def main() -> int:
     """Work until told to stop; return one of `ChildExit`."""
     arguments = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    settings = load_settings(project=arguments.project)
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+    logging.getLogger().handlers[0].setFormatter(build_formatter(settings, plain="%(message)s"))
     for noisy in ("httpx", "alembic", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    settings = load_settings(project=arguments.project)
+    configure_traces(settings, service="rankloop-worker")
     torch.set_num_threads(settings.threads or torch.get_num_threads())
     try:
         runtime = Runtime(build_engine(settings.url), settings)
@@ -50,6 +54,8 @@ def main() -> int:
     except RankloopError as error:
         sys.stderr.write(f"{error}\n")
         return ChildExit.CANNOT_GO_ON
+    finally:
+        end_traces()
     return ChildExit.DONE
 
 

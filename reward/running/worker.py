@@ -61,7 +61,7 @@ def run(
     stop = threading.Event()
     engine = build_engine(settings.url)
     try:
-        with worker_log(settings.home) as log, _set_by_signals(stop):
+        with worker_log(settings) as log, _set_by_signals(stop):
             worker = Worker(
                 settings=settings,
                 engine=engine,

@@ -1,23 +1,23 @@
-"""The worker's log: plain lines with UTC times, on stdout and in `<home>/logs/worker.log`."""
+"""The worker's log, plain or JSON, with UTC times: on stdout and in `<home>/logs/worker.log`."""
 
 import logging
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
-from pathlib import Path
 
 from storage.errors import Unavailable
+from storage.settings import Settings
+from storage.telemetry.logs import build_formatter
 
 LARGEST_FILE = 5_000_000
 OLD_FILES = 3
 
 
 @contextmanager
-def worker_log(home: Path) -> Iterator[logging.Logger]:
+def worker_log(settings: Settings) -> Iterator[logging.Logger]:
     """Yield the logger for the length of the block; raise `Unavailable` if no file can be made."""
-    folder = home / "logs"
+    folder = settings.home / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = RotatingFileHandler(
@@ -28,8 +28,7 @@ def worker_log(home: Path) -> Iterator[logging.Logger]:
             f"The log folder {folder} cannot be written ({error.strerror}); set RANKLOOP_HOME to "
             "a folder that you can write to."
         ) from error
-    formatter = logging.Formatter("%(asctime)sZ %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
+    formatter = build_formatter(settings)
     logger = logging.getLogger("rankloop.worker")
     logger.setLevel(logging.INFO)
     logger.propagate = False

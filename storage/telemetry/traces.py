@@ -55,6 +55,8 @@ def span(name: str, **attributes: str | int | float | bool) -> AbstractContextMa
 @contextmanager
 def _traced(name: str, attributes: dict[str, Any]) -> Iterator[None]:
     tracer = _provider.get_tracer("rankloop")
-    with tracer.start_as_current_span(name, attributes=attributes) as current:
-        with log_context(trace_id=f"{current.get_span_context().trace_id:032x}"):
-            yield
+    with (
+        tracer.start_as_current_span(name, attributes=attributes) as current,
+        log_context(trace_id=f"{current.get_span_context().trace_id:032x}"),
+    ):
+        yield

@@ -1,0 +1,1 @@
+"""How the web server lets itself be watched: health, metrics, request ids, traces."""
