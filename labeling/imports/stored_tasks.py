@@ -114,7 +114,9 @@ class TaskStore:
 
     def prompt_ids(self, prompts: Sequence[ImportedPrompt]) -> dict[str, int]:
         """Return the prompts' ids by their hash; those that the project has not are added."""
-        wanted = {prompt.sha256: prompt for prompt in reversed(prompts)}
+        wanted: dict[str, ImportedPrompt] = {}
+        for prompt in prompts:
+            wanted.setdefault(prompt.sha256, prompt)
         known = self._known(wanted)
         fresh = [self._prompt(wanted[digest], digest) for digest in wanted if digest not in known]
         self.stored.prompts_known += len(known)

@@ -11,7 +11,7 @@ import click
 
 from labeling.imports.bad_rows import BadRows
 from labeling.imports.completions import import_completions, stage_completions
-from labeling.imports.preference_files import PromptDefaults
+from labeling.imports.preference_files import PromptDefaults, files_of, files_sha256
 from labeling.imports.preferences import (
     StagedFile,
     import_staged,
@@ -88,6 +88,7 @@ def add_preferences(
     settings: Settings, what: Bringing, *, format_: str, texts: Path | None, pseudonymous: bool
 ) -> None:
     """Import judgments, labels, demonstrations or prompts, all or none."""
+    _refuse_early(settings, what)
     with _bad_rows(what) as bad:
         with staged_file(
             what.file,
@@ -98,7 +99,7 @@ def add_preferences(
             progress=stepwise(),
         ) as staged:
             if what.dry_run:
-                _tell_dry_run(settings, staged, bad, what)
+                _tell_dry_run(staged, bad, what)
                 return
             with writing(open_database(settings)) as session:
                 row = import_staged(
@@ -119,12 +120,13 @@ def add_completions(
     settings: Settings, what: Bringing, *, model: str, overlap: int | None, priority: int
 ) -> None:
     """Import completions as tasks to rank, all or none."""
+    _refuse_early(settings, what)
     with _bad_rows(what) as bad, Staging() as staging:
         staged = stage_completions(
             staging, what.file, bad=bad, defaults=what.defaults, progress=stepwise()
         )
         if what.dry_run:
-            _tell_dry_run(settings, staged, bad, what)
+            _tell_dry_run(staged, bad, what)
             return
         with writing(open_database(settings)) as session:
             row = import_completions(
@@ -170,6 +172,14 @@ def _bad_rows(what: Bringing) -> Iterator[BadRows]:
         bad.discard()
 
 
+def _refuse_early(settings: Settings, what: Bringing) -> None:
+    """Raise `Conflict` where the file was imported before, without reading its rows."""
+    sha256 = files_sha256(files_of(what.file))
+    with reading(open_database(settings)) as session:
+        project_id = key_of(project_of(session, settings))
+        refuse_second_import(session, project_id=project_id, sha256=sha256)
+
+
 def _tell(row: Import, bad: BadRows, what: Bringing) -> None:
     if what.as_json:
         found = {"import": row.id, "format": row.format, "file": row.file_name, **row.counts}
@@ -180,11 +190,8 @@ def _tell(row: Import, bad: BadRows, what: Bringing) -> None:
         click.echo(f"{bad.count} bad rows were left out; they are in {bad.file} with reasons.")
 
 
-def _tell_dry_run(settings: Settings, staged: StagedFile, bad: BadRows, what: Bringing) -> None:
-    """Say what would be imported; raise `BadInput` where rows are bad, `Conflict` a second time."""
-    with reading(open_database(settings)) as session:
-        project_id = key_of(project_of(session, settings))
-        refuse_second_import(session, project_id=project_id, sha256=staged.sha256)
+def _tell_dry_run(staged: StagedFile, bad: BadRows, what: Bringing) -> None:
+    """Say what would be imported; raise `BadInput` where rows are bad."""
     counts = staged.counts
     if what.as_json:
         found = {"format": staged.format, **counts, "bad_rows": bad.count, "bad": bad.first}
