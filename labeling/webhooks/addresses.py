@@ -36,6 +36,8 @@ def checked_url(url: str, *, private: bool) -> SplitResult:
         raise BadInput("The address must hold no user, password or #fragment.")
     if len(url) > LONGEST_URL or not url.strip().isascii() or any(c.isspace() for c in url.strip()):
         raise BadInput(f"The address must be ASCII, without spaces, of {LONGEST_URL} at most.")
+    if not private:
+        _check_literal(parts.hostname)
     return parts
 
 
@@ -56,13 +58,29 @@ def addresses_of(parts: SplitResult, *, private: bool) -> list[str]:
     except (OSError, UnicodeError) as error:
         raise Unavailable(f"The name {host} has no address ({error}).") from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    refused = next((one for one in addresses if not private and not _is_public(one)), None)
-    if refused is not None:
-        raise BadInput(
-            f"The address {host} ({refused}) is not of the public internet; to allow it, set "
-            "RANKLOOP_WEBHOOK_PRIVATE_ADDRESSES=true on the server."
-        )
+    if not private:
+        _check_public(host, addresses)
     return addresses
+
+
+def _check_literal(host: str) -> None:
+    """Raise where the host is an address, not a name, and no public one; no name is looked up."""
+    if host == "localhost" or host.endswith(".localhost"):
+        _check_public(host, ["127.0.0.1"])
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return
+    _check_public(host, [str(entry[4][0]) for entry in found])
+
+
+def _check_public(host: str, addresses: list[str]) -> None:
+    for one in addresses:
+        if not _is_public(one):
+            raise BadInput(
+                f"The address {host} ({one}) is not of the public internet; to allow it, set "
+                "RANKLOOP_WEBHOOK_PRIVATE_ADDRESSES=true on the server."
+            )
 
 
 def _is_public(text: str) -> bool:

@@ -58,7 +58,7 @@ def send(
     except TimeoutError:
         return Answer(None, f"There was no answer within {timeout:g} seconds.")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(None, f"{type(error).__name__}: {error}"[:_TOLD_AT_MOST])
+        return Answer(None, _printable(f"{type(error).__name__}: {error}"))
 
 
 class _Connection(http.client.HTTPConnection):
@@ -129,6 +129,11 @@ def _exchange(
     response = connection.getresponse()
     said = ""
     if not 200 <= response.status < 300:
-        said = response.read1(_READ_AT_MOST).decode("utf-8", "replace")[:_TOLD_AT_MOST]
+        said = _printable(response.read1(_READ_AT_MOST).decode("utf-8", "replace"))
     after = response.headers.get("retry-after", "")
     return Answer(response.status, said, float(after) if after.isdecimal() else 0.0)
+
+
+def _printable(text: str) -> str:
+    # What a stranger answers is shown to people, on terminals too.
+    return "".join(c if c.isprintable() else " " for c in text[:_TOLD_AT_MOST]).strip()

@@ -94,7 +94,7 @@ def test_a_worker_that_ends_is_started_again(pipe: int) -> None:
     worker.start()
     stop = threading.Event()
     first = worker.process
-    watch = threading.Thread(target=_watch, args=(server, worker, stop))
+    watch = threading.Thread(target=_watch, args=(server, [worker], stop))
     watch.start()
     again = until(lambda: worker.process is not None and worker.process is not first, 10)
     stop.set()
@@ -118,6 +118,6 @@ def test_a_server_that_ends_ends_all(pipe: int) -> None:
     server.start()
     worker.start()
     with pytest.raises(Unavailable, match="exit code 3"):
-        _watch(server, worker, threading.Event())
+        _watch(server, [worker], threading.Event())
     assert _end([server, worker]) == 0
     assert worker.ended() is not None

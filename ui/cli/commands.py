@@ -13,6 +13,7 @@ from ui.cli.policies import policies
 from ui.cli.snapshots import snapshot
 from ui.cli.tasks import queue, tasks
 from ui.cli.train import evaluate, train
+from ui.cli.webhooks import events, webhook
 from ui.cli.withdrawals import withdraw
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -245,3 +246,5 @@ cli.add_command(models)
 cli.add_command(withdraw)
 cli.add_command(export)
 cli.add_command(snapshot)
+cli.add_command(webhook)
+cli.add_command(events)

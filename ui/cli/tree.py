@@ -1,4 +1,4 @@
-"""`rankloop up`: web server and worker as one process tree that lives and dies together.
+"""`rankloop up`: web server, worker and deliverer of webhooks as one process tree.
 
 Each child leads a session of its own, so that a Ctrl-C reaches only this process, which then ends
 the children in order. A child that outlives its parent, even one killed with -9, sees the end of
@@ -35,6 +35,7 @@ class Child:
     pipe: int
     pause: float = FIRST_PAUSE_SECONDS
     started: float = 0.0
+    start_at: float = 0.0
     process: "subprocess.Popen[bytes] | None" = field(default=None)
 
     def start(self) -> None:
@@ -59,6 +60,18 @@ class Child:
         self.pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         return pause
 
+    def keep_running(self) -> None:
+        """Start it again, after a pause, where it has ended."""
+        if self.process is not None and (code := self.ended()) is not None:
+            pause = self.next_pause()
+            click.echo(
+                f"The {self.name} ended (exit code {code}); it starts again in {pause:.0f} s.",
+                err=True,
+            )
+            self.process, self.start_at = None, time.monotonic() + pause
+        if self.process is None and time.monotonic() >= self.start_at:
+            self.start()
+
     def signal(self, number: int) -> None:
         """Send a signal to the whole group."""
         if self.process is not None and self.process.poll() is None:
@@ -66,7 +79,7 @@ class Child:
 
 
 def run_up(options: Options) -> int:
-    """Set up, start both children, and watch them until a signal; return the exit code."""
+    """Set up, start the children, and watch them until a signal; return the exit code."""
     from ui.cli.setup import initialise
     from ui.server import listen
 
@@ -79,13 +92,15 @@ def run_up(options: Options) -> int:
     reading_end, writing_end = os.pipe()
     base = [sys.executable, "-m", "ui.cli", *options.as_arguments()]
     server = Child("web server", [*base, "serve"], reading_end)
-    worker = Child("worker", [*base, "worker"], reading_end)
+    others = [
+        Child("worker", [*base, "worker"], reading_end),
+        Child("deliverer of webhooks", [*base, "webhook", "deliver"], reading_end),
+    ]
     try:
         server.start()
-        worker.start()
-        return _watch(server, worker, stop)
+        return _watch(server, others, stop)
     finally:
-        _end([server, worker])
+        _end([server, *others])
         os.close(writing_end)
         os.close(reading_end)
 
@@ -113,24 +128,18 @@ def _stop_at_signals() -> threading.Event:
     return stop
 
 
-def _watch(server: Child, worker: Child, stop: threading.Event) -> int:
-    """Restart a worker that ends; end with the server. A bad worker never stops the pages."""
-    restart_at = 0.0
-    while not stop.wait(LOOK_SECONDS):
+def _watch(server: Child, others: list[Child], stop: threading.Event) -> int:
+    """Start the others, and again if they end; end with the server. They never stop the pages."""
+    while True:
         code = server.ended()
         if code is not None:
             raise Unavailable(
                 f"The web server ended by itself (exit code {code}); its reason is above."
             )
-        if worker.process is not None and worker.ended() is not None:
-            pause = worker.next_pause()
-            click.echo(
-                f"The worker ended (exit code {worker.ended()}); it starts again in {pause:.0f} s.",
-                err=True,
-            )
-            worker.process, restart_at = None, time.monotonic() + pause
-        if worker.process is None and time.monotonic() >= restart_at:
-            worker.start()
+        for other in others:
+            other.keep_running()
+        if stop.wait(LOOK_SECONDS):
+            break
     click.echo("Stopping.", err=True)
     return DONE
 
