@@ -15,7 +15,7 @@ def push_to_hub(folder: Path, *, repository: str, endpoint: str | None = None) -
     """
     # Its import costs a second, and few exports leave the machine.
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
     api = HfApi(endpoint=endpoint)
     try:
@@ -37,7 +37,7 @@ def push_to_hub(folder: Path, *, repository: str, endpoint: str | None = None) -
                 "may."
             ) from error
         raise _cannot_be_reached(repository, folder, error) from error
-    except OSError as error:
+    except (OSError, HTTPError) as error:
         raise _cannot_be_reached(repository, folder, error) from error
     return str(made)
 
