@@ -9,9 +9,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from storage.errors import Unavailable
 from ui.cookie import COOKIE
 
-PUBLIC_PATHS = ("/login", "/logout", "/healthz", "/favicon.png", "/favicon.ico", "/manifest.json")
+# /metrics asks for a token itself, or for this machine.
+PUBLIC_PATHS = (
+    "/login", "/logout", "/healthz", "/readyz", "/metrics",
+    "/favicon.png", "/favicon.ico", "/manifest.json",
+)  # fmt: skip
 PUBLIC_FOLDERS = ("/static/", "/_stcore/health", "/_stcore/host-config")
 
 # Streamlit compiles nothing but Vega's chart expressions ('unsafe-eval'), has one inline script
@@ -56,7 +61,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, *, signed_in: Callable[[str], bool]) -> None:
-        """Wrap `app`; `signed_in` looks a token up and may block."""
+        """Wrap `app`; `signed_in` looks a token up, may block, and raises `Unavailable`."""
         self.app = app
         self.signed_in = signed_in
 
@@ -77,7 +82,13 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if is_public(path) or await self._known(scope):
+        try:
+            welcome = is_public(path) or await self._known(scope)
+        except Unavailable as error:
+            later = PlainTextResponse(f"{error}\n", 503, {"retry-after": "2"})
+            await later(scope, receive, send)
+            return
+        if welcome:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)

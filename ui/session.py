@@ -1,34 +1,68 @@
 """Who is at the page: asked anew in each run of the script, by the cookie of its websocket."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import streamlit as st
+from sqlalchemy.exc import SQLAlchemyError
 
 from labeling.accounts import account_of_token
 from storage.engine import reading
+from storage.errors import Unavailable
 from storage.tables import Account
 from ui import process
 from ui.components.leave import leave
 from ui.cookie import COOKIE, LANGUAGE_COOKIE
+from ui.database import retried
 from ui.languages import Words, words_for
+from ui.plain_text import plain
+
+_log = logging.getLogger(__name__)
 
 
 def current_account() -> Account | None:
-    """Return the account that is signed in, or None."""
+    """Return the account that is signed in, or None; raise `Unavailable` without a database."""
     token = st.context.cookies.get(COOKIE)
     if not token:
         return None
+    return retried(lambda: _account_of(token))
+
+
+def _account_of(token: str) -> Account | None:
     with reading(process.engine()) as session:
         return account_of_token(session, token=token)
 
 
 def require_account() -> Account:
-    """Return the account that is signed in; send everyone else to the sign-in page."""
-    account = current_account()
+    """Return the account that is signed in; send everyone else to the sign-in page.
+
+    Where the database does not answer, the page says so and ends there.
+    """
+    try:
+        account = current_account()
+    except Unavailable:
+        _say_trouble()
+        st.stop()
     if account is None:
         leave("/login", next=urlsplit(st.context.url or "/").path or "/")
         raise AssertionError("unreachable: leave() ends the run")
     return account
+
+
+@contextmanager
+def trouble_told() -> Iterator[None]:
+    """Say that the database did not answer, in plain words, where Streamlit would show an error."""
+    try:
+        yield
+    except SQLAlchemyError:
+        _say_trouble()
+
+
+def _say_trouble() -> None:
+    _log.exception("the database did not answer")
+    st.warning(plain(words().say("server.trouble")))
 
 
 def words() -> Words:

@@ -15,9 +15,10 @@ from labeling.accounts import account_of_token, authenticate, close_sign_in, ope
 from labeling.keys import key_of
 from labeling.work_queue.assignment import release_assignments
 from storage.engine import reading, writing
-from storage.errors import NotAllowed
+from storage.errors import NotAllowed, Unavailable
 from ui import process
 from ui.cookie import COOKIE, COOKIE_SECONDS, LANGUAGE_COOKIE, LANGUAGE_SECONDS, safe_path
+from ui.database import retried
 from ui.languages import Words, languages, words_for
 from ui.patience import Patience
 
@@ -31,7 +32,14 @@ _patience = Patience()
 
 
 def signed_in(token: str) -> bool:
-    """Say whether `token` belongs to a sign-in that still counts (reads the database)."""
+    """Say whether `token` belongs to a sign-in that still counts (reads the database).
+
+    Raises `Unavailable` where that does not answer.
+    """
+    return retried(lambda: _is_known(token))
+
+
+def _is_known(token: str) -> bool:
     with reading(process.engine()) as session:
         return account_of_token(session, token=token) is not None
 
@@ -47,14 +55,16 @@ def routes() -> list[Route]:
         Route("/login", _show_form, methods=["GET"]),
         Route("/login", post_login, methods=["POST"]),
         Route("/logout", _log_out, methods=["POST"]),
-        Route("/healthz", _healthz, methods=["GET"]),
     ]
 
 
 async def _show_form(request: Request) -> Response:
     target = safe_path(request.query_params.get("next"))
     token = request.cookies.get(COOKIE)
-    known: bool = token is not None and await to_thread.run_sync(signed_in, token)
+    try:
+        known: bool = token is not None and await to_thread.run_sync(signed_in, token)
+    except Unavailable:
+        return _trouble(_words(request), target=target)
     answer: Response = (
         RedirectResponse(target, status_code=303)
         if known
@@ -95,6 +105,8 @@ async def _log_in(request: Request, hashing: CapacityLimiter) -> Response:
         return _form(words, problem=problem, target=target, name=name, status=429)
     try:
         token = await to_thread.run_sync(_open, name, fields.get("password", ""), limiter=hashing)
+    except Unavailable:
+        return _trouble(words, target=target, name=name)
     except NotAllowed:
         _patience.failed(name)
         problem = words.say("sign_in.refused")
@@ -116,19 +128,14 @@ async def _log_out(request: Request) -> Response:
     if not same_origin(request):
         return JSONResponse({"error": "This form came from another site."}, status_code=403)
     token = request.cookies.get(COOKIE)
-    if token:
-        await to_thread.run_sync(_close, token)
+    try:
+        if token:
+            await to_thread.run_sync(_close, token)
+    except Unavailable:
+        return _trouble(_words(request))
     response = RedirectResponse("/login", status_code=303)
     response.delete_cookie(COOKIE, httponly=True, samesite="lax")
     return response
-
-
-async def _healthz(_request: Request) -> Response:
-    try:
-        await to_thread.run_sync(process.project)
-    except Exception:  # A health check answers, whatever is broken.
-        return JSONResponse({"ok": False}, status_code=503)
-    return JSONResponse({"ok": True})
 
 
 def same_origin(request: Request) -> bool:
@@ -150,6 +157,10 @@ async def _fields(request: Request) -> dict[str, str]:
 
 
 def _open(name: str, password: str) -> str:
+    return retried(lambda: _open_once(name, password))
+
+
+def _open_once(name: str, password: str) -> str:
     with writing(process.engine()) as session:
         account = authenticate(session, name=name, password=password)
         assert account.id is not None
@@ -158,11 +169,20 @@ def _open(name: str, password: str) -> str:
 
 
 def _close(token: str) -> None:
+    retried(lambda: _close_once(token))
+
+
+def _close_once(token: str) -> None:
     with writing(process.engine()) as session:
         account = account_of_token(session, token=token)
         if account is not None:
             release_assignments(session, annotator_id=key_of(account))
         close_sign_in(session, token=token)
+
+
+def _trouble(words: Words, *, target: str = "/", name: str = "") -> HTMLResponse:
+    problem = words.say("server.trouble")
+    return _form(words, problem=problem, target=target, name=name, status=503)
 
 
 def _form(

@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from labeling.quality_control.qualification import NotQualified
+from storage.errors import Unavailable
 from storage.tables import Account
 from ui import correction, desk, process, session
 from ui.components.ranking import Deed, ranking
@@ -19,6 +20,7 @@ KEY = "ranking"
 
 
 @st.fragment
+@session.trouble_told()
 def show() -> None:
     """Show the annotator's task, or say why there is none."""
     kept, words = sitting(), session.words()
@@ -46,7 +48,8 @@ def show() -> None:
 
 def page(words: Words, *, first: bool) -> StreamlitPage:
     """Return the page as the navigation knows it; `first` where it is what one sees at first."""
-    return st.Page(show, title=words.say("rank.title"), url_path="rank", default=first)
+    name = "start" if first else "rank"
+    return st.Page(show, title=words.say("rank.title"), url_path=name, default=first)
 
 
 def sitting() -> Sitting:
@@ -68,7 +71,11 @@ def _look(account: Account | None = None) -> desk.Desk:
 
 
 def _act(name: Deed) -> None:
-    account = session.current_account()
+    try:
+        account = session.current_account()
+    except Unavailable:
+        sitting().refuse(session.words().say("server.trouble"))
+        return
     value = st.session_state[KEY].get(name)
     if account is not None and value is not None:
         sitting().account = account, time.monotonic()
