@@ -1,10 +1,11 @@
 """Known answers: what a gold or qualification task should be given, and how near a judgment is."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from sqlmodel import Session, select
+from sqlalchemy import text
+from sqlmodel import Session, col, select
 
 from labeling.events import record
 from labeling.judging.rankings import validate_ranks
@@ -22,6 +23,7 @@ from storage.tables import (
     TaskKind,
     TaskStatus,
 )
+from storage.tables.tasks import SPECIAL_TASK
 
 LONGEST_EXPLANATION = 2_000
 KINDS = (TaskKind.GOLD, TaskKind.QUALIFICATION)
@@ -93,6 +95,20 @@ def make_gold(
         original.status = TaskStatus.WITHDRAWN
         session.add(original)
     return gold
+
+
+def known_by_copy(session: Session, *, task_ids: Collection[int]) -> set[int]:
+    """Return which of the tasks have a gold or qualification copy that annotators may meet.
+
+    Whoever has met the copy would know the task again, and from it that the copy was no ordinary
+    one; so such a task must not wait for annotators.
+    """
+    found = session.exec(
+        select(Task.repeats_id).where(
+            text(SPECIAL_TASK), col(Task.kind).in_(KINDS), col(Task.repeats_id).in_(task_ids)
+        )
+    )
+    return {original for original in found if original is not None}
 
 
 def keep_known_answer(

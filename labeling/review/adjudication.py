@@ -14,7 +14,7 @@ from labeling.judging.judgments import not_superseded
 from labeling.judging.rankings import validate_ranks
 from labeling.keys import key_of
 from labeling.permissions import Action, require
-from labeling.quality_control.known_answers import KINDS
+from labeling.quality_control.known_answers import KINDS, known_by_copy
 from labeling.review.decisions import REAL_WORK
 from labeling.texts import storable
 from labeling.work_queue.assignment import takes_room
@@ -102,12 +102,18 @@ def requeue(
     """Give the task to one more annotator; a lead's earlier decision on it no longer holds.
 
     A task that was closed to everybody is opened again to those who skipped or flagged it. Raises
-    `Conflict` where everybody who could judge it has, `NotFound`, `NotAllowed`.
+    `Conflict` where everybody who could judge it has, or where a copy of it has a known answer:
+    who met the one would know the other; `NotFound`, `NotAllowed`.
     """
     task = _locked_task(session, task_id, by)
     review = _review(task, ReviewDecision.REQUEUED, by, nonce, comment=comment)
     if (stored := _stored_before(session, review)) is not None:
         return stored
+    if known_by_copy(session, task_ids=[task_id]):
+        raise Conflict(
+            f"A copy of task {task_id} is a gold or qualification task, and who met that would "
+            "know this one; withdraw the copy first (Known answers)."
+        )
     _open_to_somebody(session, task)
     taken = session.exec(
         select(func.count())

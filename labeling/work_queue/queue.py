@@ -9,6 +9,7 @@ from sqlmodel import Session, col, func, select
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.permissions import Action, require
+from labeling.quality_control.known_answers import known_by_copy
 from labeling.review.decisions import standing_decisions
 from labeling.texts import storable
 from labeling.work_queue.claim import QUEUED_KINDS, count_submitted, takes_room
@@ -109,7 +110,9 @@ def requeue(
 
     `more` raises their overlap, so that tasks that are done get more annotators; without it those
     are left as they are. With `choice.put_aside_by` they are opened again to that annotator alone.
-    A lead's decision on a task that is made ready no longer holds: what people judge does.
+    A lead's decision on a task that is made ready no longer holds: what people judge does. A task
+    with a gold or qualification copy in force is left as it is: who met the one would know the
+    other.
     Raises `BadInput` without a reason, `NotAllowed`. The session must be writing.
     """
     reason = _allowed(by, reason)
@@ -118,10 +121,11 @@ def requeue(
     changed, reopened, unfit = [], 0, 0
     chosen = _chosen(session, project_id, choice)
     decided = standing_decisions(session, project_id=project_id)
+    known = known_by_copy(session, task_ids=[key_of(task) for task in chosen])
     for task in chosen:
         closed = _put_aside(session, task, choice.put_aside_by)
         task.judged = count_submitted(session, task=task)
-        wants = task.judged < task.overlap + more
+        wants = task.judged < task.overlap + more and task.id not in known
         if not wants or (task.status == TaskStatus.READY and not closed and not more):
             unfit += 1
             continue

@@ -89,7 +89,7 @@ def requeue(options: Options, /, more: int, reason: str, dry_run: bool, **chosen
     click.echo(
         f"{_tasks(done.changed)} {would} ready again, and open again to annotators who put them "
         f"aside ({done.reopened} times); {done.unfit} stay as they are: nothing was to be changed, "
-        "or nobody more is wanted (see --more)."
+        "nobody more is wanted (see --more), or a copy of them has a known answer."
     )
 
 

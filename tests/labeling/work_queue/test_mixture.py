@@ -6,9 +6,12 @@ from sqlalchemy import Engine, event
 from sqlmodel import select
 
 from labeling.labeling_settings import change_labeling
-from labeling.quality_control.known_answers import make_gold
+from labeling.quality_control.known_answers import make_gold, withdraw_known_answer
+from labeling.review.adjudication import requeue as give_to_one_more
 from labeling.work_queue.mixture import chance
+from labeling.work_queue.queue import TaskChoice, requeue
 from storage.engine import reading, writing
+from storage.errors import Conflict
 from storage.tables import Project, Role, Task, TaskKind
 from tests.labeling.stage import Stage, set_stage
 
@@ -68,6 +71,27 @@ def test_who_met_the_original_is_not_lent_the_gold_task(stage: Stage) -> None:
         gold = make_gold(session, task_id=original, ranks=[1, 2], by=stage.accounts["lena"])
     assert stage.next("ann") is None
     assert stage.lend("bob").task_id == gold.id
+
+
+def test_an_original_is_not_given_back_while_its_copy_is_in_force(stage: Stage) -> None:
+    """Whoever met the copy would know it again, and so that the copy was gold."""
+    rates(stage, rate=1.0, repeat_rate=0.0)
+    original = stage.add_task("t", k=2)
+    lead = stage.accounts["lena"]
+    with writing(stage.engine) as session:
+        gold = make_gold(session, task_id=original, ranks=[1, 2], by=lead)
+    stage.judge("ann", [1, 2])
+    back = {"project_id": stage.project_id, "choice": TaskChoice(ids=[original]), "by": lead}
+    with writing(stage.engine) as session:
+        done = requeue(session, **back, reason="again", more=1)  # type: ignore[arg-type]
+        assert (done.changed, done.unfit) == ([], 1)
+    with writing(stage.engine) as session, pytest.raises(Conflict, match="withdraw the copy"):
+        give_to_one_more(session, task_id=original, by=lead, nonce="r")
+    assert stage.next("ann") is None
+    with writing(stage.engine) as session:
+        withdraw_known_answer(session, task_id=gold.id or 0, by=lead)
+        assert requeue(session, **back, reason="no gold now").changed == [original]  # type: ignore[arg-type]
+    assert stage.lend("bob").task_id == original
 
 
 def test_the_rate_holds_and_no_two_annotators_draw_alike(stage: Stage) -> None:
