@@ -59,8 +59,13 @@ class Reply:
 class CompletionServer:
     """A server's HTTP interface; every failure is one sentence that names the server."""
 
-    def __init__(self, url: str, settings: ServerSettings | None = None) -> None:
-        """Keep the URL; `/v1` at its end is optional. Raises `BadInput` where it is none."""
+    def __init__(
+        self, url: str, settings: ServerSettings | None = None, *, api_key: str = ""
+    ) -> None:
+        """Keep the URL; `/v1` at its end is optional. Raises `BadInput` where it is none.
+
+        `api_key` goes out as a bearer token, and to no address that the server redirects to.
+        """
         if not url.startswith(("http://", "https://")):
             raise BadInput(
                 f"Setting generator {url!r} is neither transformers nor a server's URL; set it to "
@@ -68,6 +73,7 @@ class CompletionServer:
             )
         self.url = url.rstrip("/").removesuffix("/v1")
         self.settings = settings or ServerSettings()
+        self._api_key = api_key
 
     def base_model(self) -> str:
         """Return the name of the model that the server was started with."""
@@ -150,6 +156,8 @@ class CompletionServer:
             headers={"Content-Type": "application/json"},
             method=method,
         )
+        if self._api_key:
+            request.add_unredirected_header("Authorization", f"Bearer {self._api_key}")
         try:
             with urllib.request.urlopen(request, timeout=self.settings.timeout_seconds) as answer:
                 return Reply(answer.status, answer.read().decode(errors="replace"))

@@ -7,6 +7,7 @@ what says how far to trust it.
 """
 
 import logging
+import os
 import re
 from urllib.parse import urlsplit
 
@@ -15,6 +16,9 @@ import numpy
 from labeling.labeling_settings import ModelAnnotatorSettings
 from labeling.model_annotators.model_judgments import TaskToJudge
 from reward.generation.server_generator import CompletionServer, ServerSettings
+
+#: the environment variable of the judge's key: no file, no table and no page ever holds it
+API_KEY = "RANKLOOP_JUDGE_API_KEY"
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +45,12 @@ class ServerJudge:
     since = None
 
     def __init__(self, settings: ModelAnnotatorSettings) -> None:
-        """Keep the URL."""
+        """Keep the URL; the key, where the server wants one, is in the environment alone."""
         self.settings = settings
         self.server = CompletionServer(
             settings.judge,
             ServerSettings(timeout_seconds=settings.judge_timeout, attempts=2),
+            api_key=os.environ.get(API_KEY, ""),
         )
         self._model = settings.judge_model
 

@@ -24,6 +24,8 @@ class Served:
     returns_ids: bool = True
     adapters: list[str] = field(default_factory=list)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    #: the Authorization header of each request, or None
+    keys: list[str | None] = field(default_factory=list)
     #: status and body to answer with, instead of an answer, once each
     faults: list[tuple[int, str]] = field(default_factory=list)
 
@@ -83,8 +85,11 @@ def serving(backbone: Backbone) -> Iterator[Served]:
             self._reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def _reply(self, body: dict[str, Any]) -> None:
+            served.keys.append(self.headers["Authorization"])
             status, text = served.answer(self.path, body)
             self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", text)
             self.end_headers()
             self.wfile.write(text.encode())
 

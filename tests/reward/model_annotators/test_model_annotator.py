@@ -236,6 +236,23 @@ def test_both_orders_are_asked_and_both_must_agree(served: Served) -> None:
     assert asked[1].index("second text") < asked[1].index("first text")
 
 
+def test_a_key_comes_from_the_environment_and_goes_to_the_judge_alone(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = _judge(served)
+    monkeypatch.setenv("RANKLOOP_JUDGE_API_KEY", "secret-1")
+    served.faults = [_reply("A"), _reply("B")] * 2
+    judge.margins(PAIR)
+    _judge(served).margins(PAIR)
+    assert served.keys == [None, None, "Bearer secret-1", "Bearer secret-1"]
+    served.keys.clear()
+    served.faults = [(302, f"{served.url}/elsewhere"), (401, "who are you?")]
+    with pytest.raises(Unavailable, match="401") as refused:
+        _judge(served).margins(PAIR)
+    assert served.keys == ["Bearer secret-1", None]
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "replies", [("A", "A"), ("C", "C"), ("A", "I cannot say"), ("A or B", "B"), ("", "B")]
 )
