@@ -239,6 +239,17 @@ class WebhookSettings(_Section):
     kept_days: Annotated[float, Field(gt=0)] = 30.0
 
 
+class EndpointPolicySettings(_Section):
+    """Completions of models behind servers, among those of the live policy."""
+
+    #: share of a task's completions that active servers are asked for
+    share: Share = 0.0
+    #: seconds after which the live policy answers instead
+    patience: Annotated[float, Field(gt=0)] = 30.0
+    #: seconds for which a server that failed is left alone
+    pause: Annotated[float, Field(ge=0)] = 300.0
+
+
 class LabelingSettings(_Section):
     """Every setting of labeling in a project."""
 
@@ -258,6 +269,7 @@ class LabelingSettings(_Section):
     cost: CostSettings = CostSettings()
     alarms: AlarmSettings = AlarmSettings()
     export: ExportSettings = ExportSettings()
+    endpoints: EndpointPolicySettings = EndpointPolicySettings()
 
 
 def labeling_settings(project: Project) -> LabelingSettings:

@@ -33,10 +33,15 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "webhooks": ("Webhooks", "How other programs are told of events."),
     "cost": ("Cost", "What annotators' time costs, for the page Throughput."),
     "reliability": (
-        "Reliability", "How far annotators are relied on, and how judgments become one label."
+        "Reliability",
+        "How far annotators are relied on, and how judgments become one label.",
     ),
     "alarms": ("Alarms", "When the page Overview says that something wants a lead."),
     "export": ("Export", "How data leaves the project."),
+    "endpoints": (
+        "Models behind servers",
+        "Some of a task's completions may come from other models (rankloop policies add).",
+    ),
 }
 
 FIELDS: dict[str, SettingWords] = {
@@ -202,6 +207,13 @@ FIELDS: dict[str, SettingWords] = {
     "export.rows_at_once": SettingWords(
         "Rows written at once", "Of Parquet and Arrow files. Fewer need less memory."
     ),
+    "endpoints.share": SettingWords(
+        "Share of completions", "Of a task's; at least one is always the live version's."
+    ),
+    "endpoints.patience": SettingWords(
+        "Seconds to wait", "Then the live version answers instead."
+    ),
+    "endpoints.pause": SettingWords("Seconds to leave a server alone that failed"),
 }
 
 

@@ -16,6 +16,7 @@ from storage.tables import (
     AssignmentState,
     Judgment,
     Policy,
+    PolicyKind,
     PolicyStatus,
     Project,
     Task,
@@ -51,7 +52,10 @@ def staleness(session: Session, project_id: int) -> Staleness:
     """Measure the ready tasks that are real work, and the newest judgments of such tasks."""
     by_policy = session.exec(
         select(Task.policy_id, func.count())
+        .join(Policy, col(Policy.id) == col(Task.policy_id))
         .where(
+            # Imported completions are of no version that could be behind another.
+            Policy.kind == PolicyKind.LOCAL,
             Task.project_id == project_id,
             Task.status == TaskStatus.READY,
             col(Task.kind).in_(REAL_WORK),

@@ -40,13 +40,17 @@ ANSWERS_ALIKE = (
 
 @dataclass(frozen=True)
 class NewCompletion:
-    """Hold a sampled answer and how it was sampled, before it is stored."""
+    """Hold a sampled answer and how it was sampled, before it is stored.
+
+    `policy_id` is set where another policy than the task's own wrote it.
+    """
 
     text: str
     sampling: dict[str, Any]
     seed: int
     finish_reason: str
     token_count: int
+    policy_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -246,7 +250,7 @@ def completion_row(new: NewCompletion, prompt_id: int, policy_id: int) -> Comple
     """Return a sampled answer as a row, with text that every database can store."""
     return Completion(
         prompt_id=prompt_id,
-        policy_id=policy_id,
+        policy_id=policy_id if new.policy_id is None else new.policy_id,
         # A sampled NUL would be refused by PostgreSQL.
         text=new.text.replace("\x00", "\ufffd"),
         sampling=new.sampling,
