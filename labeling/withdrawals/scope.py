@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, select
 from sqlmodel import Session, col
 
 from labeling.judging.judgments import not_superseded
 from labeling.withdrawals.conditions import Coverable
 from storage.errors import BadInput, NotFound
-from storage.tables import Account, Import, Judgment, Withdrawal
+from storage.tables import Account, Demonstration, Import, Judgment, Prompt, Withdrawal
 
 
 @dataclass(frozen=True)
@@ -71,3 +71,32 @@ def check_scope(session: Session, *, project_id: int, scope: Scope) -> Scope:
         if found is None or found.project_id != project_id:
             raise NotFound(f"There is no import {scope.import_id} in this project.")
     return scope
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What there is to withdraw: annotators and imports, by id, with their names."""
+
+    annotators: dict[int, str]
+    imports: dict[int, str]
+
+
+def choices(session: Session, *, project_id: int) -> Choices:
+    """Return who has judged or written in the project, by name, and its imports, newest first."""
+    judged = exists().where(
+        col(Judgment.annotator_id) == Account.id, col(Judgment.project_id) == project_id
+    )
+    wrote = exists().where(
+        col(Demonstration.annotator_id) == Account.id,
+        col(Demonstration.prompt_id) == Prompt.id,
+        col(Prompt.project_id) == project_id,
+    )
+    annotators = session.execute(
+        select(col(Account.id), col(Account.name)).where(judged | wrote).order_by(col(Account.name))
+    )
+    imports = session.execute(
+        select(col(Import.id), col(Import.file_name))
+        .where(col(Import.project_id) == project_id)
+        .order_by(col(Import.id).desc())
+    )
+    return Choices({row[0]: row[1] for row in annotators}, {row[0]: row[1] for row in imports})

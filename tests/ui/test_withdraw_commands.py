@@ -40,7 +40,7 @@ def judge(home: Home, name: str) -> None:
 def test_a_dry_run_tells_and_does_nothing(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     judge(home, "ann")
     assert at(home, "withdraw", "annotator", "ann", "--dry-run") == 0
-    assert "1 judgments of ann, on 1 tasks, no longer count" in capsys.readouterr().out
+    assert "1 judgment of ann, on 1 task, and 0 demonstrations no longer count" in capsys.readouterr().out
     with reading(home.engine) as session:
         assert session.exec(select(Withdrawal)).all() == []
 
@@ -73,6 +73,6 @@ def test_a_window_says_what_is_wrong_with_it(
     assert "Give --reason" in capsys.readouterr().err
     judge(home, "ann")
     assert at(home, "withdraw", "window", "--since", "2020-01-01", "--reason", "r") == 0
-    assert "1 judgments of ann" in capsys.readouterr().out
+    assert "1 judgment of ann" in capsys.readouterr().out
     assert at(home, "withdraw", "import", "7", "--reason", "r") == 1
     assert "no import 7" in capsys.readouterr().err

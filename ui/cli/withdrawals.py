@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from labeling.withdrawals.scope import Scope
-    from labeling.withdrawals.traces import Touched
     from labeling.withdrawals.withdrawing import WithdrawalRow
 
 
@@ -156,6 +155,7 @@ def _withdraw(
     from labeling.withdrawals.withdrawing import withdraw as act
     from storage.engine import reading, writing
     from ui.database import open_database
+    from ui.withdrawal_words import lines_of
 
     if not dry_run and not reason.strip():
         raise click.UsageError("Give --reason; it is kept in the record.")
@@ -182,34 +182,6 @@ def _withdraw(
         click.echo(f"Withdrawn, as number {done.id}. To put it back: rankloop withdraw revert "
                    f"{done.id} --reason WHY")  # fmt: skip
         _say_still_active(engine, scope)
-
-
-def lines_of(found: "Touched") -> list[str]:
-    """Return what a withdrawal touches, in words, one fact a line."""
-    of = f" of {', '.join(found.annotators)}" if found.annotators else ""
-    lines = [
-        f"{found.judgments} judgments{of}, on {found.tasks} tasks, no longer count; "
-        f"{found.demonstrations} demonstrations are left out."
-    ]
-    for snapshot in found.snapshots:
-        lines.append(f"Used by snapshot {snapshot.id}: {_rows(snapshot.judgments)}.")
-    for one in found.rounds:
-        lines.append(f"Used by round {one.number} ({one.state}), of snapshot {one.snapshot_id}.")
-    for policy in found.policies:
-        how = "was trained on them" if policy.directly else "grew out of one that was"
-        lines.append(f"Policy version {policy.version} ({policy.status}) {how}.")
-    for export in found.exports:
-        of_what = f"snapshot {export.snapshot_id}" if export.snapshot_id else "the project"
-        lines.append(
-            f"Exported on {export.at:%Y-%m-%d %H:%M} by {export.by}: {of_what}, {export.format}."
-        )
-    if len(lines) == 1:
-        lines.append("No snapshot, round, policy or export has used them.")
-    return lines
-
-
-def _rows(judgments: int | None) -> str:
-    return "its files cannot be read" if judgments is None else f"{judgments} judgments"
 
 
 def _account(session: "Session", name: str | None) -> int | None:
