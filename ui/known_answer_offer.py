@@ -9,7 +9,7 @@ from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import TaskKind
 from ui import process, session
-from ui.plain_text import plain
+from ui.review_deeds import refuse
 
 # The review page keeps what was typed under such keys while another task is shown.
 _SET, _EXPLANATION = "review-said-set-{}", "review-said-explanation-{}"
@@ -46,6 +46,6 @@ def _make(task_id: int, ranks: Callable[[], list[int] | None]) -> None:
                 kind=kind,
             )
     except RankloopError as error:
-        st.toast(plain(str(error)))
+        refuse(str(error))
         return
     st.toast(f"A {kind.value} task is made of it.")

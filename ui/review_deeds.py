@@ -10,9 +10,12 @@ from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Review
 from ui import process, session
+from ui.plain_text import plain
 
 CHOSEN = "review_task"
 _TOLD, _REFUSED = "review_told", "review_refused"
+# Where a refusal is shown: at the buttons of the task, or of one judgment.
+TASK = "task"
 
 
 def act(
@@ -38,7 +41,7 @@ def act(
         with writing(process.engine()) as rows:
             deed(rows, by=account, nonce=nonce, **values)
     except RankloopError as error:
-        st.session_state[_REFUSED] = str(error)
+        refuse(str(error), at=place_of(values.get("judgment_id")))
         return
     st.session_state[_TOLD] = told
     if go_to is not None:
@@ -57,14 +60,35 @@ def take_asked() -> None:
         choose(int(asked))
 
 
-def refuse(sentence: str) -> None:
-    """Say why nothing was done."""
-    st.session_state[_REFUSED] = sentence
+def place_of(judgment_id: int | None) -> str:
+    """Return the place of a judgment's buttons, or (None) of the task's."""
+    return TASK if judgment_id is None else f"judgment {judgment_id}"
 
 
-def take_answers() -> tuple[str | None, str | None]:
-    """Return what was done and what was refused since the page was last drawn."""
-    return st.session_state.pop(_TOLD, None), st.session_state.pop(_REFUSED, None)
+def refuse(sentence: str, *, at: str = TASK) -> None:
+    """Say, beside the buttons `at` which it was asked for, why nothing was done."""
+    st.session_state[_REFUSED] = at, sentence
+
+
+def draw_refusal(at: str) -> None:
+    """Draw what was refused at these buttons since the page was last drawn."""
+    # Always there: a place that comes and goes would have the browser build all below it anew,
+    # and a click on it just then would be lost.
+    place = st.empty()
+    if st.session_state.get(_REFUSED, ("", ""))[0] == at:
+        place.warning(plain(st.session_state.pop(_REFUSED)[1]))
+
+
+def take_told() -> str | None:
+    """Return what was done since the page was last drawn."""
+    told: str | None = st.session_state.pop(_TOLD, None)
+    return told
+
+
+def take_refusal() -> str | None:
+    """Return what was refused at buttons that are not on the page any more."""
+    refused: tuple[str, str] = st.session_state.pop(_REFUSED, ("", ""))
+    return refused[1] or None
 
 
 def keep_typed() -> None:

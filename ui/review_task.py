@@ -11,7 +11,7 @@ from labeling.review.reviews import LETTERS
 from storage.tables import AccountKind, ReviewDecision, TaskStatus
 from ui import known_answer_offer
 from ui.plain_text import plain
-from ui.review_deeds import act, refuse
+from ui.review_deeds import TASK, act, draw_refusal, place_of, refuse
 
 STRENGTHS = ("", "negligibly", "slightly", "clearly", "significantly")
 WORDS = {
@@ -107,6 +107,7 @@ def _decision(task: ReviewedTask, then: int) -> None:
                 kwargs=whole, help="Nobody else is asked; say why above",
             )  # fmt: skip
         known_answer_offer.offer(task.task_id, lambda: _given(task))
+    draw_refusal(TASK)
 
 
 def _decide(task: ReviewedTask, then: int, why: str) -> None:
@@ -163,6 +164,7 @@ def _judgment(task: ReviewedTask, one: ReviewedJudgment) -> None:
                     "Discard", "Why should it not count?", "Discard it",
                     task, one, adjudication.discard, "reason", "Discarded.",
                 )  # fmt: skip
+        draw_refusal(place_of(one.judgment_id))
 
 
 def _asked(

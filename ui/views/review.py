@@ -9,7 +9,7 @@ from labeling.review.reviews import ReviewItem, review_queue
 from storage.engine import reading
 from ui import process, review_list, review_task, session
 from ui.plain_text import plain
-from ui.review_deeds import CHOSEN, keep_typed, take_answers, take_asked
+from ui.review_deeds import CHOSEN, keep_typed, take_asked, take_refusal, take_told
 
 EMPTY = (
     "Nothing waits for you. Tasks come here when their judgments agree too little, when an "
@@ -25,14 +25,11 @@ def show() -> None:
     st.title("Review")
     keep_typed()
     take_asked()
-    done, refused = take_answers()
     # Always there: a place that comes and goes would have the browser build all below it anew,
     # and a click on it just then would be lost.
     place = st.empty()
-    if done:
+    if done := take_told():
         st.toast(plain(done))
-    if refused:
-        place.warning(plain(refused))
     with reading(process.engine()) as rows:
         items = review_queue(
             rows, project_id=project_id, account=account, home=process.settings().home
@@ -42,10 +39,12 @@ def show() -> None:
         task = chosen and reviewed_task(
             rows, project_id=project_id, task_id=chosen, account=account
         )
-    if not task:
+    if task:
+        _both(items, task, review_list.after(ids, task.task_id))
+    else:
         st.info(EMPTY)
-        return
-    _both(items, task, review_list.after(ids, task.task_id))
+    if refused := take_refusal():
+        place.warning(plain(refused))
 
 
 def _both(items: list[ReviewItem], task: ReviewedTask, then: int) -> None:
