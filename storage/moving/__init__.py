@@ -1,0 +1,1 @@
+"""Taking a whole database somewhere else: to the other kind, into a backup, and back."""

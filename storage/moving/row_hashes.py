@@ -1,0 +1,81 @@
+"""Counts and hashes of tables that are equal on SQLite and PostgreSQL where the rows are."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from storage.tables import Row
+
+_AT_ONCE = 2000
+_MODULUS = 2**256
+
+
+@dataclass
+class TableHash:
+    """Hold how many rows a table has, and a hash of them that knows no order.
+
+    The hash is the sum, modulo 2^256, of the SHA-256 of each row: no collation of the database has
+    a say in it, and rows need not be sorted.
+    """
+
+    rows: int = 0
+    total: int = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take one more row in: column name → value."""
+        text = json.dumps(canonical(dict(row)), sort_keys=True, ensure_ascii=True)
+        digest = hashlib.sha256(text.encode()).digest()
+        self.rows += 1
+        self.total = (self.total + int.from_bytes(digest, "big")) % _MODULUS
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash as 64 hexadecimal digits."""
+        return f"{self.total:064x}"
+
+
+def canonical(value: Any) -> Any:
+    """Return the value in the one form that both databases give back.
+
+    JSONB gives 1e22 back as an integer and -0.0 as 0.0, and SQLite drops time zones.
+    """
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {str(key): canonical(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(each) for each in value]
+    return value
+
+
+def tables() -> list[Table]:
+    """Return every table, those that others refer to first."""
+    return list(Row.metadata.sorted_tables)
+
+
+def stream_rows(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
+    """Yield the table's rows in batches, by primary key, without holding them all."""
+    statement = select(table).order_by(*table.primary_key.columns)
+    # Of the statement and not of the connection, which would then write with a cursor as well.
+    result = connection.execute(statement.execution_options(yield_per=_AT_ONCE))
+    for batch in result.partitions():
+        yield [dict(row._mapping) for row in batch]
+
+
+def hash_table(connection: Connection, table: Table) -> TableHash:
+    """Return the count and hash of a table's rows."""
+    found = TableHash()
+    for batch in stream_rows(connection, table):
+        for row in batch:
+            found.add(row)
+    return found
