@@ -9,6 +9,7 @@ from ui.cli.frame import Group, Options, pass_options
 from ui.cli.imports import import_
 from ui.cli.labeling import gold, guidelines, labeling
 from ui.cli.models import models
+from ui.cli.moving import backup, db, restore
 from ui.cli.policies import policies
 from ui.cli.snapshots import snapshot
 from ui.cli.tasks import queue, tasks
@@ -248,3 +249,6 @@ cli.add_command(export)
 cli.add_command(snapshot)
 cli.add_command(webhook)
 cli.add_command(events)
+cli.add_command(backup)
+cli.add_command(restore)
+cli.add_command(db)

@@ -1,0 +1,200 @@
+"""Bring a backup back: unpacked and checked beside what is there, then put in its place."""
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from storage.clock import now
+from storage.engine import build_engine
+from storage.errors import BadInput, Conflict, Unavailable
+from storage.home import prepare_home
+from storage.migrate import newest_revision, revisions
+from storage.moving.archive import Progress, read_manifest, unpack
+from storage.moving.backup import DATABASE, FOLDERS, check_sqlite
+from storage.moving.postgres_tools import restore_database
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Tell what came back; `kept` is where the SQLite file that was replaced is now."""
+
+    made_at: str
+    files: int
+    kept: Path | None
+    needs_upgrade: bool
+    elsewhere: list[str]
+
+
+def restore(file: Path, *, url: str, home: Path, replace: bool, progress: Progress) -> Restored:
+    """Restore a backup into the database at `url` and the files into `home`.
+
+    The web server and the worker must be stopped. Raises `BadInput` where the file is no whole
+    backup or one of the other kind of database, `Conflict` where something is there already
+    (without `replace`) or the database is in use, `Unavailable` where a file is damaged.
+    """
+    manifest = read_manifest(file)
+    _refuse_unfit(file, manifest, url)
+    prepare_home(home)
+    with TemporaryDirectory(prefix=".rankloop-restore-", dir=home) as name:
+        folder = Path(name)
+        unpack(file, manifest, folder, progress=progress)
+        copy = folder / DATABASE[manifest["database"]]
+        files = [each for each in sorted((folder / "files").rglob("*")) if each.is_file()]
+        _refuse_files(files, folder / "files", home, replace)
+        progress("restoring the database", 1.0)
+        if manifest["database"] == "sqlite":
+            check_sqlite(copy)
+            kept = _put_sqlite(copy, Path(str(make_url(url).database)), replace)
+        else:
+            kept = None
+            _put_postgres(copy, url, manifest["revision"], replace)
+        _put_files(files, folder / "files", home)
+    return Restored(
+        made_at=manifest["made_at"],
+        files=len(files),
+        kept=kept,
+        needs_upgrade=manifest["revision"] != newest_revision(),
+        elsewhere=list(manifest.get("elsewhere", [])),
+    )
+
+
+def _refuse_unfit(file: Path, manifest: dict[str, Any], url: str) -> None:
+    kind, wanted = str(manifest.get("database")), make_url(url).get_backend_name()
+    if DATABASE.get(kind) not in manifest["files"]:
+        raise BadInput(f"{file} holds no database that this version knows; use another backup.")
+    if kind != wanted:
+        raise BadInput(
+            f"{file} is of {kind} and the database in use is {wanted}; restore it where "
+            f"RANKLOOP_DATABASE_URL is of {kind}, then run `rankloop db copy --to URL`."
+        )
+    if manifest.get("revision") not in revisions():
+        raise BadInput(
+            f"{file} was made by a newer rankloop (revision {manifest.get('revision')}); install "
+            "that version."
+        )
+    for name in manifest["files"]:
+        known = name == DATABASE[kind] or name.startswith(tuple(f"files/{one}/" for one in FOLDERS))
+        if not known:
+            raise BadInput(f"{file} holds {name}, which no backup of this version has.")
+
+
+def _refuse_files(files: list[Path], root: Path, home: Path, replace: bool) -> None:
+    for one in files:
+        there = home / one.relative_to(root)
+        if there.exists() and not replace and there.read_bytes() != one.read_bytes():
+            raise Conflict(
+                f"{there} exists and differs from the backup's; add --replace to overwrite it, or "
+                "restore into another RANKLOOP_HOME."
+            )
+
+
+def _put_files(files: list[Path], root: Path, home: Path) -> None:
+    for one in files:
+        target = home / one.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(one, target)
+
+
+def _put_sqlite(copy: Path, file: Path, replace: bool) -> Path | None:
+    """Put the copy in the database's place; return where the one that was there is now."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept = None
+    if file.exists():
+        if not replace:
+            raise Conflict(
+                f"There is a database at {file} already; add --replace (it is kept under another "
+                "name), or restore into another RANKLOOP_HOME."
+            )
+        _refuse_use(file)
+    part = file.with_name(f".{file.name}.part")
+    shutil.copyfile(copy, part)
+    with part.open("rb") as stream:
+        os.fsync(stream.fileno())
+    if file.exists():
+        kept = file.with_name(f"{file.name}.replaced-{now():%Y%m%dT%H%M%S%f}")
+        os.link(file, kept)
+        for end in ("-wal", "-shm"):
+            # SQLite would play a log of the old file into the new one.
+            if (log := Path(f"{file}{end}")).exists():
+                os.replace(log, f"{kept}{end}")
+    os.replace(part, file)
+    return kept
+
+
+def _refuse_use(file: Path) -> None:
+    """Raise `Conflict` while another process has the file open; leave no log of it beside it."""
+    with closing(sqlite3.connect(file, timeout=1.0)) as connection:
+        try:
+            # Only who is alone with a file in WAL mode may leave that mode; -wal and -shm go then.
+            connection.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError as error:
+            raise Conflict(
+                f"The database {file} is in use; stop the web server and the worker first."
+            ) from error
+        except sqlite3.DatabaseError:
+            # What is there is no database any more: a reason to restore.
+            return
+
+
+def _put_postgres(copy: Path, url: str, revision: str, replace: bool) -> None:
+    engine = build_engine(url)
+    try:
+        there = _tables_there(engine)
+        if there and not replace:
+            raise Conflict(
+                f"The database {engine.url!r} has tables already; add --replace, or restore into "
+                "an empty one."
+            )
+        if there:
+            _refuse_connections(engine)
+            _refuse_other_revision(engine, revision)
+        restore_database(engine, copy, clean=bool(there))
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise Unavailable(
+            f"The database {engine.url!r} cannot be used ({reason}); check the URL, and that the "
+            "server runs."
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _tables_there(engine: Engine) -> list[str]:
+    return inspect(engine).get_table_names()
+
+
+def _refuse_connections(engine: Engine) -> None:
+    with engine.connect() as connection:
+        others = connection.execute(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        ).scalar_one()
+    engine.dispose()
+    if others:
+        raise Conflict(
+            f"{others} other connections use the database {engine.url!r}; stop the web servers and "
+            "the worker first."
+        )
+
+
+def _refuse_other_revision(engine: Engine, revision: str) -> None:
+    """Raise `Conflict` where tables that the dump does not know would be left behind."""
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    engine.dispose()
+    if found != revision:
+        raise Conflict(
+            f"The database {engine.url!r} is at revision {found} and the backup at {revision}; "
+            "restore into an empty database, and set RANKLOOP_DATABASE_URL to it."
+        )

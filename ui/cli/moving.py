@@ -1,0 +1,116 @@
+"""`rankloop backup`, `rankloop restore` and `rankloop db copy`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ui.cli.frame import Command, Group, Options, pass_options, stepwise
+
+FILE = click.Path(path_type=Path)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
+
+
+@click.command(
+    "backup", cls=Command, example="rankloop backup --out /var/backups/rankloop/ --with-files"
+)
+@click.option("--out", type=FILE, required=True, help="File to make, or folder for a file.")
+@click.option("--with-files", is_flag=True, help="Checkpoints and snapshots too, hashes checked.")
+@JSON
+@pass_options
+def backup(options: Options, out: Path, with_files: bool, as_json: bool) -> None:
+    """Back up the project's database while it is in use; SQLite or PostgreSQL (pg_dump).
+
+    Models are not in it: those that came with rankloop or a hub are fetched anew.
+    """
+    from storage.moving.backup import back_up
+    from ui.database import open_database
+
+    settings = options.settings()
+    engine = open_database(settings)
+    made = back_up(engine, home=settings.home, out=out, with_files=with_files, progress=stepwise())
+    _record_backup(options, made.file.name, with_files)
+    if as_json:
+        found = {"file": str(made.file), "bytes": made.bytes, "files": made.files}
+        click.echo(json.dumps({**found, "elsewhere": made.elsewhere}, indent=2))
+        return
+    click.echo(f"{made.file}  {made.bytes / 2**20:.1f} MiB, {made.files} files, hashes in it")
+    for uri in made.elsewhere:
+        click.echo(f"Not in it: {uri}")
+
+
+def _record_backup(options: Options, name: str, with_files: bool) -> None:
+    from labeling.events import record
+    from storage.engine import writing
+    from ui.database import open_database
+
+    with writing(open_database(options.settings())) as session:
+        record(
+            session,
+            project_id=None,
+            account_id=None,
+            kind="database.backed_up",
+            file=name,
+            with_files=with_files,
+        )
+
+
+@click.command("restore", cls=Command, example="rankloop restore rankloop-20261122T031500Z.tar")
+@click.argument("file", type=FILE)
+@click.option("--replace", is_flag=True, help="Put it in the place of a database that is there.")
+@JSON
+@pass_options
+def restore(options: Options, file: Path, replace: bool, as_json: bool) -> None:
+    """Restore a backup FILE; stop the web server and the worker first.
+
+    Everything is unpacked and its hashes are checked before anything is changed. A SQLite database
+    that is replaced is kept under another name.
+    """
+    from storage.moving.restore import restore as bring_back
+
+    settings = options.settings()
+    found = bring_back(
+        file, url=settings.url, home=settings.home, replace=replace, progress=stepwise()
+    )
+    if as_json:
+        told = {"made_at": found.made_at, "files": found.files, "elsewhere": found.elsewhere}
+        told |= {"kept": str(found.kept) if found.kept else None}
+        click.echo(json.dumps({**told, "needs_upgrade": found.needs_upgrade}, indent=2))
+        return
+    click.echo(f"Restored the backup of {found.made_at}: the database and {found.files} files.")
+    if found.kept:
+        click.echo(f"What was there is kept as {found.kept}")
+    if found.needs_upgrade:
+        click.echo("It is of an older version: run `rankloop init` to upgrade it.")
+
+
+@click.group(cls=Group, example="rankloop db copy --to postgresql://user@host/rankloop")
+def db() -> None:
+    """Move the database."""
+
+
+@db.command("copy", example="rankloop db copy --to postgresql://user@host/rankloop")
+@click.option("--to", "url", required=True, metavar="URL", help="The empty database to copy to.")
+@JSON
+@pass_options
+def copy(options: Options, url: str, as_json: bool) -> None:
+    """Copy every row into another, empty database: SQLite to PostgreSQL, or back.
+
+    Counts and hashes of every table are compared before anything is kept. Stop the web server and
+    the worker first; checkpoints and snapshots stay where they are. A password in the URL can be
+    read by others on this machine: leave it out, and set PGPASSWORD or use ~/.pgpass.
+    """
+    from sqlalchemy.engine import make_url
+
+    from storage.moving.database_copy import copy_database
+    from ui.database import open_database
+
+    copied = copy_database(open_database(options.settings()), url, progress=stepwise())
+    if as_json:
+        rows = {one.name: {"rows": one.rows, "sha256": one.sha256} for one in copied}
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for one in copied:
+        if one.rows:
+            click.echo(f"{one.rows:>10,}  {one.name:<20} {one.sha256[:16]}")
+    click.echo(f"Copied and checked. From now on: RANKLOOP_DATABASE_URL={make_url(url)!r}")
