@@ -177,6 +177,8 @@ class AlarmSettings(_Section):
     stale: Share = 0.5
     #: ready tasks below which it is said that annotators will run out
     ready_tasks: Annotated[int, Field(ge=0)] = 5
+    #: minutes between two looks where a webhook is told of alarms
+    minutes_between_looks: Annotated[float, Field(gt=0)] = 5.0
 
 
 class ReliabilitySettings(_Section):

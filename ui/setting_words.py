@@ -197,6 +197,9 @@ FIELDS: dict[str, SettingWords] = {
     "alarms.ready_tasks": SettingWords(
         "Ready tasks, at least", "With fewer, annotators will run out."
     ),
+    "alarms.minutes_between_looks": SettingWords(
+        "Minutes between two looks", "Where a webhook is told of alarms."
+    ),
     "export.validation_share": SettingWords(
         "Share for validation",
         "Of the training prompts; whole prompts, always the same. Held-out prompts are the test.",

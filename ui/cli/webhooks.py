@@ -149,6 +149,7 @@ def test(options: Options, webhook_id: int, as_json: bool) -> int:
 @pass_options
 def deliver(options: Options, once: bool) -> None:
     """Deliver what is due, until stopped; `rankloop up` runs one by itself."""
+    from labeling.alarm_events import watch_alarms
     from labeling.webhooks.delivering import deliver_due, deliver_forever
     from ui.cli.tree import stop_with_parent
     from ui.database import open_database
@@ -164,6 +165,13 @@ def deliver(options: Options, once: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    threading.Thread(
+        target=watch_alarms,
+        args=(engine,),
+        kwargs={"judgments_per_round": settings.judgments_per_round, "stop": stop},
+        name="alarms",
+        daemon=True,
+    ).start()
     deliver_forever(engine, private=private, stop=stop, say=click.echo)
 
 
