@@ -12,11 +12,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
-from labeling.alarms import alarms
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
-from labeling.loop_state import loop_state
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import NotFound, RankloopError
@@ -77,7 +75,9 @@ def _projects_that_ask(engine: Engine) -> list[Project]:
 
 def _found(session: Session, project: Project, judgments_per_round: int) -> dict[str, list[str]]:
     """Return the words of the alarms that stand, by kind."""
-    # Only whoever is asked to look loads what measures a million judgments.
+    # Only where a webhook asks is what measures loaded: the deliverer is small without it.
+    from labeling.alarms import alarms
+    from labeling.loop_state import loop_state
     from labeling.statistics.quality import quality
     from labeling.statistics.reliability import reliability
 
