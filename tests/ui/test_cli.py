@@ -37,6 +37,7 @@ CONTRACT = {
     ("guidelines", "show"), ("guidelines", "publish"), ("gold", "add"), ("labeling", "show"),
     ("labeling", "set"), ("doctor",),
     ("models",), ("policies", "list"), ("policies", "rollback"),
+    ("backup",), ("restore",), ("db", "copy"),
     ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
 }  # fmt: skip
 

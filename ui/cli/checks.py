@@ -8,18 +8,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
 from labeling.policies import list_policies, live_policy
 from labeling.projects import get_project
 from storage.blobs import local_path, verify
 from storage.clock import now
-from storage.engine import reading
+from storage.engine import build_engine, reading
 from storage.errors import Unavailable
 from storage.home import prepare_home
-from storage.migrate import newest_revision
 from storage.settings import Settings
 from storage.tables import Policy, Project, WorkerLease
+from ui.cli import running_checks
 from ui.database import open_database
 
 LEAST_FREE_GIB = 2.0
@@ -51,9 +54,23 @@ def disk(settings: Settings) -> str:
 
 
 def database(settings: Settings) -> str:
-    """Check that the database opens and its tables are of this version."""
-    engine = open_database(settings)
-    return f"{engine.dialect.name}, revision {newest_revision()}"
+    """Check that the database opens and answers."""
+    file = make_url(settings.url).database
+    if settings.url.startswith("sqlite") and not Path(str(file)).exists():
+        raise Unavailable(f"There is no database at {file}; run `rankloop init` to make it.")
+    engine = build_engine(settings.url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise Unavailable(
+            f"The database {engine.url!r} does not answer ({reason}); start it, or mend "
+            "RANKLOOP_DATABASE_URL."
+        ) from error
+    finally:
+        engine.dispose()
+    return f"{engine.dialect.name} answers"
 
 
 def project(settings: Settings) -> str:
@@ -136,7 +153,8 @@ def port(settings: Settings) -> str:
 
 def device(settings: Settings) -> tuple[bool, str]:
     """Ask another process which device trains here: a broken torch cannot break this one."""
-    code = "import sys; from reward.devices import describe_device as d; print(d(sys.argv[1]))"
+    module = "reward.language_models.devices"
+    code = f"import sys; from {module} import describe_device as d; print(d(sys.argv[1]))"
     try:
         done = subprocess.run(
             [sys.executable, "-c", code, settings.device],
@@ -157,10 +175,14 @@ ALL: dict[str, Callable[[Settings], str]] = {
     "home": home,
     "disk": disk,
     "database": database,
+    "migrations": running_checks.migrations,
     "project": project,
     "model": model,
     "policy": policy,
     "worker": worker,
+    "lease": running_checks.lease,
+    "clock": running_checks.clock,
+    "gpu": running_checks.gpu,
     "curves": curves,
     "port": port,
 }
