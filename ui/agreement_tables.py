@@ -136,7 +136,7 @@ def divided(account: Account) -> None:
         "judgments": number("Judgments", format="localized"),
         "tasks": number("Tasks", format="localized"),
     }  # fmt: skip
-    table = table[[*columns, "key"]]
+    table = table[[*columns, "key"]].reset_index(drop=True)
     if table["value"].notna().any():
         title = f"{MEASURES[name][0]}, 95 % interval"
         chart = interval_chart.intervals(table, name="group", title=title)
@@ -167,7 +167,8 @@ def between(found: pandas.DataFrame, names: dict[int, str]) -> None:
         "two said of the same tasks."
     )
     chart = matrix_chart.matrix(square, value="agreement", title="agreement", form=".0%", key="two")
-    event = st.altair_chart(chart, key="matrix", on_select="rerun", width="content")
+    with st.container(key="wide-chart"):
+        event = st.altair_chart(chart, key="matrix", on_select="rerun", width="content")
     columns = {
         "name": "Annotator",
         "other": "and",

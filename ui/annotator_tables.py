@@ -26,10 +26,10 @@ def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
     st.subheader("How far each can be relied on")
     st.caption(
         "Agreement with what most others said of the same tasks (leave-one-out), with 95 % "
-        "intervals; the label's weight in training and consolidation is the column Weight."
+        "intervals, the lowest first. Weight is what training and consolidation may use."
     )
     chart = interval_chart.intervals(
-        table.sort_values("with_others", ascending=False, na_position="last"), name="name",
+        table.sort_values("with_others", na_position="last"), name="name",
         value="with_others", low="with_others_low", high="with_others_high",
         title="agreement with the others", form=".0%",
     )  # fmt: skip

@@ -10,6 +10,8 @@ from ui import page_links, session
 from ui.language_choice import language_pages
 from ui.plain_text import plain
 from ui.views import (
+    agreement,
+    annotators,
     export,
     guidelines,
     history,
@@ -18,7 +20,6 @@ from ui.views import (
     overview,
     own_prompts,
     qualification,
-    quality,
     rank,
     review,
     rounds,
@@ -48,10 +49,12 @@ main["rounds"] = st.Page(rounds.show, title="Rounds", url_path="rounds")
 known = qualification.page(account, words)
 quality_pages, data, lead = {}, {}, {}
 if allows(account, Action.SEE_QUALITY):
-    first = st.Page(overview.show, title="Overview", url_path="overview", default=leading)
+    name = "start" if leading else "overview"
+    first = st.Page(overview.show, title="Overview", url_path=name, default=leading)
     main = {"overview": first, **main}
     quality_pages = {
-        "quality": st.Page(quality.show, title="Quality", url_path="quality"),
+        "agreement": st.Page(agreement.show, title="Agreement", url_path="agreement"),
+        "annotators": st.Page(annotators.show, title="Annotators", url_path="annotators"),
         "all-judgments": st.Page(
             judgments_behind.show, title="All judgments", url_path="all-judgments"
         ),
@@ -65,6 +68,9 @@ if known:
     (quality_pages if quality_pages else main)["known-answers"] = known
 if allows(account, Action.CHANGE_LABELING):
     lead["settings"] = st.Page(labeling_settings.show, title="Settings", url_path="settings")
+# The first page has the bare address: its own name leads there, too.
+shown, name = (overview.show, "overview") if leading else (rank.show, "rank")
+also = st.Page(shown, title=name.capitalize(), url_path=name, visibility="hidden")
 page_links.remember({**main, **quality_pages, **data, **lead})
 own = [
     *language_pages(words),
@@ -72,4 +78,6 @@ own = [
 ]
 sections = {"": main, "Quality": quality_pages, "Data": data, "Project": lead}
 menu = {title: list(pages.values()) for title, pages in sections.items() if pages}
-st.navigation({**menu, plain(account.name): own}, position="top").run()
+menu[""].append(also)
+with session.trouble_told():
+    st.navigation({**menu, plain(account.name): own}, position="top").run()

@@ -6,6 +6,8 @@ import altair
 import pandas
 
 ROW = 26
+#: rows that a chart shows; the table under it has all
+MOST = 25
 
 
 def intervals(
@@ -19,7 +21,7 @@ def intervals(
     high: str = "high",
     chance: str | None = None,
     domain: tuple[float, float] | None = None,
-    most: int = 40,
+    most: int = MOST,
 ) -> Any:
     """Return one labelled point with its interval for each row, in the table's order.
 
@@ -37,7 +39,9 @@ def intervals(
     x = altair.X(f"{value}:Q", title=title, scale=scale, axis=altair.Axis(format=form, grid=True))
     shown = [(value, title), (low, "from"), (high, "to"), *([(chance, "chance")] if chance else [])]
     tooltip = [altair.Tooltip(f"{each}:Q", title=label, format=form) for each, label in shown]
-    spread = base.mark_rule(strokeWidth=2).encode(x=altair.X(f"{low}:Q", scale=scale), x2=high)
+    spread = base.mark_rule(strokeWidth=2, color="gray").encode(
+        x=altair.X(f"{low}:Q", scale=scale), x2=high
+    )
     points = base.mark_point(size=80, filled=True).encode(x=x, tooltip=[f"{name}:N", *tooltip])
     words = base.mark_text(dy=-9, fontSize=11).encode(
         x=x, text=altair.Text(f"{value}:Q", format=form), color=altair.value("gray")

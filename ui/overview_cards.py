@@ -6,11 +6,11 @@ import streamlit as st
 
 from labeling.alarms import Alarm
 from labeling.loop_state import LoopState
-from labeling.statistics.agreement import Figure
 from labeling.statistics.quality import Quality
 from labeling.statistics.throughput import WorkByHour
 from storage.clock import now
 from ui import page_links, work_charts
+from ui.agreement_tables import figure_words
 from ui.figure_card import figure_card
 from ui.plain_text import plain
 from ui.policy_table import stale_card
@@ -47,8 +47,8 @@ def of_people(quality: Quality, work: WorkByHour, waiting: int) -> None:
     hours = work.hours
     today = int(hours.loc[hours["hour"] > now() - timedelta(hours=24), "judgments"].sum())
     figure_card(judged, "Judgments", f"{quality.judgments:,}", f"{today:,} in the last 24 hours")
-    figure_card(alpha, "Krippendorff's alpha", *_said(quality.krippendorff_alpha))
-    figure_card(pairwise, "Pairwise agreement", *_said(quality.pairwise_agreement))
+    figure_card(alpha, "Krippendorff's alpha", *figure_words(quality.krippendorff_alpha))
+    figure_card(pairwise, "Pairwise agreement", *figure_words(quality.pairwise_agreement))
     figure_card(review, "Waiting for review", waiting, "flagged, disputed or doubted tasks")
 
 
@@ -74,14 +74,7 @@ def work_over_time(work: WorkByHour) -> None:
         return
     st.subheader(f"Judgments of the last {DAYS_SHOWN} days")
     days = hours.assign(time=hours["hour"].dt.floor("D")).groupby("time", as_index=False)
-    chart = work_charts.judgments_over_time(days[["judgments"]].sum(), unit="day")
+    span = timedelta(days=DAYS_SHOWN)
+    chart = work_charts.judgments_over_time(days[["judgments"]].sum(), unit="day", span=span)
     st.altair_chart(chart, key="work")
     page_links.link("throughput", "By hour and by annotator, as tables: Throughput")
-
-
-def _said(figure: Figure) -> tuple[str, str]:
-    if figure.value is None:
-        return "–", "needs tasks that two or more people have judged"
-    low, high = getattr(figure, "low", None), getattr(figure, "high", None)
-    spread = "" if low is None or high is None else f"{low:.2f} to {high:.2f}, "
-    return f"{figure.value:.2f}", f"{spread}n = {figure.n:,} {figure.of}"

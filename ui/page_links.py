@@ -27,7 +27,10 @@ def link(name: str, label: str, query: Mapping[str, str] | None = None) -> None:
     if page is None:
         st.text(label)
     else:
-        st.page_link(page, label=plain(label), query_params=query)
+        st.page_link(
+            page, label=plain(label), query_params=query, icon=":material/arrow_forward:",
+            icon_position="right",
+        )  # fmt: skip
 
 
 def go(name: str, query: Mapping[str, str] | None = None) -> None:

@@ -12,6 +12,7 @@ from labeling.statistics.data_version import DataVersion
 from storage.tables import Account, RoundPoint, WorkerLease
 from ui import charts, measured, policy_table
 from ui.figure_card import figure_card
+from ui.figure_table import figure_table
 from ui.kept_figures import kept
 from ui.round_table import progress_of
 
@@ -75,3 +76,6 @@ def _curves(number: int, points: Any) -> None:
         for place, (title, chart) in zip(st.columns(2), drawn[start : start + 2], strict=False):
             place.caption(title)
             place.altair_chart(chart, key=f"curve {number} {title}")
+    if drawn:
+        with st.expander("These curves as a table"):
+            figure_table(points, key=f"curves-of-round-{number}")

@@ -19,7 +19,8 @@ BY_HOURS = timedelta(days=3)
 def cards(found: Throughput, currency: str) -> None:
     """Draw the figures of everyone together."""
     pace, time, total, cost = st.columns(4)
-    figure_card(pace, "Judgments an hour", f"{found.judgments_an_hour:.0f}", "of active time")
+    an_hour = "–" if found.judgments_an_hour is None else f"{found.judgments_an_hour:,.0f}"
+    figure_card(pace, "Judgments an hour", an_hour, "of active time")
     seconds = f"{found.seconds:.1f} s"
     figure_card(time, "Active time a task", seconds, "of one annotator; breaks are not counted")
     annotators = len(found.annotators)
@@ -41,7 +42,9 @@ def over_time(found: Throughput, span: timedelta | None) -> None:
     work = found.hours.assign(time=time).groupby("time", as_index=False)[
         ["judgments", "milliseconds"]
     ].sum()  # fmt: skip
-    st.altair_chart(work_charts.judgments_over_time(work, unit=unit), key="work-over-time")
+    st.altair_chart(
+        work_charts.judgments_over_time(work, unit=unit, span=span), key="work-over-time"
+    )
     step = timedelta(hours=1) if unit == "hour" else timedelta(days=1)
     table = pandas.DataFrame(
         {

@@ -16,7 +16,7 @@ from ui.plain_text import plain
 from ui.policy_table import win_words
 from ui.round_report import FIGURES, figure_words
 
-MOST_SAMPLES = 12
+MOST_SAMPLES = 6
 
 
 def show(account: Account, loop: LoopState) -> None:

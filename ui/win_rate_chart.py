@@ -44,7 +44,7 @@ def win_rates(table: pandas.DataFrame) -> Any:
         "value:Q", title="win rate", scale=altair.Scale(domain=[0, 1]),
         axis=altair.Axis(format="%"),
     )  # fmt: skip
-    spread = base.mark_rule(strokeWidth=2).encode(y=altair.Y("low:Q"), y2="high:Q")
+    spread = base.mark_rule(strokeWidth=2, color="gray").encode(y=altair.Y("low:Q"), y2="high:Q")
     points = base.mark_point(size=90, filled=True).encode(
         y=value,
         tooltip=["version", "over", altair.Tooltip("value:Q", format=".0%", title="win rate"),

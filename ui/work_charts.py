@@ -1,19 +1,27 @@
 """Charts of work: judgments over time, active time a judgment by annotator."""
 
+from datetime import timedelta
 from typing import Any
 
 import altair
 import pandas
 
+from storage.clock import now
+
 HEIGHT = 220
 
 
-def judgments_over_time(work: pandas.DataFrame, *, unit: str) -> Any:
-    """Return bars of judgments by `time` (a column beside judgments), `unit` being hour or day."""
+def judgments_over_time(work: pandas.DataFrame, *, unit: str, span: timedelta | None) -> Any:
+    """Return bars of judgments by `time` (a column beside judgments), `unit` being hour or day.
+
+    The axis is as long as `span`, until now (None: as the work).
+    """
+    until = now()
+    domain = [(until - span).isoformat(), until.isoformat()] if span else altair.Undefined
     time = altair.X(
         f"{'yearmonthdatehours' if unit == 'hour' else 'yearmonthdate'}(time):T",
         title=f"{unit} (UTC)",
-        scale=altair.Scale(type="utc"),
+        scale=altair.Scale(type="utc", domain=domain),
         axis=altair.Axis(grid=False, labelOverlap=True),
     )
     return (
@@ -31,7 +39,7 @@ def judgments_over_time(work: pandas.DataFrame, *, unit: str) -> Any:
     )
 
 
-def bars(table: pandas.DataFrame, *, value: str, title: str, form: str, most: int = 30) -> Any:
+def bars(table: pandas.DataFrame, *, value: str, title: str, form: str, most: int = 25) -> Any:
     """Return labelled bars of `value` by `name`, as ordered in the table, of the first `most`."""
     rows = table.head(most)
     base = altair.Chart(rows).encode(

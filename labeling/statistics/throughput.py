@@ -1,7 +1,7 @@
 """Throughput: how much is judged, in how much active time, at what cost.
 
-It counts all work that people did, tests and what was discarded later too: it took their time. A
-judgment without a time (a model's, an imported one) is not their work here.
+It counts all work that people did, tests and what was discarded later too: it took their time.
+What models judged, and what was imported with its annotators, is no work here.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def work_by_hour(
     require(account, Action.SEE_QUALITY)
     wanted = [
         col(Judgment.project_id) == project_id,
-        col(Judgment.milliseconds) > 0,
+        col(Account.imported_from) == "",
         col(Account.kind) != AccountKind.MODEL,
     ]
     if before is None or before.hours.empty:
@@ -85,7 +85,9 @@ def throughput(work: WorkByHour, *, since: datetime | None, hourly_rate: float) 
     sums = hours.groupby("annotator_id")[["judgments", "milliseconds"]].sum()
     table = pd.DataFrame({"judgments": sums["judgments"]})
     table["active_hours"] = sums["milliseconds"] / 3_600_000
-    table["judgments_an_hour"] = table["judgments"] / table["active_hours"]
+    # A simulated annotator may take no time at all.
+    active_hours = table["active_hours"].where(table["active_hours"] > 0)
+    table["judgments_an_hour"] = table["judgments"] / active_hours
     table["seconds"] = sums["milliseconds"] / 1000 / table["judgments"]
     table["cost"] = table["active_hours"] * hourly_rate if hourly_rate else None
     table = table.sort_values("judgments", ascending=False, kind="stable").reset_index()

@@ -63,30 +63,17 @@ def figures(page: AppTest) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("quality", "Nothing is judged yet."),
+        ("overview", "Nothing is judged yet."),
+        ("agreement", "Nothing is judged yet."),
+        ("annotators", "There is no annotator yet."),
+        ("throughput", "Nobody has judged yet."),
+        ("judgments_behind", "No judgment fits."),
         ("export", "There are no preferences yet."),
         ("rounds", "The first one starts by itself after 50 more judgments."),
     ],
 )
 def test_an_empty_page_says_what_comes_next(lead: Account, name: str, advice: str) -> None:
     assert advice in open_page(name).info[0].value
-
-
-def test_quality(lead: Account, home: Home) -> None:
-    judge(home)
-    page = open_page("quality")
-    shown = figures(page)
-    assert shown["Judgments"] == "8"
-    assert float(shown["Pairwise agreement"]) > 0.5
-    table = page.dataframe[0].value
-    assert list(table["name"]) == ["sim-1", "sim-2"]
-    assert list(table["judgments"]) == [4, 4]
-
-
-def test_an_annotator_may_not_see_quality(lead: Account, home: Home) -> None:
-    lead.role = Role.ANNOTATOR
-    with pytest.raises(AssertionError, match="may not"):
-        open_page("quality")
 
 
 def test_export_writes_a_folder_and_offers_it(lead: Account, home: Home) -> None:

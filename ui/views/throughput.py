@@ -6,7 +6,7 @@ import streamlit as st
 
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
-from labeling.statistics.throughput import throughput
+from labeling.statistics.throughput import WorkByHour, throughput
 from storage.clock import now
 from ui import measured, process, session, throughput_tables
 
@@ -14,6 +14,7 @@ SPANS = {
     "24 hours": timedelta(hours=24), "7 days": timedelta(days=7), "30 days": timedelta(days=30),
     "Everything": None,
 }  # fmt: skip
+FIRST = ("7 days", "30 days")
 
 
 def show() -> None:
@@ -26,7 +27,7 @@ def show() -> None:
         st.info("Nobody has judged yet. Judgments an hour and active time appear with the first.")
         return
     label = st.segmented_control(
-        "Time", list(SPANS), default="7 days", label_visibility="collapsed", required=True
+        "Time", list(SPANS), default=_first(work), label_visibility="collapsed", required=True
     )
     span, cost = SPANS[label], labeling_settings(process.project()).cost
     since = now() - span if span else None
@@ -37,3 +38,10 @@ def show() -> None:
     throughput_tables.cards(found, cost.currency)
     throughput_tables.over_time(found, span)
     throughput_tables.by_annotator(found, cost.currency)
+
+
+def _first(work: WorkByHour) -> str:
+    """Return the first of the usual spans in which anybody worked."""
+    newest = work.hours["hour"].max()
+    worked = [label for label in FIRST if newest >= now() - (SPANS[label] or timedelta())]
+    return next(iter(worked), "Everything")
