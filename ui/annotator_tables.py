@@ -77,16 +77,17 @@ def position(found: AnnotatorReliability) -> None:
         title="share of judgments that put the first shown on top", form=".0%",
     )  # fmt: skip
     st.altair_chart(chart, key="position-bias")
-    share = {"format": "percent"}
     columns = {
         "name": "Annotator",
-        "first_shown_wins": number("First shown wins", **share),
-        "first_shown_wins_low": number("from", **share),
-        "first_shown_wins_high": number("to", **share),
-        "first_shown_chance": number("By chance", **share),
-        "longer_wins": number("Longer wins", **share, help="Of pairs that differ in length"),
-        "longer_wins_low": number("from ", **share),
-        "longer_wins_high": number("to ", **share),
+        "first_shown_wins": number("First shown wins", format="percent"),
+        "first_shown_wins_low": number("from", format="percent"),
+        "first_shown_wins_high": number("to", format="percent"),
+        "first_shown_chance": number("By chance", format="percent"),
+        "longer_wins": number(
+            "Longer wins", format="percent", help="Of pairs that differ in length"
+        ),
+        "longer_wins_low": number("from ", format="percent"),
+        "longer_wins_high": number("to ", format="percent"),
     }
     figure_table(
         table[["annotator_id", *columns]], key="position-and-length", columns=columns,

@@ -24,6 +24,8 @@ from ui.views import (
     review,
     rounds,
     throughput,
+    webhooks,
+    withdrawals,
 )
 
 HERE = Path(__file__).parent
@@ -64,10 +66,14 @@ if allows(account, Action.REVIEW):
     main["review"] = st.Page(review.show, title="Review", url_path="review")
 if allows(account, Action.EXPORT):
     data["export"] = st.Page(export.show, title="Export", url_path="export")
+if allows(account, Action.WITHDRAW):
+    data["withdrawals"] = st.Page(withdrawals.show, title="Withdrawals", url_path="withdrawals")
 if known:
     (quality_pages if quality_pages else main)["known-answers"] = known
 if allows(account, Action.CHANGE_LABELING):
     lead["settings"] = st.Page(labeling_settings.show, title="Settings", url_path="settings")
+if allows(account, Action.MANAGE_WEBHOOKS):
+    lead["webhooks"] = st.Page(webhooks.show, title="Webhooks", url_path="webhooks")
 # The first page has the bare address: its own name leads there, too.
 shown, name = (overview.show, "overview") if leading else (rank.show, "rank")
 also = st.Page(shown, title=name.capitalize(), url_path=name, visibility="hidden")

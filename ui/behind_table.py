@@ -35,6 +35,8 @@ def choose(columns: JudgmentColumns, selection: Selection) -> Selection:
     }
     query = selection.query()
     offered = {name: each for name, each in options.items() if each[1] or name in query}
+    if not offered:
+        return selection
     for place, (name, (label, words)) in zip(
         st.columns(len(offered)), offered.items(), strict=True
     ):

@@ -1,6 +1,7 @@
 """The state of what figures are made of, in one cheap look: whoever measured it need not again."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, literal
 from sqlmodel import Session, col, select
@@ -69,5 +70,5 @@ def data_version(session: Session, *, project_id: int) -> DataVersion:
     return DataVersion((*deeds, str(labeling)), tuple(work))
 
 
-def _newest(key: object) -> object:
-    return select(func.max(key)).scalar_subquery()  # type: ignore[call-overload]
+def _newest(key: Any) -> Any:
+    return select(func.max(key)).scalar_subquery()

@@ -125,7 +125,7 @@ def test_a_running_round_is_shown_with_its_curves(lead: Account, home: Home) -> 
         captions
     )
     assert r"\!\[x\]\(http\://a\)" in captions, "what a worker does is text, not Markdown"
-    table = page.dataframe[0].value
+    table = page.dataframe[-1].value
     assert list(table["State"]) == ["ppo"]
     assert list(table["Reward accuracy"]) == [0.61]
 
