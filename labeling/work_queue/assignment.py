@@ -13,7 +13,8 @@ from labeling.events import record
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
-from labeling.work_queue.claim import QUEUED_KINDS, begun, claim, has_room, takes_room
+from labeling.work_queue.begun import begun
+from labeling.work_queue.claim import QUEUED_KINDS, claim, has_room, takes_room
 from labeling.work_queue.locks import assignment_now, lock_annotator, lock_own, lock_task
 from labeling.work_queue.shown import AssignedTask, display_order, shown_to
 from storage.clock import now

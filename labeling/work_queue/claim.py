@@ -1,9 +1,10 @@
 """Which task comes next: open to the annotator, with room, first by the project's strategy."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, exists, text
@@ -11,17 +12,17 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from labeling.labeling_settings import labeling_settings
+from labeling.work_queue import scan_start
 from labeling.work_queue.room import count_submitted, has_room, live_leases, takes_room
+from labeling.work_queue.scan_start import Key, forget, keep_place, known_place, parts_of
 from storage.clock import now
 from storage.core import execute_core, table_of
 from storage.tables import (
     Assignment,
-    AssignmentState,
     PoolMember,
     Project,
     Task,
     TaskKind,
-    TaskStatus,
 )
 from storage.tables.tasks import (
     CLOSED_ASSIGNMENT,
@@ -32,7 +33,6 @@ from storage.tables.tasks import (
 
 __all__ = [
     "QUEUED_KINDS",
-    "begun",
     "claim",
     "count_submitted",
     "has_room",
@@ -50,24 +50,11 @@ _PROJECT_ID: BindParameter[int] = bindparam("project_id")
 _AT: BindParameter[datetime] = bindparam("at")
 
 # An index follows each of these orders: storage/tables/tasks.py.
-_ORDERS: dict[str, tuple[Any, ...]] = {
-    "priority": (
-        col(Task.priority).desc(),
-        col(Task.policy_id).desc(),
-        col(Task.id),
-    ),
-    "breadth": (
-        col(Task.priority).desc(),
-        col(Task.judged),
-        col(Task.policy_id).desc(),
-        col(Task.id),
-    ),
-    "depth": (
-        col(Task.priority).desc(),
-        col(Task.judged).desc(),
-        col(Task.policy_id).desc(),
-        col(Task.id),
-    ),
+# Columns before the id, which ascends, and whether each of them descends.
+_LEADING: dict[str, tuple[tuple[str, bool], ...]] = {
+    "priority": (("priority", True), ("policy_id", True)),
+    "breadth": (("priority", True), ("judged", False), ("policy_id", True)),
+    "depth": (("priority", True), ("judged", True), ("policy_id", True)),
 }
 
 
@@ -91,37 +78,6 @@ def claim(
             return found
     queued = tuple(kind for kind in kinds if kind in QUEUED_KINDS)
     return _claim_queued(session, project_id, annotator_id, queued) if queued else None
-
-
-def begun(session: Session, *, project_id: int, annotator_id: int) -> Task | None:
-    """Return the ordinary or arena task that the annotator has a draft of, locked, if it has room.
-
-    Its lease expired or was released; the newest draft comes first. The session must be writing.
-    """
-    values = {"annotator_id": annotator_id, "project_id": project_id, "at": now()}
-    task: Task | None = session.exec(_begun_statement(), params=values).first()
-    return task if task is not None and has_room(session, task=task) else None
-
-
-@cache
-def _begun_statement() -> Any:
-    return (
-        select(Task)
-        .join(Assignment, col(Assignment.task_id) == col(Task.id))
-        .where(
-            col(Assignment.annotator_id) == _ANNOTATOR_ID,
-            col(Assignment.state).in_([AssignmentState.LEASED, AssignmentState.RELEASED]),
-            col(Assignment.draft).is_not(None),
-            col(Task.project_id) == _PROJECT_ID,
-            Task.status == TaskStatus.READY,
-            col(Task.kind).in_(QUEUED_KINDS),
-            live_leases(_AT) < col(Task.overlap) - col(Task.judged),
-        )
-        .order_by(col(Assignment.draft_at).desc())
-        .limit(1)
-        .with_for_update(key_share=True, of=Task)
-        .execution_options(populate_existing=True)
-    )
 
 
 def _claim_queued(
@@ -158,8 +114,7 @@ class _Queues:
         for pool in pools:
             for held_by_nobody in (True, False) if self.strategy == "breadth" else (False,):
                 queue = (pool, held_by_nobody)
-                values = {**self._values(pool), "at": now()}
-                task = self.session.exec(self._statement(queue, "none"), params=values).first()
+                task = self._look(queue, "none")
                 if task is not None:
                     places.append((self._place(task, held_by_nobody), queue))
                 if held_by_nobody and task is not None and task.judged == 0:
@@ -168,13 +123,41 @@ class _Queues:
 
     def take(self, queue: tuple[str, bool], lock: Lock = "skip") -> Task | None:
         """Return the first task of the queue that can be locked and has room."""
-        return _first(self.session, lambda: self._statement(queue, lock), self._values(queue[0]))
+        return self._look(queue, lock)
 
-    def _statement(self, queue: tuple[str, bool], lock: Lock) -> Any:
-        return _queued_statement(self.kinds, self.strategy, queue[1], lock)
+    def _look(self, queue: tuple[str, bool], lock: Lock) -> Task | None:
+        key = Key(self.project_id, self.annotator_id, queue[0], self.strategy)
+        leading = _LEADING[self.strategy]
+        place = known_place(self.session, key)
+        if place is not None:
+            for part in range(2 * len(leading) + 1):
+                task = self._first(queue, lock, part, place.as_bound())
+                if task is not None:
+                    return task
+            forget(self.session, key)
+        # SQLite answers within the process; that it waited for a core says nothing of the query.
+        sqlite = self.session.get_bind().dialect.name == "sqlite"
+        clock = time.thread_time if sqlite else time.perf_counter
+        began = clock()
+        task = self._first(queue, lock, None, {})
+        if lock != "wait" and clock() - began > scan_start.SLOW:
+            keep_place(self.session, key, leading, ~_closed_to(_ANNOTATOR_ID))
+        return task
 
-    def _values(self, pool: str) -> dict[str, Any]:
-        return {"annotator_id": self.annotator_id, "project_id": self.project_id, "pool": pool}
+    def _first(
+        self, queue: tuple[str, bool], lock: Lock, part: int | None, bound: dict[str, int]
+    ) -> Task | None:
+        values = {
+            "annotator_id": self.annotator_id,
+            "project_id": self.project_id,
+            "pool": queue[0],
+            **bound,
+        }
+        statement = partial(_queued_statement, self.kinds, self.strategy, queue[1], lock, part)
+        if lock != "none":
+            return _first(self.session, statement, values)
+        found: Task | None = self.session.exec(statement(), params={**values, "at": now()}).first()
+        return found
 
     def _place(self, task: Task, held_by_nobody: bool) -> tuple[int, ...]:
         # In breadth, a task that somebody holds will soon have a judgment more than it has now.
@@ -185,7 +168,11 @@ class _Queues:
 
 @cache
 def _queued_statement(
-    kinds: tuple[TaskKind, ...], strategy: str, held_by_nobody: bool, lock: Lock
+    kinds: tuple[TaskKind, ...],
+    strategy: str,
+    held_by_nobody: bool,
+    lock: Lock,
+    part: int | None,
 ) -> Any:
     return queued_statement(
         _ANNOTATOR_ID,
@@ -194,6 +181,7 @@ def _queued_statement(
         strategy,
         bindparam("pool"),
         *([live_leases(_AT) == 0] if held_by_nobody else []),
+        *([] if part is None else [parts_of(_LEADING[strategy])[part]]),
         at=_AT,
         lock=lock,
     )
@@ -215,7 +203,13 @@ def queued_statement(
     )
     if set(kinds) != set(QUEUED_KINDS):
         statement = statement.where(col(Task.kind).in_(kinds))
-    return _open_to(annotator_id, statement.where(*conditions), _ORDERS[strategy], at, lock)
+    return _open_to(annotator_id, statement.where(*conditions), _order_of(strategy), at, lock)
+
+
+def _order_of(strategy: str) -> tuple[Any, ...]:
+    task = table_of(Task)
+    leading = [task.c[name].desc() if down else task.c[name] for name, down in _LEADING[strategy]]
+    return *leading, task.c.id
 
 
 @cache

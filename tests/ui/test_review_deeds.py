@@ -42,7 +42,7 @@ def judge(home: Home, account: Account, ranks: list[int]) -> None:
 
 
 def after(page: AppTest, label: str) -> list[str]:
-    """Return what the page says after its last button of that label and before the next heading."""
+    """Return what the page says between its last button of that label and the next heading."""
     drawn = [(each.type, getattr(each, "label", ""), getattr(each, "value", "")) for each in page]
     last = max(
         at for at, (kind, named, _) in enumerate(drawn) if (kind, named) == ("button", label)
