@@ -76,7 +76,7 @@ def project_breakdown(
     session: Session,
     *,
     project_id: int,
-    account: Account | None,
+    account: Account,
     by: Dimension,
     measures: Collection[str] = (*RANKING_MEASURES, *RATING_MEASURES),
 ) -> pd.DataFrame:
@@ -122,7 +122,8 @@ def _groups(people: JudgmentColumns, by: Dimension) -> Iterator[tuple[str, Ints]
 def _by_code(codes: Ints) -> Iterator[tuple[str, Ints]]:
     order = np.argsort(codes, kind="stable")
     values, begins = np.unique(codes[order], return_index=True)
-    for value, rows in zip(values, np.split(order, begins[1:]), strict=True):
+    # Without any code there is still one part, an empty one.
+    for value, rows in zip(values, np.split(order, begins[1:]), strict=False):
         yield str(value), rows
 
 

@@ -81,7 +81,8 @@ def read_long_file(path: Path) -> LongRatings:
     table = pd.DataFrame(reader.rows, columns=["task", "annotator", "item", "value"])
     tasks, task_names = pd.factorize(table["task"])
     annotators, annotator_names = pd.factorize(table["annotator"], sort=True)
-    items, _ = pd.factorize(table["item"].astype(str))
+    # By name, so that the order of lines changes nothing: which of a pair is first is their order.
+    items, _ = pd.factorize(table["item"], sort=True)
     values, names = _valued(table["value"].tolist())
     return LongRatings(
         kind=reader.kind or "label",
@@ -247,7 +248,7 @@ def _matrices(ratings: LongRatings, *, none: int) -> list[tuple[Ints, Ints, Ints
             "value": ratings.value,
         }
     )
-    units = table[["task", "item"]].drop_duplicates()
+    units = table[["task", "item"]].drop_duplicates().sort_values(["task", "item"])
     units["place"] = units.groupby("task").cumcount()
     table = table.merge(units, on=["task", "item"])
     table["width"] = table.groupby("task")["place"].transform("max") + 1

@@ -55,7 +55,12 @@ def ranking_figures(
     names: Collection[str] = RANKING_MEASURES,
     resampling: Resampling = USUAL,
 ) -> dict[str, Figure]:
-    """Return the named measures of rankings, in the order of `RANKING_MEASURES`."""
+    """Return the named measures of rankings, in the order of `RANKING_MEASURES`.
+
+    Of two completions the first is the one at the earlier task position. Positions are drawn, so
+    that chance gives better and worse alike; where they are not, alpha and the kappas of pair
+    outcomes take that order for a habit of the raters.
+    """
     pairs = rankings.pair_counts
     measures = {
         "pairwise_agreement": lambda: pairwise_agreement(pairs, resampling=resampling),

@@ -49,7 +49,7 @@ class Quality:
     annotators: pd.DataFrame
 
 
-def quality(session: Session, *, project_id: int, account: Account | None) -> Quality:
+def quality(session: Session, *, project_id: int, account: Account) -> Quality:
     """Measure the project's current judgments; raise `NotAllowed` without the permission.
 
     Pair figures rate each pair of completions of a task as better, worse or tied; alpha on pairs

@@ -1,7 +1,7 @@
 """All judgments of a project as arrays, read from few columns of the tables, without objects."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ TASK_KINDS = tuple(TaskKind)
 
 # A batch is turned into arrays before the next is fetched: a million rows of Python objects at once
 # would take a gigabyte.
-_BATCH = 100_000
+_BATCH = 20_000
 
 _PLAIN = {
     "judgment_id": np.int64,
@@ -31,7 +31,6 @@ _PLAIN = {
     "strength": np.int8,
     "guideline_version": np.int32,
     "milliseconds": np.int64,
-    "fast": np.bool_,
     "prompt_id": np.int64,
     "policy_id": np.int64,
     "import_id": np.int64,
@@ -77,8 +76,10 @@ class StoredJudgments:
 def read_judgments(session: Session, *, project_id: int, after: int = 0) -> StoredJudgments:
     """Return the project's judgments with an id above `after`, whatever became of them since."""
     dialect = session.get_bind().dialect.name
+    # By `+ 0` no index on the project serves, and SQLite goes along the ids instead: it would sort
+    # all that it finds by the index.
     statement = _statement(dialect).where(
-        col(Judgment.project_id) == project_id, col(Judgment.id) > after
+        col(Judgment.project_id) + 0 == project_id, col(Judgment.id) > after
     )
     # Of the connection, not of the session: that one would wrap each row once more.
     result = session.connection().execute(statement.execution_options(yield_per=_BATCH))
@@ -125,20 +126,20 @@ def _statement(dialect: str) -> Select[Any]:
             col(Judgment.id),
             col(Judgment.task_id),
             col(Judgment.annotator_id),
-            func.coalesce(col(Judgment.supersedes_id), 0),
-            func.coalesce(col(Judgment.strength), 0),
-            func.coalesce(col(Judgment.guideline_version), 0),
+            col(Judgment.supersedes_id),
+            col(Judgment.strength),
+            col(Judgment.guideline_version),
             col(Judgment.milliseconds),
-            cast(col(Judgment.marks), String).contains(f'"{FAST}"'),
             col(Task.prompt_id),
             col(Task.policy_id),
-            func.coalesce(col(Task.import_id), 0),
+            col(Task.import_id),
             cast(col(Task.kind), String),
             cast(col(Judgment.ranks), String),
             cast(col(Judgment.display_order), String),
             _time(dialect),
-            func.nullif(cast(col(Judgment.likert), String), "{}"),
-            func.nullif(cast(col(Judgment.checks), String), "{}"),
+            cast(col(Judgment.likert), String),
+            cast(col(Judgment.checks), String),
+            cast(col(Judgment.marks), String),
             cast(col(Judgment.confidence), Float),
         )
         .join(Task, col(Task.id) == col(Judgment.task_id))
@@ -153,13 +154,13 @@ def _time(dialect: str) -> Any:
 
 
 def _batch_arrays(rows: Sequence[Any], dialect: str) -> StoredJudgments:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * (len(_PLAIN) + 7)
+    columns = list(zip(*rows, strict=True)) if rows else [()] * (len(_PLAIN) + 8)
     arrays: Arrays = {
-        name: np.array(columns[place], dtype=kind)
-        for place, (name, kind) in enumerate(_PLAIN.items())
+        name: _numbers(columns[place], kind) for place, (name, kind) in enumerate(_PLAIN.items())
     }
-    kinds, ranks, orders, times, likert, checks, confidence = columns[len(_PLAIN) :]
-    arrays["task_kind"] = _codes(kinds)
+    kinds, ranks, orders, times, likert, checks, marks, confidence = columns[len(_PLAIN) :]
+    arrays["task_kind"] = _by_text(kinds, lambda kind: TASK_KINDS.index(TaskKind(kind)), np.int8)
+    arrays["fast"] = _by_text(marks, lambda text: FAST in json.loads(text), np.bool_)
     arrays["ranks"], arrays["k"] = _lists(ranks, 0)
     arrays["display_order"], _ = _lists(orders, -1)
     arrays["created_at"] = _moments(times, dialect)
@@ -167,10 +168,19 @@ def _batch_arrays(rows: Sequence[Any], dialect: str) -> StoredJudgments:
     return StoredJudgments(arrays, _answers(likert, 0), _answers(checks, -1))
 
 
-def _codes(kinds: Sequence[str]) -> npt.NDArray[Any]:
-    codes, unique = pd.factorize(np.array(kinds, dtype=object))
-    places = np.array([TASK_KINDS.index(TaskKind(kind)) for kind in unique], dtype=np.int8)
-    return places[codes]
+def _numbers(values: Sequence[int | None], kind: Any) -> npt.NDArray[Any]:
+    """Return whole numbers, NULL as 0."""
+    if None in values:
+        return np.nan_to_num(np.array(values, dtype=np.float64)).astype(kind)
+    return np.array(values, dtype=kind)
+
+
+def _by_text(
+    texts: Sequence[str], meaning: Callable[[str], int | bool], kind: Any
+) -> npt.NDArray[Any]:
+    """Return what each text means; there are few different ones."""
+    codes, unique = pd.factorize(np.array(texts, dtype=object))
+    return np.array([meaning(text) for text in unique], dtype=kind)[codes]
 
 
 def _moments(times: Sequence[Any], dialect: str) -> npt.NDArray[Any]:
@@ -183,8 +193,8 @@ def _lists(texts: Sequence[str], fill: int) -> tuple[npt.NDArray[Any], npt.NDArr
     """Return JSON lists of integers as (N, 9), filled up with `fill`, and their lengths (N,)."""
     # Four completions can be ranked in 75 ways: each text is parsed once.
     codes, unique = pd.factorize(np.array(texts, dtype=object))
-    table = np.full((len(unique) + 1, MOST_COMPLETIONS), fill, dtype=np.int8)
-    lengths = np.zeros(len(unique) + 1, dtype=np.int8)
+    table = np.full((len(unique), MOST_COMPLETIONS), fill, dtype=np.int8)
+    lengths = np.zeros(len(unique), dtype=np.int8)
     for row, text in enumerate(unique):
         values = json.loads(text)
         table[row, : len(values)] = values
@@ -192,14 +202,13 @@ def _lists(texts: Sequence[str], fill: int) -> tuple[npt.NDArray[Any], npt.NDArr
     return table[codes], lengths[codes]
 
 
-def _answers(texts: Sequence[str | None], none: int) -> Arrays:
+def _answers(texts: Sequence[str], none: int) -> Arrays:
     """Return JSON objects of lists as (N, 9) by name; `none` where there is no answer."""
     codes, unique = pd.factorize(np.array(texts, dtype=object))
     parsed = [json.loads(text) for text in unique]
     answers: Arrays = {}
     for name in sorted({name for each in parsed for name in each}):
-        # The last row is where code -1 (no text) leads.
-        table = np.full((len(unique) + 1, MOST_COMPLETIONS), none, dtype=np.int8)
+        table = np.full((len(unique), MOST_COMPLETIONS), none, dtype=np.int8)
         for row, each in enumerate(parsed):
             values = [none if value is None else int(value) for value in each.get(name, [])]
             table[row, : len(values)] = values
