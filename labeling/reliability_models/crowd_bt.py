@@ -188,11 +188,10 @@ class _State:
         right = eta * as_said / chance
         value = float(said.weight @ np.log(chance))
         value -= precision / 2 * float((self.scores**2).sum())
-        gain = said.by_pair(said.weight * said.sign * (right - as_said))
-        gradient = -precision * self.scores
-        for place, (i, j) in enumerate(zip(*said.pairs, strict=True)):
-            gradient[:, i] += gain[:, place]
-            gradient[:, j] -= gain[:, place]
+        gain = np.zeros((said.tasks, said.k, said.k))
+        first, second = said.pairs
+        gain[:, first, second] = said.by_pair(said.weight * said.sign * (right - as_said))
+        gradient = gain.sum(axis=2) - gain.sum(axis=1) - precision * self.scores
         self.scores = self.scores + np.einsum("uij,uj->ui", self.bound, gradient)
         return value, np.bincount(said.rater, weights=said.weight * right, minlength=len(ability))
 

@@ -43,15 +43,22 @@ def label_errors(
 
     `pairs` as `unseen_pairs_of` gives them; `above` is the probability that the model gives to the
     contrary at least. Columns as in `COLUMNS`: others is how many other judgments of the task
-    there are, others_agree how many of them order the pair as this one does. Sorted by the
-    probability of the label, the least first: the self-confidence of Northcutt, Jiang and Chuang
-    2021 (Confident Learning, Journal of Artificial Intelligence Research 70, §3.2).
+    there are, others_agree how many of them order the pair as this one does.
     """
-    found = pairs[pairs["probability"] <= 1.0 - above + 1e-12]
-    found = found.sort_values(["probability", "judgment_id", "better", "worse"])
-    found = found.head(most if most is not None else len(found)).reset_index(drop=True)
+    found = by_doubt(pairs[pairs["probability"] <= 1.0 - above + 1e-12])
+    found = found.head(most if most is not None else len(found))
     agree, others = _others(found, columns)
     return found.assign(others_agree=agree, others=others)[list(COLUMNS)]
+
+
+def by_doubt(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs by the probability of their label, the least first.
+
+    It is the self-confidence of Northcutt, Jiang and Chuang 2021 (Confident Learning, Journal of
+    Artificial Intelligence Research 70, §3.2).
+    """
+    found = pairs.sort_values(["probability", "judgment_id", "better", "worse"])
+    return found.reset_index(drop=True)
 
 
 def agreement_with_reward_model(pairs: pd.DataFrame) -> pd.DataFrame:
