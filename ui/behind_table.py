@@ -40,15 +40,12 @@ def choose(columns: JudgmentColumns, selection: Selection) -> Selection:
     for place, (name, (label, words)) in zip(
         st.columns(len(offered)), offered.items(), strict=True
     ):
+        key = f"behind-{name}-{sorted(query.items())}"
+        values = [ANY, *words]
         place.selectbox(
-            label,
-            [ANY, *words],
-            index=[ANY, *words].index(query[name]) if query.get(name) in words else 0,
-            format_func=lambda one, words=words: words.get(one, one),
-            key=f"behind-{name}-{sorted(query.items())}",
-            on_change=_changed,
-            args=(name, f"behind-{name}-{sorted(query.items())}"),
-        )
+            label, values, values.index(query[name]) if query.get(name) in words else 0, key=key,
+            format_func={ANY: ANY, **words}.__getitem__, on_change=_changed, args=(name, key),
+        )  # fmt: skip
     said = [_WORDS[name].format(query[name]) for name in _WORDS if name in query]
     if said:
         with st.container(horizontal=True, vertical_alignment="center"):

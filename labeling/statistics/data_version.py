@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, literal
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from storage.tables import (
@@ -43,30 +43,23 @@ def data_version(session: Session, *, project_id: int) -> DataVersion:
         .order_by(col(Round.number).desc())
         .limit(1)
     )
-    deeds = session.execute(
-        select(
-            _newest(col(Review.id)),
-            _newest(col(Import.id)),
-            _newest(col(Withdrawal.id)),
-            select(func.count(col(Withdrawal.reverted_at))).scalar_subquery(),
-            _newest(col(Account.id)),
-            select(func.count()).where(col(Account.active)).scalar_subquery(),
-            _newest(col(Policy.id)),
-            live.scalar_subquery(),
-            _newest(col(Round.id)),
-            ended.scalar_subquery(),
-            state.scalar_subquery(),
-        )
-    ).one()
+    parts: list[Any] = [
+        _newest(col(Review.id)),
+        _newest(col(Import.id)),
+        _newest(col(Withdrawal.id)),
+        select(func.count(col(Withdrawal.reverted_at))).scalar_subquery(),
+        _newest(col(Account.id)),
+        select(func.count()).where(col(Account.active)).scalar_subquery(),
+        _newest(col(Policy.id)),
+        live.scalar_subquery(),
+        _newest(col(Round.id)),
+        ended.scalar_subquery(),
+        state.scalar_subquery(),
+    ]
+    deeds = session.execute(select(*parts)).one()
     labeling = session.exec(select(Project.labeling).where(Project.id == project_id)).one()
-    work = session.execute(
-        select(
-            _newest(col(Judgment.id)),
-            _newest(col(Task.id)),
-            _newest(col(Completion.id)),
-            literal(project_id),
-        )
-    ).one()
+    newest: list[Any] = [_newest(col(each.id)) for each in (Judgment, Task, Completion)]
+    work = session.execute(select(*newest)).one()
     return DataVersion((*deeds, str(labeling)), tuple(work))
 
 
