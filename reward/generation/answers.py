@@ -59,6 +59,29 @@ def answer_plainly(
     return [_completion(runtime, one, "", seed, 0) for one in samples]
 
 
+def among(
+    own: Sequence[Sequence[NewCompletion]],
+    others: Sequence[Sequence[NewCompletion]],
+    *,
+    seed: int,
+) -> list[list[NewCompletion]]:
+    """Return each prompt's completions with those from elsewhere among them, in chance order.
+
+    What reads as a copy of the policy's own is left out; without any, the order stays as it is.
+    """
+    rng = random.Random(f"among {seed}")
+    found = []
+    for mine, more in zip(own, others, strict=True):
+        fresh = [
+            one for one in more if not any(near_identical(one.text, each.text) for each in mine)
+        ]
+        together = [*mine, *fresh]
+        if fresh:
+            rng.shuffle(together)
+        found.append(together)
+    return found
+
+
 def near_identical(one: str, other: str) -> bool:
     """Say whether two texts read as the same: equal but for case, or nine words in ten shared."""
     words, others = one.lower().split(), other.lower().split()

@@ -20,8 +20,9 @@ from labeling.work_queue.tasks import (
     ready_tasks_by_pool,
     still_wanted,
 )
-from reward.generation.answers import answer_prompts, near_identical, prompt_token_ids
+from reward.generation.answers import among, answer_prompts, near_identical, prompt_token_ids
 from reward.generation.arena_filler import ArenaFiller
+from reward.generation.endpoint_answers import EndpointAnswers
 from reward.generation.selector import Selector, Shown
 from reward.running.runtime import Runtime
 from storage.engine import reading, writing
@@ -56,6 +57,7 @@ class PoolFiller:
         self.fence = fence
         self.selector = Selector(runtime)
         self.arena = ArenaFiller(runtime, fence)
+        self.endpoints = EndpointAnswers(runtime, fence)
         self.nothing_left = ""  #: why there was no prompt to answer when last looked for, or ""
         self._misses = 0
         self._unfit: set[int] = set()  # prompts
@@ -147,7 +149,12 @@ class PoolFiller:
             return 0
         prompts = [one.prompt for one in chosen]
         plan = self.selector.plan(prompts, seed=seed)
-        answered = answer_prompts(self.runtime, adapter, prompts, seed=seed, counts=plan.counts)
+        # Of K completions that are shown as they come, servers take the place of some.
+        outside = self.endpoints.draw(prompts, seed=seed)
+        pairs = zip(plan.counts, outside, strict=True)
+        counts = [max(1, count - len(others)) for count, others in pairs]
+        own = answer_prompts(self.runtime, adapter, prompts, seed=seed, counts=counts)
+        answered = among(own, outside, seed=seed)
         shown = self.selector.choose(prompts, answered, plan, seed=seed)
         return self._store(policy, chosen, shown)
 
