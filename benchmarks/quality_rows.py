@@ -41,6 +41,16 @@ LANGUAGES = ("en", "de", "fr", "es", "hi", "")
 _FIRST = datetime(2026, 1, 5, 8, tzinfo=UTC)
 _AT_ONCE = 50_000
 
+#: The newest judgments once more, as corrections that supersede them; its parameter is how many.
+COPIES = """
+INSERT INTO judgment (project_id, task_id, assignment_id, annotator_id, ranks, likert, checks,
+  flags, rationale, milliseconds, marks, guideline_version, display_order, nonce, supersedes_id,
+  created_at)
+SELECT project_id, task_id, assignment_id, annotator_id, ranks, likert, checks, flags, rationale,
+  milliseconds, marks, guideline_version, display_order, nonce || '+', id, created_at
+FROM judgment ORDER BY id DESC LIMIT ?
+"""
+
 
 @dataclass(frozen=True)
 class Size:
