@@ -1,17 +1,15 @@
-"""Open the database of the settings (making one is for `rankloop init`), and bear its absence."""
+"""Bear that the database is away for a moment; it is opened by `storage.opening`."""
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
-from storage.engine import build_engine
 from storage.errors import Unavailable
-from storage.migrate import check_version
-from storage.settings import Settings
+from storage.opening import open_database
+
+__all__ = ["PAUSES", "open_database", "retried"]
 
 Answer = TypeVar("Answer")
 
@@ -36,15 +34,3 @@ def retried(act: Callable[[], Answer]) -> Answer:
         raise Unavailable(
             "The database does not answer; nothing is lost, try again in a moment."
         ) from error
-
-
-def open_database(settings: Settings) -> Engine:
-    """Return an engine on a database of this version; raise `Unavailable` saying what to do."""
-    # Connecting would leave an empty SQLite file behind, and a folder in the wrong place.
-    if settings.url.startswith("sqlite:///"):
-        file = Path(settings.url.removeprefix("sqlite:///"))
-        if not file.exists():
-            raise Unavailable(f"There is no database at {file}; run `rankloop init` to make it.")
-    engine = build_engine(settings.url)
-    check_version(engine)
-    return engine

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -90,10 +90,12 @@ class StageRun:
     """
 
     settings: Settings
-    tuning: str
-    overrides: Overrides
-    progress: Progress  #: hears what is being prepared and the share of it that is done
-    say: Say  #: hears a line of progress
+    tuning: str = ""
+    overrides: Overrides = field(default_factory=dict)
+    #: hears what is being prepared and the share of it that is done
+    progress: Progress = lambda what, share: None
+    #: hears a line of progress
+    say: Say = lambda line: None
 
     @cached_property
     def profile(self) -> TrainingProfile:

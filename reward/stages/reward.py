@@ -42,7 +42,7 @@ class RewardRequest:
 
     data: Path
     out: Path
-    heldout_share: float
+    heldout_share: float = 0.15
     max_rankings: int = 0  #: of the training rankings, the first so many; 0: all
 
 
