@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ui.cli.endpoints import complete
 from ui.cli.export import export
 from ui.cli.frame import Group, Options, pass_options
 from ui.cli.imports import import_
@@ -236,6 +237,7 @@ def doctor(options: Options, as_json: bool) -> int:
 
 cli.add_command(import_)
 cli.add_command(policies)
+cli.add_command(complete)
 cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(queue)
