@@ -79,14 +79,29 @@ def test_an_empty_page_says_what_comes_next(lead: Account, name: str, advice: st
 def test_export_writes_a_folder_and_offers_it(lead: Account, home: Home) -> None:
     judge(home)
     page = open_page("export")
-    counted = figures(page)
     page.button[0].click().run()
     assert not page.exception
     (folder,) = (home.path / "exports").iterdir()
     rows = (folder / "train.jsonl").read_text().splitlines()
-    assert counted["Pairs for training"] == str(len(rows))
-    assert "rankloop export preferences --format trl" in page.code[0].value
+    assert "rankloop export preferences --format trl_preference" in page.code[0].value
     assert plain(str(folder)) in page.success[0].value
+    assert f"{len(rows)} train" in page.success[0].value
+
+
+def test_export_takes_a_snapshot_in_a_chosen_shape(lead: Account, home: Home) -> None:
+    judge(home)
+    open_page("export").button[0].click().run()
+    page = open_page("export")
+    page.selectbox[0].set_value("1").run()
+    assert figures(page)["Judgments"] == "8"
+    page.selectbox[1].set_value("ranking").run()
+    page.selectbox[2].set_value("parquet").run()
+    page.button[0].click().run()
+    assert not page.exception and page.success
+    command = "rankloop export preferences --snapshot 1 --format ranking --files parquet"
+    assert command in page.code[0].value
+    names = [path.name for path in (home.path / "exports").glob("ranking-*/*")]
+    assert "train.parquet" in names and "README.md" in names
 
 
 def add_round(home: Home, state: RoundState) -> None:

@@ -1,76 +1,74 @@
-"""The export page: preferences as files that other trainers read."""
+"""The export page: a snapshot, or the current data, as files that trainers read."""
 
-import io
-import zipfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 import streamlit as st
 
-from labeling.datasets.comparisons import comparisons
-from labeling.datasets.export_preferences import FORMATS, Export, export_preferences
+from labeling.datasets.export_preferences import export_preferences
+from labeling.datasets.file_types import FILE_TYPES
+from labeling.datasets.project_judgments import count_judged_prompts
+from labeling.datasets.snapshots import find_snapshot, list_snapshots
+from labeling.formats.registry import FORMATS
 from labeling.permissions import Action, require
 from storage.engine import reading
 from storage.errors import RankloopError
 from ui import process, session
-from ui.figure_card import figure_card
+from ui.export_parts import CURRENT, bar_progress, choose_snapshot, frozen_figures, offer
 from ui.plain_text import plain
-
-LARGEST_DOWNLOAD = 20 * 2**20
 
 
 def show() -> None:
-    """Show what there is to export, export it, and offer it."""
+    """Choose a snapshot, a format and a type of files; export them, and offer what is small."""
     account, project = session.require_account(), process.project()
     require(account, Action.EXPORT)
     assert project.id is not None
     st.title("Export")
     with reading(process.engine()) as rows:
-        pairs = comparisons(rows, project_id=project.id)
-    if pairs.empty:
+        judged = count_judged_prompts(rows, project_id=project.id)
+        snapshots = list_snapshots(rows, project_id=project.id, account=account)
+    if not judged and not snapshots:
         st.info("There are no preferences yet. Rank some tasks; each untied pair becomes a row.")
         return
-    train, test, judged = st.columns(3)
-    of_split = pairs["split"].value_counts()
-    figure_card(train, "Pairs for training", int(of_split.get("train", 0)), "train.jsonl")
-    figure_card(test, "Pairs for testing", int(of_split.get("heldout", 0)), "test.jsonl")
-    figure_card(judged, "Judgments", int(pairs["judgment_id"].nunique()), "that made these pairs")
-    st.text("Chosen and rejected completions of every untied pair; a prompt is in one split only.")
-    chosen = st.selectbox("Format", list(FORMATS), width=320)
+    chosen = choose_snapshot(snapshots)
+    if chosen == CURRENT:
+        st.text(f"{judged} prompts are judged. They are frozen as a snapshot and exported.")
+    else:
+        with reading(process.engine()) as rows:
+            found = find_snapshot(rows, project_id=project.id, which=chosen)
+        frozen_figures(found.manifest)
+    shape = st.selectbox("Format", list(FORMATS), help="What one row is.", width=400)
+    st.caption(plain(FORMATS[shape].help[0].upper() + FORMATS[shape].help[1:] + "."))
+    kind = st.selectbox(
+        "Files", list(FILE_TYPES), format_func=lambda name: FILE_TYPES[name].help, width=400
+    )
     if st.button("Export", type="primary"):
-        _export(chosen)
+        _export(chosen, shape, kind)
     st.caption("The same from the command line:")
-    st.code(f"rankloop export preferences --format {chosen} --out preferences", language="bash")
+    which = "" if chosen == CURRENT else f" --snapshot {chosen}"
+    command = f"rankloop export preferences{which} --format {shape} --files {kind} --out {shape}"
+    st.code(command, language="bash")
 
 
-def _export(chosen: str) -> None:
-    name = f"preferences-{chosen}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+def _export(chosen: str, shape: str, kind: str) -> None:
+    name = f"{shape}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    bar = st.empty()
     try:
         done = export_preferences(
             process.engine(),
             project=process.project(),
             account=session.require_account(),
+            home=process.settings().home,
             out=process.settings().home / "exports" / name,
-            format=chosen,
+            format=shape,
+            file_type=kind,
+            snapshot=None if chosen == CURRENT else chosen,
+            progress=bar_progress(bar),
         )
     except RankloopError as error:
         st.error(plain(str(error)))
         return
-    st.success(plain(f"{done.train} and {done.test} pairs are in {done.folder} on the server."))
-    _offer(done, name)
-
-
-def _offer(done: Export, name: str) -> None:
-    files = sorted(path for path in done.folder.iterdir() if path.is_file())
-    # A download is held in the server's memory: a large one stays a folder.
-    if sum(path.stat().st_size for path in files) > LARGEST_DOWNLOAD:
-        return
-    st.download_button("Download as zip", _zip(files), f"{name}.zip", "application/zip")
-
-
-def _zip(files: list[Path]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in files:
-            archive.write(path, path.name)
-    return packed.getvalue()
+    finally:
+        bar.empty()
+    counts = ", ".join(f"{number} {split}" for split, number in done.rows.items())
+    st.success(plain(f"{counts} rows are in {done.folder} on the server."))
+    offer(done.folder, name)
