@@ -27,6 +27,7 @@ class DatabaseFigures(Collector):
         """Begin without figures."""
         self._lock = Lock()
         self._read_at = -math.inf
+        self._engine: object = None
         self._figures: Monitored | None = None
         self._alarms = AlarmCounts()
 
@@ -53,8 +54,9 @@ class DatabaseFigures(Collector):
 
     def _newest(self) -> tuple[Monitored | None, float]:
         with self._lock:
-            age = time.monotonic() - self._read_at
-            if age >= process.settings().metrics_seconds:
+            age, engine = time.monotonic() - self._read_at, process.engine()
+            if age >= process.settings().metrics_seconds or engine is not self._engine:
+                self._engine = engine
                 self._figures, self._read_at, age = _read(), time.monotonic(), 0.0
             return self._figures, age
 
