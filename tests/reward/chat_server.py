@@ -25,8 +25,12 @@ class Chatting:
         default_factory=lambda: {"prompt_tokens": 10, "completion_tokens": 5}
     )
 
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
     def reply(self, headers: Any, body: dict[str, Any]) -> tuple[int, dict[str, str], str]:
-        self.requests.append(body)
+        with self._lock:
+            self.requests.append(body)
+            number = len(self.requests)
         self.times.append(time.monotonic())
         time.sleep(self.sleeps)
         if self.faults:
@@ -34,7 +38,7 @@ class Chatting:
         sent = headers.get("Authorization")
         if self.key and sent != f"Bearer {self.key}":
             return 401, {}, f"Incorrect key provided: {sent}"
-        text = f"Answer {len(self.requests)} to: {body['messages'][-1]['content'][:40]}"
+        text = f"Answer {number} to: {body['messages'][-1]['content'][:40]}"
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return 200, {}, json.dumps({"choices": [choice], "usage": self.usage})

@@ -30,6 +30,7 @@ from ui.cli.frame import run
 
 CONTRACT = {
     ("init",), ("up",), ("serve",), ("worker",), ("import", "prompts"),
+    ("import", "completions"), ("import", "preferences"), ("import", "list"), ("complete",),
     ("export", "preferences"), ("export", "formats"), ("snapshot", "create"),
     ("snapshot", "list"), ("snapshot", "show"), ("snapshot", "diff"), ("simulate",),
     ("rounds",), ("stats",), ("account", "add"),
@@ -37,6 +38,7 @@ CONTRACT = {
     ("guidelines", "show"), ("guidelines", "publish"), ("gold", "add"), ("labeling", "show"),
     ("labeling", "set"), ("doctor",),
     ("models",), ("policies", "list"), ("policies", "rollback"),
+    ("policies", "add"), ("policies", "switch"),
     ("backup",), ("restore",), ("db", "copy"),
     ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
 }  # fmt: skip
@@ -104,7 +106,7 @@ def test_every_help_has_an_example_that_parses(
     assert run(cli, [*path, "--help"]) == 0
     words = capsys.readouterr().out.split("Example:")[1].split()
     monkeypatch.chdir(tmp_path)
-    for name in ("prompts", "preferences", "demonstrations", "known"):
+    for name in ("prompts", "preferences", "completions", "demonstrations", "known"):
         (tmp_path / f"{name}.jsonl").touch()
     (tmp_path / "guidelines.md").touch()
     given = words[words.index(path[-1]) + 1 :]

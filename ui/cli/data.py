@@ -7,27 +7,11 @@ from typing import Any
 
 import click
 
-from labeling.imports.prompts import import_prompts
 from storage.engine import reading, writing
 from storage.settings import Settings
 from storage.tables import TaskKind
 from ui.cli.frame import project_of, stepwise
 from ui.database import open_database
-
-
-def add_prompts(settings: Settings, file: Path) -> None:
-    """Import prompts, all or none."""
-    with writing(open_database(settings)) as session:
-        result = import_prompts(
-            session,
-            project=project_of(session, settings),
-            path=file,
-            heldout_share=settings.heldout_share,
-        )
-    click.echo(
-        f"{result.added} prompts added, {result.duplicates} were there already; "
-        f"{result.total} in all."
-    )
 
 
 def add_known_answers(settings: Settings, file: Path, *, qualification: bool) -> None:

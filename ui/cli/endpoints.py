@@ -94,7 +94,7 @@ def switch(options: Options, name: str, state: str) -> None:
 
 @click.command(
     cls=Command,
-    example="rankloop complete --policy big --prompts prompts.jsonl --out answers.jsonl",
+    example="rankloop complete --policy big --prompts prompts.jsonl --out completions.jsonl",
 )
 @click.option("--policy", required=True, metavar="NAME", help="Policy behind a server.")
 @click.option("--prompts", type=FILE, required=True, help="JSONL, CSV or Parquet of prompts.")

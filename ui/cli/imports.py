@@ -55,7 +55,7 @@ def import_prompts(
     add_prompts(options.settings(), file, tags=tags, language=language, as_json=as_json)
 
 
-@import_.command("completions", example="rankloop import completions answers.jsonl --model gpt-x")
+@import_.command("completions", example="rankloop import completions completions.jsonl --model big")
 @click.argument("file", type=FILES)
 @click.option("--model", default="", metavar="NAME", help="Model of rows that name none.")
 @click.option("--overlap", type=click.IntRange(1), help="Annotators a task (default: as set).")
@@ -90,7 +90,7 @@ def import_completions(
 
 
 @import_.command(
-    "preferences", example="rankloop import preferences hh.jsonl.gz --format trl_preference"
+    "preferences", example="rankloop import preferences preferences.jsonl --format hh_rlhf"
 )
 @click.argument("file", type=FILES)
 @click.option("--format", "format_", default="auto", show_default=True, metavar="NAME",
