@@ -6,7 +6,7 @@ import numpy as np
 
 from labeling.reliability_models.dawid_skene import DawidSkene, dawid_skene
 from labeling.reliability_models.rankings import OUTCOMES, TURNED, RankingBlock, Rankings
-from labeling.reliability_models.votes import Votes, votes_of
+from labeling.reliability_models.votes import Votes
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,18 @@ def pair_votes(rankings: Rankings) -> Votes:
         pairs = len(block.pairs[0])
         units.append((first + block.task[:, None] * pairs + np.arange(pairs)).ravel())
         raters.append(np.repeat(block.rater, pairs))
-        labels.append(block.outcomes.ravel())
+        labels.append(1 - block.outcomes.ravel())
         weights.append(np.repeat(block.weight, pairs))
         first += len(block.tasks) * pairs
-    return votes_of(
-        _joined(units), _joined(raters), _joined(labels), classes=OUTCOMES, weights=_joined(weights)
+    # Codes as they are: sorting millions of votes would take longer than fitting them.
+    return Votes(
+        unit=_joined(units),
+        rater=_joined(raters),
+        label=_joined(labels),
+        count=_joined(weights).astype(float),
+        units=np.arange(first),
+        raters=rankings.raters,
+        labels=np.array(OUTCOMES),
     )
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Votes:
-    """Hold V distinct votes, sorted by unit, as codes into the names.
+    """Hold V votes as codes into the names.
 
     `unit`, `rater` and `label` are (V,) integers, `count` (V,) is how often the rater said so of
     the unit: a rater who judges a unit three times has three votes, as in Dawid and Skene 1979.
+    Every unit has a vote.
     """
 
     unit: np.ndarray

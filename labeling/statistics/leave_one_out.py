@@ -15,26 +15,23 @@ def leave_one_out(rankings: Rankings, judgments: int) -> tuple[np.ndarray, np.nd
     """
     agreed, of = np.zeros(judgments), np.zeros(judgments)
     for block in rankings.blocks:
-        counts = block.outcome_counts()
-        own = _own_counts(block)
-        others = [counts[block.task, :, code] - own[code] for code in range(len(OUTCOMES))]
-        highest = np.maximum.reduce(others)
-        drawn = sum((other >= highest - 1e-9).astype(float) for other in others)
-        held = np.choose(1 - block.outcomes, others)
-        seen = highest > 1e-9
-        agreed[block.row] = (seen * (held >= highest - 1e-9) / drawn).sum(axis=1)
-        of[block.row] = seen.sum(axis=1)
+        # An annotator who judged a task more than once is left out with all of it.
+        key = block.task * max(1, len(rankings.raters)) + block.rater
+        _, own = np.unique(key, return_inverse=True)
+        for outcomes in block.outcomes.T:
+            label = 1 - outcomes.astype(np.int64)
+            others = _counts(block, block.task, label) - _counts(block, own, label)
+            highest = others.max(axis=1)
+            top = others >= highest[:, None] - 1e-9
+            held = top[np.arange(len(label)), label] / top.sum(axis=1)
+            agreed[block.row] += held * (highest > 1e-9)
+            of[block.row] += highest > 1e-9
     return agreed, of
 
 
-def _own_counts(block: RankingBlock) -> list[np.ndarray]:
-    """Return (N, P) for each outcome: the weight that the judgment's annotator gave it."""
-    # An annotator who judged a task more than once is left out with all of it.
-    key = block.task * (int(block.rater.max(initial=0)) + 1) + block.rater
-    _, code = np.unique(key, return_inverse=True)
-    found = []
-    for outcome in OUTCOMES:
-        said = (block.outcomes == outcome) * block.weight[:, None]
-        columns = [np.bincount(code, weights=column)[code] for column in said.T]
-        found.append(np.stack(columns, axis=1))
-    return found
+def _counts(block: RankingBlock, group: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return (N, 3): the weight of each outcome in the group (N,) that each judgment is of."""
+    size = len(OUTCOMES)
+    groups = int(group.max(initial=-1)) + 1
+    flat = np.bincount(group * size + label, weights=block.weight, minlength=groups * size)
+    return flat.reshape(groups, size)[group]
