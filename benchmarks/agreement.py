@@ -74,7 +74,8 @@ class Bench:
         """Return the file of the data of a share of the labels."""
         file = self.work / f"agreement-{round(part * self.labels)}-{self.iterations}.npz"
         if not file.exists():
-            np.savez(file, **drawn(round(part * self.labels)), iterations=self.iterations)
+            arrays: dict[str, Any] = drawn(round(part * self.labels))
+            np.savez(file, **arrays, iterations=self.iterations)
         return file
 
     def run(self, name: str, *, ours: bool, part: float = 1.0) -> Mapping[str, Any]:
@@ -134,8 +135,8 @@ def apart(contest: Contest, ours: Mapping[str, Any], theirs: Mapping[str, Any]) 
     """Return in words how far two results lie apart."""
     one, other = np.asarray(ours[contest.field]), np.asarray(theirs[contest.field])
     if contest.like == "order":
-        places = (np.argsort(np.argsort(each)) for each in (one, other))
-        return f"rank correlation {np.corrcoef(*places)[0, 1]:.3f}"
+        mine, its = (np.argsort(np.argsort(each)).astype(float) for each in (one, other))
+        return f"rank correlation {np.corrcoef(mine, its)[0, 1]:.3f}"
     if contest.like == "differences":
         one, other = one - one.mean(), other - other.mean()
     return f"{np.abs(one - other).max():.0e}"

@@ -96,7 +96,7 @@ def _unseen(
     _, folds = numpy.unique(folds, return_inverse=True)
     rows = []
     for fold in range(FOLDS):
-        test = numpy.flatnonzero(folds % FOLDS == fold)
+        test = numpy.flatnonzero(folds % FOLDS == fold).tolist()
         train = [one for one, at in zip(labeled, folds, strict=True) if at % FOLDS != fold]
         margins, _ = fit(train, [labeled[place] for place in test], seed)
         for place, found in zip(test, margins, strict=True):
