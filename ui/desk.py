@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import Engine
 from sqlmodel import Session
 
+from labeling.judging.counts import count_own
 from labeling.judging.drafts import count_judged, draft_of, unfinished_correction
 from labeling.judging.history import comment_on, judged_task
-from labeling.judging.judgments import count_judgments
 from labeling.keys import key_of
 from labeling.labeling_settings import PageSettings, settings_of
 from labeling.news import Learned, learned_from
@@ -121,13 +121,14 @@ def look(
         if correcting is not None:
             task, answers = judged_task(session, annotator_id=me, assignment_id=correcting)
         draft, judged_before, comment = _of_task(session, task, correcting is not None)
+        today, total = count_own(session, project_id=here, annotator_id=me, since=midnight)
         return Desk(
             task=task,
             draft=draft or answers,
             judged_before=judged_before,
             comment=comment,
-            today=count_judgments(session, project_id=here, annotator_id=me, since=midnight),
-            total=count_judgments(session, project_id=here, annotator_id=me),
+            today=today,
+            total=total,
             news=_news(learned_from(session, project_id=here, annotator_id=me)),
             page=settings_of(session, project_id=here).page,
             guideline_version=version_in_force(session, project_id=here),

@@ -43,3 +43,24 @@ def _count_statement(given: frozenset[str]) -> Any:
     if "since" in given:
         statement = statement.where(judgment.c.created_at >= bindparam("since"))
     return statement
+
+
+def count_own(
+    session: Session, *, project_id: int, annotator_id: int, since: datetime
+) -> tuple[int, int]:
+    """Count an annotator's judgments in a project since a time, and all of them."""
+    found = execute_core(
+        session, _own_statement(), project_id=project_id, annotator_id=annotator_id, since=since
+    ).one()
+    return found.since, found.total
+
+
+@cache
+def _own_statement() -> Any:
+    judgment = table_of(Judgment)
+    since = func.count().filter(judgment.c.created_at >= bindparam("since"))
+    return select(since.label("since"), func.count().label("total")).where(
+        text(FIRST_JUDGMENT),
+        judgment.c.project_id == bindparam("project_id"),
+        judgment.c.annotator_id == bindparam("annotator_id"),
+    )

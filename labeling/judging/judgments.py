@@ -28,7 +28,6 @@ from labeling.keys import key_of
 from labeling.labeling_settings import settings_of
 from labeling.permissions import Action, require
 from labeling.quality_control.guidelines import version_in_force
-from labeling.words import count_words
 from labeling.work_queue.claim import count_submitted, has_room
 from labeling.work_queue.locks import lock_annotator, lock_own
 from labeling.work_queue.putting_aside import (
@@ -36,7 +35,7 @@ from labeling.work_queue.putting_aside import (
     skip_assignment,
     to_lead_where_closed_to_all,
 )
-from labeling.work_queue.shown import AssignedTask, shown_to, texts_of
+from labeling.work_queue.shown import AssignedTask, shown_to, words_of
 from storage.clock import now
 from storage.core import execute_core, insert_row, table_of, update_row
 from storage.errors import BadInput, NotFound
@@ -134,7 +133,7 @@ def submit_judgment(
     elif assignment.counted and not _is_welcome(session, assignment, task):
         return _refuse(session, judgment)
     judgment.guideline_version = version_in_force(session, project_id=task.project_id)
-    words = _words_to_read(session, task)
+    words = words_of(session, task_id=key_of(task))
     judgment.marks = pace_marks(settings, words=words, milliseconds=judgment.milliseconds)
     return _store(session, judgment, assignment, task, annotator)
 
@@ -242,12 +241,6 @@ def _store(
     if task.judged < task.overlap:
         to_lead_where_closed_to_all(session, task=task)
     return Submission(judgment.id, True, _SAVED, feedback)
-
-
-def _words_to_read(session: Session, task: Task) -> int:
-    messages, completions = texts_of(session, task_id=key_of(task))
-    prompt = "\n".join(message["content"] for message in messages)
-    return sum(map(count_words, [prompt, *completions]))
 
 
 def _record_of(session: Session, judgment: Judgment, kind: str, **more: Any) -> None:

@@ -131,11 +131,28 @@ def standing(session: Session, *, project_id: int, account_id: int) -> Standing:
 
 def under_way(session: Session, *, project_id: int, account_id: int) -> tuple[int, int] | None:
     """Return which task of how many comes next in an account's open attempt, or None without."""
+    values = {"project_id": project_id, "account_id": account_id}
+    if execute_core(session, _undecided_statement(), **values).first() is None:
+        return None
     attempt = _newest(session, project_id, account_id)
     if attempt is None or attempt.passed is not None:
         return None
     done = len(attempt.task_ids) - len(_open_ids(session, attempt))
     return min(done + 1, len(attempt.task_ids)), len(attempt.task_ids)
+
+
+@cache
+def _undecided_statement() -> Any:
+    attempt = table_of(Qualification)
+    return (
+        select_columns(attempt.c.attempt)
+        .where(
+            attempt.c.project_id == bindparam("project_id"),
+            attempt.c.account_id == bindparam("account_id"),
+            attempt.c.passed.is_(None),
+        )
+        .limit(1)
+    )
 
 
 def share_of(attempt: Qualification) -> float:

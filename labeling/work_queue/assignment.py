@@ -15,7 +15,8 @@ from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
 from labeling.work_queue.begun import begun
 from labeling.work_queue.claim import QUEUED_KINDS, claim, has_room, takes_room
-from labeling.work_queue.locks import assignment_now, lock_annotator, lock_own, lock_task
+from labeling.work_queue.due import Due, due_to
+from labeling.work_queue.locks import lock_annotator, lock_own, lock_task
 from labeling.work_queue.shown import AssignedTask, display_order, shown_to
 from storage.clock import now
 from storage.core import execute_core, insert_row, load, table_of
@@ -61,12 +62,13 @@ def next_assignment(
     annotator = lock_annotator(session, annotator_id)
     require(annotator, Action.JUDGE)
     until = now() + timedelta(minutes=minutes)
-    assignment = _own_live_lease(session, project_id, annotator_id)
+    due = due_to(session, project_id=project_id, annotator_id=annotator_id)
+    assignment = _own_live_lease(session, due.held_id, annotator_id)
     if assignment is not None:
         assignment.expires_at = max(assignment.expires_at, until)
         session.add(assignment)
         return shown_to(session, assignment)
-    task = _task_for(session, project_id, annotator)
+    task = _task_for(session, project_id, annotator, due)
     if task is None:
         return None
     assignment = _lease(session, task, annotator_id, until)
@@ -125,38 +127,16 @@ def release_assignments(session: Session, *, annotator_id: int) -> int:
     return len(held)
 
 
-def _own_live_lease(session: Session, project_id: int, annotator_id: int) -> Assignment | None:
-    found = execute_core(
-        session, _held_statement(), annotator_id=annotator_id, project_id=project_id, at=now()
-    ).first()
-    if found is None:
+def _own_live_lease(session: Session, held_id: int | None, annotator_id: int) -> Assignment | None:
+    if held_id is None:
         return None
     # Others lend the task as soon as the lease has run out: whether it has is decided under lock.
-    task = lock_task(session, found.task_id)
-    held = assignment_now(session, found.id)
+    _, held, task = lock_own(session, held_id, annotator_id)
     leased = held.state == AssignmentState.LEASED and held.expires_at > now()
     return held if leased and task.status == TaskStatus.READY else None
 
 
-@cache
-def _held_statement() -> Any:
-    assignment, task = table_of(Assignment), table_of(Task)
-    return (
-        select_columns(assignment.c.id, assignment.c.task_id)
-        .join(task, task.c.id == assignment.c.task_id)
-        .where(
-            assignment.c.annotator_id == bindparam("annotator_id"),
-            assignment.c.state == AssignmentState.LEASED,
-            assignment.c.expires_at > bindparam("at"),
-            task.c.project_id == bindparam("project_id"),
-            task.c.status == TaskStatus.READY,
-        )
-        .order_by(assignment.c.id)
-        .limit(1)
-    )
-
-
-def _task_for(session: Session, project_id: int, annotator: Account) -> Task | None:
+def _task_for(session: Session, project_id: int, annotator: Account, due: Due) -> Task | None:
     project = load(session, Project, project_id)
     most = labeling_settings(project).assignment.most_judgments
     if most is not None and _judged_at_least(session, project_id, key_of(annotator), most):
@@ -167,16 +147,17 @@ def _task_for(session: Session, project_id: int, annotator: Account) -> Task | N
 
     me = key_of(annotator)
     try:
-        special = special_task(session, project=project, annotator=annotator)
+        special = special_task(session, project=project, annotator=annotator, due=due)
     except NotQualified as error:
         if not error.decided_now:
             raise
         # An error would undo the decision; the next call raises it.
         return None
-    return (
-        special
-        or begun(session, project_id=project_id, annotator_id=me)
-        or claim(session, project_id=project_id, annotator_id=me, kinds=QUEUED_KINDS)
+    if special is not None:
+        return special
+    task = begun(session, project_id=project_id, annotator_id=me) if due.begun else None
+    return task or claim(
+        session, project_id=project_id, annotator_id=me, kinds=QUEUED_KINDS, due=due
     )
 
 

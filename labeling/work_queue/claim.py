@@ -8,18 +8,17 @@ from functools import cache, partial
 from typing import Any, Literal
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, exists, text
-from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from labeling.labeling_settings import labeling_settings
 from labeling.work_queue import scan_start
+from labeling.work_queue.due import Due, due_to
 from labeling.work_queue.room import count_submitted, has_room, live_leases, takes_room
 from labeling.work_queue.scan_start import Key, forget, keep_place, known_place, parts_of
 from storage.clock import now
-from storage.core import execute_core, table_of
+from storage.core import table_of
 from storage.tables import (
     Assignment,
-    PoolMember,
     Project,
     Task,
     TaskKind,
@@ -59,16 +58,23 @@ _LEADING: dict[str, tuple[tuple[str, bool], ...]] = {
 
 
 def claim(
-    session: Session, *, project_id: int, annotator_id: int, kinds: tuple[TaskKind, ...]
+    session: Session,
+    *,
+    project_id: int,
+    annotator_id: int,
+    kinds: tuple[TaskKind, ...],
+    due: Due | None = None,
 ) -> Task | None:
     """Return the first task of these kinds that has room and is not closed to the annotator.
 
     It is locked until the transaction ends. Tasks for this annotator alone come first; ordinary and
     arena tasks follow the project's strategy, in the annotator's pool and in none; the other kinds
-    follow priority, then age. None where there is no such task. The session must be writing.
+    follow priority, then age. None where there is no such task. `due` is what `due_to` said in this
+    transaction, where it was asked. The session must be writing.
     """
+    due = due or due_to(session, project_id=project_id, annotator_id=annotator_id)
     values = {"annotator_id": annotator_id, "project_id": project_id}
-    own = _first(session, lambda: _own_statement(kinds), values)
+    own = _first(session, lambda: _own_statement(kinds), values) if due.own else None
     if own is not None:
         return own
     special = tuple(kind for kind in kinds if kind not in QUEUED_KINDS)
@@ -77,15 +83,15 @@ def claim(
         if found is not None:
             return found
     queued = tuple(kind for kind in kinds if kind in QUEUED_KINDS)
-    return _claim_queued(session, project_id, annotator_id, queued) if queued else None
+    return _claim_queued(session, project_id, annotator_id, queued, due.pool) if queued else None
 
 
 def _claim_queued(
-    session: Session, project_id: int, annotator_id: int, kinds: tuple[TaskKind, ...]
+    session: Session, project_id: int, annotator_id: int, kinds: tuple[TaskKind, ...], pool: str
 ) -> Task | None:
     strategy = labeling_settings(session.get_one(Project, project_id)).assignment.strategy
     queues = _Queues(session, project_id, annotator_id, kinds, strategy)
-    pools = _pools(session, project_id, annotator_id)
+    pools = [pool, ""] if pool else [""]
     # Where one queue is all there is, it need not be looked into before it is taken from.
     named = (
         [(pools[0], False)] if strategy != "breadth" and len(pools) == 1 else queues.order(pools)
@@ -274,18 +280,3 @@ def _first(session: Session, statement: Callable[[], Any], values: dict[str, Any
             return task
         task.judged = count_submitted(session, task=task)
         session.flush()
-
-
-def _pools(session: Session, project_id: int, annotator_id: int) -> list[str]:
-    own = execute_core(
-        session, _pool_statement(), annotator_id=annotator_id, project_id=project_id
-    ).scalar()
-    return [own, ""] if own else [""]
-
-
-@cache
-def _pool_statement() -> Any:
-    member = table_of(PoolMember)
-    return select_columns(member.c.pool).where(
-        member.c.project_id == _PROJECT_ID, member.c.account_id == _ANNOTATOR_ID
-    )

@@ -4,12 +4,9 @@ The draws are reproducible from the database, and cannot be foretold from the pa
 by the project's time of creation, to the microsecond, which no page and no export shows.
 """
 
-from functools import cache
 from hashlib import sha256
-from typing import Any
 
-from sqlalchemy import bindparam, text
-from sqlalchemy import select as select_columns
+from sqlalchemy import text
 from sqlmodel import Session, col, exists, select
 
 from labeling.keys import key_of
@@ -17,12 +14,12 @@ from labeling.labeling_settings import labeling_settings
 from labeling.quality_control.known_answers import score
 from labeling.quality_control.qualification import after_qualification_task, qualification_task
 from labeling.quality_control.repeats import repeat_task
-from storage.core import execute_core, load, table_of
+from labeling.work_queue.due import Due
+from storage.core import load
 from storage.tables import (
     Account,
     AccountKind,
     Assignment,
-    AssignmentState,
     Judgment,
     KnownAnswer,
     Project,
@@ -32,10 +29,10 @@ from storage.tables import (
 )
 from storage.tables.tasks import CLOSED_ASSIGNMENT, SPECIAL_TASK
 
-_CLOSED = (AssignmentState.SUBMITTED, AssignmentState.SKIPPED, AssignmentState.FLAGGED)
 
-
-def special_task(session: Session, *, project: Project, annotator: Account) -> Task | None:
+def special_task(
+    session: Session, *, project: Project, annotator: Account, due: Due
+) -> Task | None:
     """Return the qualification, gold or repeated task that the annotator is due, locked.
 
     None where ordinary work is due. Until they have put a task behind them, it is the same task
@@ -44,13 +41,13 @@ def special_task(session: Session, *, project: Project, annotator: Account) -> T
     """
     if annotator.kind is AccountKind.MODEL:
         return None
-    due = qualification_task(session, project=project, annotator=annotator)
-    if due is not None:
-        return due
+    if due.tested:
+        test = qualification_task(session, project=project, annotator=annotator)
+        if test is not None:
+            return test
     gold = labeling_settings(project).gold
-    turn = _turn(session, key_of(annotator))
-    drawn = chance(project, key_of(annotator), turn, "kind")
-    which = chance(project, key_of(annotator), turn, "which")
+    drawn = chance(project, key_of(annotator), due.turn, "kind")
+    which = chance(project, key_of(annotator), due.turn, "which")
     if drawn < gold.rate:
         return _gold_task(session, project, annotator, which)
     if drawn < gold.rate + gold.repeat_rate:
@@ -91,33 +88,6 @@ def chance(project: Project, annotator_id: int, turn: int, purpose: str) -> floa
     secret = f"{project.id}:{project.created_at.isoformat()}"
     digest = sha256(f"{secret}:{annotator_id}:{turn}:{purpose}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def _turn(session: Session, annotator_id: int) -> int:
-    """Return a number that changes with each task that the annotator puts behind them.
-
-    It is the newest of their closed assignments: a count would be read from a whole history.
-    """
-    newest = execute_core(session, _newest_statement(), annotator_id=annotator_id).one()
-    return max((found for found in newest if found is not None), default=0)
-
-
-@cache
-def _newest_statement() -> Any:
-    assignment = table_of(Assignment)
-    return select_columns(
-        *(
-            select_columns(assignment.c.id)
-            .where(
-                assignment.c.annotator_id == bindparam("annotator_id"),
-                assignment.c.state == state,
-            )
-            .order_by(assignment.c.id.desc())
-            .limit(1)
-            .scalar_subquery()
-            for state in _CLOSED
-        )
-    )
 
 
 def _gold_task(session: Session, project: Project, annotator: Account, which: float) -> Task | None:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from sqlalchemy import bindparam, select
+from sqlalchemy import Engine, bindparam, select
 from sqlmodel import Session
 
 from labeling.keys import key_of
+from labeling.words import count_words
 from storage.core import execute_core, table_of
 from storage.tables import Assignment, Completion, Prompt, Task, TaskCompletion
 
@@ -36,6 +38,7 @@ def shown_to(
 ) -> AssignedTask:
     """Return what the assignment's annotator is shown."""
     messages, texts = texts_of(session, task_id=assignment.task_id)
+    _keep_words(session, assignment.task_id, messages, texts)
     return AssignedTask(
         assignment_id=key_of(assignment),
         task_id=assignment.task_id,
@@ -52,6 +55,35 @@ def texts_of(session: Session, *, task_id: int) -> tuple[list[dict[str, str]], l
     messages = execute_core(session, _messages_statement(), task_id=task_id).scalar_one()
     texts = execute_core(session, _completions_statement(), task_id=task_id).scalars()
     return list(messages), list(texts)
+
+
+def words_of(session: Session, *, task_id: int) -> int:
+    """Return how many words there are to read in a task's prompt and completions."""
+    found = _words_known(session).get(task_id)
+    if found is None:
+        found = _keep_words(session, task_id, *texts_of(session, task_id=task_id))
+    return found
+
+
+# Texts of a task never change, and who submits one was shown it: nearly always by this process.
+_words: WeakKeyDictionary[Engine, dict[int, int]] = WeakKeyDictionary()
+_MOST_KEPT = 50_000
+
+
+def _words_known(session: Session) -> dict[int, int]:
+    return _words.setdefault(session.get_bind().engine, {})
+
+
+def _keep_words(
+    session: Session, task_id: int, messages: list[dict[str, str]], texts: list[str]
+) -> int:
+    prompt = "\n".join(message["content"] for message in messages)
+    words = sum(map(count_words, [prompt, *texts]))
+    known = _words_known(session)
+    if len(known) >= _MOST_KEPT:
+        known.clear()
+    known[task_id] = words
+    return words
 
 
 @cache
