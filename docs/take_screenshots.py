@@ -9,8 +9,22 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-PAGES = {"rank": "", "rounds": "rounds", "quality": "quality", "export": "export"}
-LONG_PAGES = ("rounds", "quality")
+PAGES = {
+    "rank": "rank",
+    "overview": "overview",
+    "agreement": "agreement",
+    "annotators": "annotators",
+    "judgments": "all-judgments",
+    "throughput": "throughput",
+    "review": "review",
+    "rounds": "rounds",
+    "export": "export",
+    "withdrawals": "withdrawals",
+    "webhooks": "webhooks",
+}
+SHORT_PAGES = ("rank", "review")
+#: pixels; what is below on a longer page is not in the picture
+LONGEST = 4000
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SETTLE_MS = 2500
 FOLDER = Path(__file__).parent / "screenshots"
@@ -56,7 +70,7 @@ def take(browser: Browser, given: argparse.Namespace, size: str, scheme: str) ->
     for name, path in PAGES.items():
         page.goto(f"{given.url}/{path}")
         settle(page, name)
-        if name in LONG_PAGES:
+        if name not in SHORT_PAGES:
             make_room(page, width, height)
         page.screenshot(path=given.folder / f"{name}-{size}-{scheme}.png")
         page.set_viewport_size({"width": width, "height": height})
@@ -70,7 +84,7 @@ def make_room(page: Page, width: int, height: int) -> None:
     """
     needed = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     if needed > height:
-        page.set_viewport_size({"width": width, "height": needed})
+        page.set_viewport_size({"width": width, "height": min(needed, LONGEST)})
         page.wait_for_timeout(SETTLE_MS)
 
 

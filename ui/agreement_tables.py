@@ -130,7 +130,12 @@ def divided(account: Account) -> None:
     if found.empty:
         st.info("No judgment has this; choose something else.")
         return
-    table = found.assign(group=found["group"].map(lambda one: _group(by, one)), key=found["group"])
+    named = {str(one): name for one, name in measured.imported_policies(account).items()}
+    groups = [
+        named.get(one, _group(by, one)) if by == "policy" else _group(by, one)
+        for one in found["group"]
+    ]
+    table = found.assign(group=groups, key=found["group"])
     columns = {
         "group": DIMENSIONS[by], **FIGURE_COLUMNS,
         "judgments": number("Judgments", format="localized"),

@@ -22,14 +22,17 @@ _WORDS = {
 }  # fmt: skip
 
 
-def choose(columns: JudgmentColumns, selection: Selection) -> Selection:
-    """Draw the conditions and a way to change them; return those that hold."""
+def choose(columns: JudgmentColumns, selection: Selection, imported: dict[int, str]) -> Selection:
+    """Draw the conditions and a way to change them; return those that hold.
+
+    `imported` has the names of the policies of imported completions, by version.
+    """
     names = {str(one): str(name) for one, name in columns.annotators["name"].items()}
     versions = sorted({int(one) for one in pandas.unique(columns.policy_version)})
     options: dict[str, tuple[str, dict[str, str]]] = {
         "annotator": ("Annotator", names),
         "other": ("Also judged by", names),
-        "version": ("Policy version", {str(one): str(one) for one in versions}),
+        "version": ("Policy version", {str(one): imported.get(one, str(one)) for one in versions}),
         "tag": ("Prompt tag", {one: one for one in sorted(columns.tags["tag"].unique())}),
         "language": ("Language", {one: one for one in columns.languages if one}),
     }

@@ -34,9 +34,9 @@ def intervals(
     rows = rows[names].assign(**{each: rows[each].astype(float) for each in names[1:]})
     scale = altair.Scale(domain=list(domain), clamp=True) if domain else altair.Scale(zero=False)
     base = altair.Chart(rows).encode(
-        y=altair.Y(f"{name}:N", title=None, sort=list(rows[name]), axis=altair.Axis(labelLimit=220))
+        y=altair.Y(f"{name}:N", title=None, sort=list(rows[name]), axis=altair.Axis(labelLimit=150))
     )
-    x = altair.X(f"{value}:Q", title=title, scale=scale, axis=altair.Axis(format=form, grid=True))
+    x = altair.X(f"{value}:Q", title=title, scale=scale, axis=altair.Axis(format=form, tickCount=8))
     shown = [(value, title), (low, "from"), (high, "to"), *([(chance, "chance")] if chance else [])]
     tooltip = [altair.Tooltip(f"{each}:Q", title=label, format=form) for each, label in shown]
     spread = base.mark_rule(strokeWidth=2, color="gray").encode(

@@ -17,9 +17,10 @@ def matrix(table: pandas.DataFrame, *, value: str, title: str, form: str, key: s
     """
     names = sorted({*table["name"], *table["other"]})
     clicked = altair.selection_point(name=key, fields=["annotator_id", "other_id"])
+    across = altair.Axis(labelAngle=-40, labelLimit=220)
     base = altair.Chart(table).encode(
-        x=altair.X("other:N", title=None, sort=names, axis=altair.Axis(labelAngle=-40)),
-        y=altair.Y("name:N", title=None, sort=names),
+        x=altair.X("other:N", title=None, sort=names, axis=across),
+        y=altair.Y("name:N", title=None, sort=names, axis=altair.Axis(labelLimit=220)),
         tooltip=["name:N", "other:N", altair.Tooltip(f"{value}:Q", title=title, format=form),
                  altair.Tooltip("n:Q", title="pairs that both ranked", format=",")],
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy
 import pandas
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
@@ -30,7 +30,7 @@ from labeling.statistics.throughput import WorkByHour, work_by_hour
 from labeling.statistics.where_it_hurts import WhereItHurts, where_it_hurts
 from storage.clock import now
 from storage.engine import reading
-from storage.tables import Account, AccountKind, WorkerLease
+from storage.tables import Account, AccountKind, Policy, WorkerLease
 from ui import process
 from ui.kept_figures import kept
 
@@ -117,6 +117,17 @@ def divided(account: Account, by: Dimension) -> pandas.DataFrame:
         return breakdown(found, by, measures=DIVIDED)
 
     return kept(f"by {by}", measure, account=account)
+
+
+def imported_policies(account: Account) -> dict[int, str]:
+    """Return the names of the policies of imported completions, by version (0 and below)."""
+    here = key_of(process.project())
+
+    def measure(rows: Session, _: object) -> dict[int, str]:
+        found = rows.exec(select(Policy).where(Policy.project_id == here, Policy.version <= 0))
+        return {one.version: one.name for one in found}
+
+    return kept("imported policies", measure, account=account)
 
 
 def hurts(account: Account) -> WhereItHurts:

@@ -39,7 +39,9 @@ def show(policies: list[dict[str, Any]]) -> None:
 
 def win_rates(table: pandas.DataFrame) -> Any:
     """Return points with intervals and labels, one a version, over a dashed line at a half."""
-    base = altair.Chart(table).encode(x=altair.X("version:O", title="version"))
+    base = altair.Chart(table).encode(
+        x=altair.X("version:O", title="version", axis=altair.Axis(labelAngle=0))
+    )
     value = altair.Y(
         "value:Q", title="win rate", scale=altair.Scale(domain=[0, 1]),
         axis=altair.Axis(format="%"),

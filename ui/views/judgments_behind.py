@@ -22,7 +22,7 @@ def show() -> None:
     except BadInput as error:
         st.warning(plain(str(error)))
         selection = Selection()
-    selection = behind_table.choose(columns, selection)
+    selection = behind_table.choose(columns, selection, measured.imported_policies(account))
     places = selected(columns, selection)[::-1]
     skip = behind_table.page(len(places), selection)
     if not len(places):

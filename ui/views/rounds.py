@@ -17,6 +17,7 @@ from ui import (
     version_comparison,
     win_rate_chart,
 )
+from ui.figure_table import figure_table
 from ui.plain_text import plain
 from ui.round_table import columns_of, table_of
 
@@ -47,9 +48,7 @@ def show() -> None:
         st.info(f"No round yet. The first one starts by itself after {left} more judgments.")
         return
     st.subheader("All rounds")
-    st.dataframe(
-        table_of(loop.rounds, versions=versions), hide_index=True, column_config=columns_of()
-    )
+    figure_table(table_of(loop.rounds, versions=versions), key="rounds", columns=columns_of())
     if ended := round_report.choose(loop.rounds):
         round_report.show(ended, versions=versions)
     if versions:
