@@ -50,14 +50,13 @@ def restore(file: Path, *, url: str, home: Path, replace: bool, progress: Progre
         copy = folder / DATABASE[manifest["database"]]
         files = [each for each in sorted((folder / "files").rglob("*")) if each.is_file()]
         _refuse_files(files, folder / "files", home, replace)
-        progress("restoring the database", 1.0)
         if manifest["database"] == "sqlite":
             check_sqlite(copy)
-            kept = _put_sqlite(copy, Path(str(make_url(url).database)), replace)
-        else:
-            kept = None
-            _put_postgres(copy, url, manifest["revision"], replace)
+        _refuse_database(url, manifest["revision"], replace)
+        # Files first: a database never names what is not there.
         _put_files(files, folder / "files", home)
+        progress("restoring the database", 1.0)
+        kept = _put_database(copy, url, replace)
     return Restored(
         made_at=manifest["made_at"],
         files=len(files),
@@ -104,18 +103,35 @@ def _put_files(files: list[Path], root: Path, home: Path) -> None:
         os.replace(one, target)
 
 
-def _put_sqlite(copy: Path, file: Path, replace: bool) -> Path | None:
-    """Put the copy in the database's place; return where the one that was there is now."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    kept = None
-    if file.exists():
+def _refuse_database(url: str, revision: str, replace: bool) -> None:
+    """Raise `Conflict` where a database is there and may not be replaced, or is in use."""
+    file = Path(str(make_url(url).database))
+    if make_url(url).get_backend_name() != "sqlite":
+        _refuse_postgres(url, revision, replace)
+    elif file.exists():
         if not replace:
             raise Conflict(
                 f"There is a database at {file} already; add --replace (it is kept under another "
                 "name), or restore into another RANKLOOP_HOME."
             )
         _refuse_use(file)
-    part = file.with_name(f".{file.name}.part")
+
+
+def _put_database(copy: Path, url: str, replace: bool) -> Path | None:
+    """Put the copy in the database's place; return where a SQLite file that was there is now."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return _put_sqlite(copy, Path(str(make_url(url).database)))
+    engine = build_engine(url)
+    try:
+        restore_database(engine, copy, clean=replace)
+    finally:
+        engine.dispose()
+    return None
+
+
+def _put_sqlite(copy: Path, file: Path) -> Path | None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept, part = None, file.with_name(f".{file.name}.part")
     shutil.copyfile(copy, part)
     with part.open("rb") as stream:
         os.fsync(stream.fileno())
@@ -145,19 +161,18 @@ def _refuse_use(file: Path) -> None:
             return
 
 
-def _put_postgres(copy: Path, url: str, revision: str, replace: bool) -> None:
+def _refuse_postgres(url: str, revision: str, replace: bool) -> None:
     engine = build_engine(url)
     try:
-        there = _tables_there(engine)
-        if there and not replace:
+        if not inspect(engine).get_table_names():
+            return
+        if not replace:
             raise Conflict(
                 f"The database {engine.url!r} has tables already; add --replace, or restore into "
                 "an empty one."
             )
-        if there:
-            _refuse_connections(engine)
-            _refuse_other_revision(engine, revision)
-        restore_database(engine, copy, clean=bool(there))
+        _refuse_connections(engine)
+        _refuse_other_revision(engine, revision)
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise Unavailable(
@@ -166,10 +181,6 @@ def _put_postgres(copy: Path, url: str, revision: str, replace: bool) -> None:
         ) from error
     finally:
         engine.dispose()
-
-
-def _tables_there(engine: Engine) -> list[str]:
-    return inspect(engine).get_table_names()
 
 
 def _refuse_connections(engine: Engine) -> None:
