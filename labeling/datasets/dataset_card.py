@@ -41,7 +41,7 @@ def dataset_card(
         _figures(snapshot.manifest),
         _frozen(done, snapshot),
         _fields(shape),
-        _limits(snapshot.manifest, shape),
+        _limits(snapshot, shape),
         _loading(done, kind),
     ]
     return "\n".join(parts)
@@ -168,7 +168,8 @@ def _fields(shape: Format) -> str:
     return f"## Fields\n\n| field | meaning |\n|---|---|\n{rows}\n"
 
 
-def _limits(manifest: dict[str, Any], shape: Format) -> str:
+def _limits(snapshot: Snapshot, shape: Format) -> str:
+    manifest = snapshot.manifest
     kinds = manifest.get("judgments_by_annotator_kind", {})
     measured = manifest.get("agreement", {}).get("tasks_judged_twice")
     limits = [
@@ -180,6 +181,11 @@ def _limits(manifest: dict[str, Any], shape: Format) -> str:
     ]
     if not measured:
         limits.append("No task was judged twice: how far annotators agree is not known.")
+    if "min_agreement" in snapshot.query:
+        limits.append(
+            "Tasks were chosen for their agreement: the figures of agreement above are of what was "
+            "kept, not of the work."
+        )
     if kinds.get("simulated"):
         limits.append("Some judgments are by simulated annotators, no people: see annotator_kind.")
     if kinds.get("model"):

@@ -26,8 +26,8 @@ class SnapshotQuery(BaseModel):
     until: AwareDatetime | None = None
     #: rounds whose policies' completions are wanted; 0 is the policy at the start (none: all)
     rounds: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    #: policy versions; every completion of a task must be of one of them (none: all)
-    policies: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    #: policy versions (imported ones are below 0); a task's completions are all of them (none: all)
+    policies: tuple[int, ...] = ()
     #: criteria that a judgment must answer for every completion
     criteria: tuple[str, ...] = ()
     #: names of the annotators whose judgments are wanted (none: all)

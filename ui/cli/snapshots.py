@@ -27,7 +27,7 @@ def snapshot() -> None:
 @click.option("--round", "rounds", type=click.IntRange(0), multiple=True,
               help="Completions of this round's policy; 0: the first policy. May be "
               "repeated.")  # fmt: skip
-@click.option("--policy", "policies", type=click.IntRange(1), multiple=True,
+@click.option("--policy", "policies", type=int, multiple=True,
               help="Tasks whose completions are all of this version. May be repeated.")  # fmt: skip
 @click.option("--criterion", "criteria", multiple=True,
               help="Judgments that answer this criterion. May be repeated.")  # fmt: skip
