@@ -5,7 +5,7 @@ They take `UnitCounts`, or a table with one row a rating: `unit` (what was rated
 agreement and are left out of every figure and every n. Intervals are drawn over tasks.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
-Ratings = pd.DataFrame | UnitCounts
+Ratings: TypeAlias = pd.DataFrame | UnitCounts
 
 
 def shared_counts(ratings: Ratings) -> UnitCounts:

@@ -39,7 +39,9 @@ def rater_tables(answers: Sequence[Answers]) -> RaterTables:
     """Return the tables of every two raters who share a task; all answers have the same values."""
     raters = np.unique(np.concatenate([np.zeros(0, np.int64), *(part.rater for part in answers)]))
     size = len(answers[0].values) if answers else 1
-    codes, tasks, before = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
+    codes: list[Ints] = [np.zeros(0, np.int64)]
+    tasks: list[Ints] = [np.zeros(0, np.int64)]
+    before = 0
     for part in answers:
         code, task = _codes(part, raters)
         codes.append(code)

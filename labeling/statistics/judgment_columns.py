@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Executable, func, select
 from sqlmodel import Session, col
 
 from labeling.review.decisions import REAL_WORK, not_discarded
@@ -260,7 +260,7 @@ def _languages(prompt_id: Ints, language: "pd.Series[str]") -> tuple[Ints, tuple
 
 
 def _surroundings(session: Session, project_id: int) -> _Surroundings:
-    def rows(statement: Select[Any]) -> tuple[Any, ...]:
+    def rows(statement: Executable) -> tuple[Any, ...]:
         return tuple(tuple(row) for row in session.execute(statement))
 
     return _Surroundings(

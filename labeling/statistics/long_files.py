@@ -158,13 +158,14 @@ class _Reader:
     def entries(self, row: Row, place: Place) -> list[tuple[str, str, str | int, Any]]:
         kind = self._kind_of(row, place)
         task, annotator = _name(row, "task_id", place), _name(row, "annotator_id", place)
+        found: list[tuple[str | int, Any]]
         if kind == "ranks":
             found = list(enumerate(self._ranks(row["ranks"], task, place)))
         elif kind == "rank":
-            found = [(_name(row, "item", place), _rank(row["rank"], place, "rank"))]  # type: ignore[list-item]
+            found = [(_name(row, "item", place), _rank(row["rank"], place, "rank"))]
         else:
-            item = "" if row.get("item") in (None, "") else _name(row, "item", place)
-            found = [(item, _label(row["label"], place))]  # type: ignore[list-item]
+            name = "" if row.get("item") in (None, "") else _name(row, "item", place)
+            found = [(name, _label(row["label"], place))]
         for item, _ in found:
             before = self._said.setdefault((task, annotator, item), place.number)
             if before != place.number:
@@ -252,7 +253,7 @@ def _matrices(ratings: LongRatings, *, none: int) -> list[tuple[Ints, Ints, Ints
     units["place"] = units.groupby("task").cumcount()
     table = table.merge(units, on=["task", "item"])
     table["width"] = table.groupby("task")["place"].transform("max") + 1
-    found = []
+    found: list[tuple[Ints, Ints, Ints]] = []
     for width, some in table.groupby("width"):
         heads = some[["task", "rater"]].drop_duplicates().sort_values(["task", "rater"])
         row = pd.MultiIndex.from_frame(heads).get_indexer(

@@ -119,7 +119,8 @@ def _annotators(
     agreement = _agreement(columns, people)
     table["judgments"] = group.size().reindex(table.index, fill_value=0).astype(int)
     table["skipped"] = skipped.reindex(table.index, fill_value=0).astype(int)
-    table["tie_share"] = _tie_shares(rankings_of_columns(columns))
+    only_people = len(columns.by_people()) == len(columns)
+    table["tie_share"] = _tie_shares(people if only_people else rankings_of_columns(columns))
     table["median_seconds"] = group["milliseconds"].median() / 1000
     table["agreement"] = agreement["agreement"]
     table["agreement_n"] = agreement["n"].reindex(table.index, fill_value=0).astype(int)

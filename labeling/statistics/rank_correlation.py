@@ -97,7 +97,7 @@ def _mean_of_pairs(rankings: Rankings, figure: PairFigure, resampling: Resamplin
         values = figure(of, first, second)
         defined = np.isfinite(values)
         number = of.pair_answers.number[first[defined]]
-        pairs = np.bincount(number)
+        pairs = np.bincount(number).astype(np.float64)
         sums = np.column_stack([np.bincount(number, weights=values[defined]), pairs])
         builder.add(sums[pairs > 0])
     return _mean(builder, "pairs of rankings", resampling)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sqlalchemy import BigInteger, Float, Select, String, cast, extract, func, literal, select
+from sqlalchemy import BigInteger, Float, String, cast, extract, func, literal, select
 from sqlmodel import Session, col
 
 from labeling.judging.pace import FAST
@@ -119,7 +119,7 @@ def read_prompts(session: Session, *, project_id: int, after: int = 0) -> pd.Dat
     ).set_index(pd.Index(ids, dtype=np.int64, name="prompt_id"))
 
 
-def _statement(dialect: str) -> Select[Any]:
+def _statement(dialect: str) -> Any:
     """Select the columns in the order of `_batch_arrays`, JSON as text and times as they parse."""
     return (
         select(
