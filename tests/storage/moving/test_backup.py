@@ -10,13 +10,15 @@ from sqlalchemy import Engine
 from sqlmodel import delete, select
 
 from storage.blobs import write_folder
-from storage.engine import writing
+from storage.engine import build_engine, writing
 from storage.errors import BadInput, Conflict, Unavailable
 from storage.moving import postgres_tools
 from storage.moving.archive import read_manifest
 from storage.moving.backup import Backup, back_up
 from storage.moving.restore import Restored, restore
 from storage.tables import Event, Policy
+from tests.conftest import _fresh_database as fresh_database
+from tests.postgres_cluster import PostgresCluster
 from tests.storage.moving.odd_rows import fill, hashes
 
 
@@ -188,3 +190,16 @@ def test_without_postgresqls_programs_it_is_one_sentence(
     monkeypatch.setattr(postgres_tools, "DEBIAN", tmp_path)
     with pytest.raises(Unavailable, match="pg_dump was not found; install"):
         postgres_tools.find_tool("pg_dump")
+
+
+def test_postgresql_comes_back_into_an_empty_database(
+    postgres: PostgresCluster, postgres_engine: Engine, home: Path, tmp_path: Path
+) -> None:
+    fill(postgres_engine)
+    before = hashes(postgres_engine)
+    made = backed_up(postgres_engine, home, tmp_path / "b.tar", with_files=False)
+    with fresh_database(postgres, template="template1") as url:
+        restore(made.file, url=url, home=tmp_path / "other", replace=False, progress=quiet)
+        engine = build_engine(url)
+        assert hashes(engine) == before
+        engine.dispose()
