@@ -27,8 +27,10 @@ def position_bias(columns: JudgmentColumns) -> PositionBias:
     """Measure the share of judgments in which the first-shown completion is ranked best.
 
     Completions tied for best share the win. Display orders are drawn at random, so without bias
-    the share is 1/K; one judgment is one trial, so the interval is Wilson's.
+    the share is 1/K; one judgment is one trial, so the interval is Wilson's. Imported judgments
+    are left out: nobody knows in which order those annotators saw the completions.
     """
+    columns = columns.where(columns.import_id == 0)
     wins = _wins_by_place(columns)
     chance = 1.0 / np.maximum(columns.k, 1)
     first = wins[:, 0]

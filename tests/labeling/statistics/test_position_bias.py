@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,3 +61,9 @@ def test_completions_of_unlike_numbers_have_their_own_chance() -> None:
 def test_no_judgment_no_figure() -> None:
     found = position_bias(columns_of([], [], []))
     assert found.overall.empty and found.annotators.empty and found.places.empty
+
+
+def test_imported_judgments_say_nothing_of_places() -> None:
+    columns = columns_of(range(4), [1] * 4, [[1, 2]] * 4, shown=[[0, 1]] * 4)
+    half = replace(columns, import_id=np.array([0, 0, 5, 5]))
+    assert position_bias(half).overall.iloc[0]["n"] == 2
