@@ -56,8 +56,8 @@ def snapshot() -> None:
 @JSON
 @pass_options
 def snapshot_create(
-    options: Options, name: str, since: datetime | None, until: datetime | None, as_json: bool,
-    no_decisions: bool, **given: Any,
+    options: Options, /, name: str, since: datetime | None, until: datetime | None,
+    as_json: bool, no_decisions: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Freeze what the options ask for; the same question on the same data gives the same hash.
 
