@@ -17,14 +17,15 @@ import pandas as pd
 from sqlalchemy import Engine, Executable, func, select
 from sqlmodel import Session, col
 
-from labeling.review.decisions import REAL_WORK, not_discarded
+from labeling.review.decisions import REAL_WORK
 from labeling.statistics.stored_judgments import (
     TASK_KINDS,
     StoredJudgments,
+    discarded_ids,
     read_judgments,
     read_prompts,
+    withdrawn_ids,
 )
-from labeling.withdrawals import not_withdrawn
 from storage.tables import Account, AccountKind, Judgment, Policy, Review, TaskKind, Withdrawal
 
 #: What `JudgmentColumns.kind` holds the position in.
@@ -208,7 +209,7 @@ def _kept(
     withdrawn: Ints,
     around: _Surroundings,
 ) -> _Kept:
-    left_out = np.union1d(withdrawn, _discarded(session, project_id))
+    left_out = np.union1d(withdrawn, discarded_ids(session, project_id=project_id))
     current = stored.taken(_counts(stored, left_out))
     columns = _columns(project_id, current, prompts, around)
     return _Kept(stored, prompts, withdrawn, around, columns)
@@ -290,17 +291,7 @@ def _count(session: Session, project_id: int) -> int:
     return session.execute(statement.where(col(Judgment.project_id) == project_id)).scalar_one()
 
 
-def _discarded(session: Session, project_id: int) -> Ints:
-    statement = select(col(Judgment.id)).where(
-        col(Judgment.project_id) == project_id, ~not_discarded()
-    )
-    return np.array(session.execute(statement).scalars().all(), dtype=np.int64)
-
-
 def _withdrawn(session: Session, project_id: int, around: _Surroundings, after: int = 0) -> Ints:
     if not around.withdrawals:
         return np.array([], dtype=np.int64)
-    statement = select(col(Judgment.id)).where(
-        col(Judgment.project_id) == project_id, col(Judgment.id) > after, ~not_withdrawn()
-    )
-    return np.array(session.execute(statement).scalars().all(), dtype=np.int64)
+    return withdrawn_ids(session, project_id=project_id, after=after)

@@ -8,10 +8,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sqlalchemy import BigInteger, Float, String, cast, extract, func, literal, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    String,
+    cast,
+    extract,
+    func,
+    literal,
+    select,
+)
 from sqlmodel import Session, col
 
 from labeling.judging.pace import FAST
+from labeling.review.decisions import not_discarded
+from labeling.withdrawals import not_withdrawn
 from storage.tables import Judgment, Prompt, Task, TaskKind
 
 #: The most completions of a task, and so the width of every array by task position.
@@ -117,6 +129,23 @@ def read_prompts(session: Session, *, project_id: int, after: int = 0) -> pd.Dat
             "tags": pd.Series([parsed.get(text, []) for text in texts], dtype=object),
         }
     ).set_index(pd.Index(ids, dtype=np.int64, name="prompt_id"))
+
+
+def discarded_ids(session: Session, *, project_id: int) -> npt.NDArray[np.int64]:
+    """Return the ids of the judgments that leads have discarded."""
+    return _ids(session, project_id, ~not_discarded())
+
+
+def withdrawn_ids(session: Session, *, project_id: int, after: int) -> npt.NDArray[np.int64]:
+    """Return the ids above `after` of the judgments that are withdrawn."""
+    return _ids(session, project_id, col(Judgment.id) > after, ~not_withdrawn())
+
+
+def _ids(
+    session: Session, project_id: int, *conditions: ColumnElement[bool]
+) -> npt.NDArray[np.int64]:
+    statement = select(col(Judgment.id)).where(col(Judgment.project_id) == project_id, *conditions)
+    return np.array(session.execute(statement).scalars().all(), dtype=np.int64)
 
 
 def _statement(dialect: str) -> Any:
