@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, text
 from sqlmodel import Session, col, func, select
 
 from storage.clock import now
@@ -17,6 +19,7 @@ from storage.tables import (
     RoundPoint,
     RoundState,
     Task,
+    TaskStatus,
     Webhook,
     WebhookDelivery,
     WorkerLease,
@@ -83,7 +86,7 @@ def monitored(session: Session, *, project_id: int) -> Monitored:
         judgments=session.exec(
             select(func.count()).select_from(Judgment).where(Judgment.project_id == project_id)
         ).one(),
-        tasks=_counts(session, Task, project_id),
+        tasks=_counts(session, col(Task.status), TaskStatus, Task.project_id == project_id),
         leased=leased,
         expired=expired,
         live_version=session.exec(
@@ -91,7 +94,7 @@ def monitored(session: Session, *, project_id: int) -> Monitored:
                 Policy.project_id == project_id, Policy.status == PolicyStatus.LIVE
             )
         ).one(),
-        rounds=_counts(session, Round, project_id),
+        rounds=_counts(session, col(Round.state), RoundState, Round.project_id == project_id),
         round=_newest_round(session, project_id, moment),
         worker=_worker(session, project_id, moment),
         deliveries=session.exec(
@@ -103,13 +106,11 @@ def monitored(session: Session, *, project_id: int) -> Monitored:
     )
 
 
-def _counts(session: Session, table: type[Task] | type[Round], project_id: int) -> dict[str, int]:
+def _counts(
+    session: Session, column: Any, kinds: type[StrEnum], here: ColumnElement[bool] | bool
+) -> dict[str, int]:
     """Return how many rows are in each state, those in which none is included."""
-    column = col(Task.status) if table is Task else col(Round.state)
-    kinds = column.type.enum_class  # type: ignore[attr-defined]
-    found = session.exec(
-        select(column, func.count()).where(table.project_id == project_id).group_by(column)
-    ).all()
+    found = session.execute(select(column, func.count()).where(here).group_by(column)).all()
     return {kind.value: 0 for kind in kinds} | {state.value: count for state, count in found}
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
+from sqlmodel import select
 
 from storage.blobs import MANIFEST, verify
 from storage.clock import now
@@ -133,6 +134,6 @@ def _add_files(engine: Engine, home: Path, archive: ArchiveWriter, progress: Pro
 
 def _named_uris(engine: Engine) -> set[str]:
     with reading(engine) as session:
-        policies = session.execute(select(Policy.checkpoint_uri)).scalars().all()
-        snapshots = session.execute(select(Snapshot.uri)).scalars().all()
+        policies = session.exec(select(Policy.checkpoint_uri)).all()
+        snapshots = session.exec(select(Snapshot.uri)).all()
     return {uri for uri in (*policies, *snapshots) if uri}
