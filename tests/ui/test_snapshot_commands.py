@@ -1,0 +1,71 @@
+"""`rankloop snapshot` and `rankloop export` from end to end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labeling.simulated.simulation import simulate
+from storage.engine import reading
+from storage.tables import Project
+from tests.ui.conftest import Home
+from ui.cli import cli
+from ui.cli.frame import run
+
+
+@pytest.fixture
+def judged(home: Home) -> Home:
+    with reading(home.engine) as session:
+        project = session.get_one(Project, home.project_id)
+    simulate(
+        home.engine, project=project, annotators=2, judgments=8, noise=0.0, preference="shorter",
+        seed=1, minutes=5, fill_pool=lambda: 0,
+    )  # fmt: skip
+    return home
+
+
+def told(home: Home, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert run(cli, ["--home", str(home.path), *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_from_a_question_to_files(
+    judged: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = told(judged, capsys, "snapshot", "create", "--name", "all")
+    assert made["judgments"] == 8 and len(made["rows_sha256"]) == 64
+    again = told(judged, capsys, "snapshot", "create")
+    assert again["id"] == made["id"]
+    one = told(
+        judged, capsys, "snapshot", "create", "--annotator", "sim-1", "--consolidation", "majority"
+    )
+    assert one["consolidated"] == one["tasks"] and sum(one["excluded"].values()) > 0
+    listed = told(judged, capsys, "snapshot", "list")
+    assert [each["name"] for each in listed] == ["all", ""]
+    assert told(judged, capsys, "snapshot", "show", "all") == made
+    diff = told(judged, capsys, "snapshot", "diff", "all", str(one["id"]))
+    assert len(diff["removed"]) == 8 - one["judgments"] and diff["added"] == []
+    out = str(tmp_path / "out")
+    done = told(
+        judged, capsys, "export", "preferences", "--snapshot", "all", "--format", "ranking",
+        "--files", "parquet", "--out", out,
+    )  # fmt: skip
+    assert sum(done["rows"].values()) == made["tasks"] and done["snapshot_id"] == made["id"]
+    assert (tmp_path / "out/train.parquet").exists()
+
+
+def test_the_words_of_each(judged: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        (["create", "--ties", "drop-any-tied"], "judgments stayed out"),
+        (["create"], "SHA-256 of its rows: "),
+        (["list"], "8 judgments"),
+        (["show", "1"], "Asked for: "),
+        (["diff", "1", "1"], "Snapshots 1 and 1 hold the same rows."),
+    ):
+        assert run(cli, ["--home", str(judged.path), "snapshot", *arguments]) == 0
+        assert words in capsys.readouterr().out
+    assert run(cli, ["--home", str(judged.path), "snapshot", "show", "nobody"]) == 1
+    assert "no snapshot nobody" in capsys.readouterr().err
+    assert run(cli, ["export", "formats"]) == 0
+    assert "trl_unpaired" in capsys.readouterr().out
