@@ -121,43 +121,41 @@ def crowd_bradley_terry(
         said: votes on pairs; tasks are separate problems, raters are the same in all.
         raters: R.
         precision: of the normal prior on scores; above 0.
-        prior_right: right votes that every rater is credited with.
+        prior_right: right votes that every rater is credited with; above 0.
         prior_wrong: wrong votes likewise; fewer than the right ones, or right and wrong could
             change places.
         ability: (R,) of the raters, where it is known from elsewhere: it is kept then. Fitted
             together they need items with many judgments each (models of an arena, say): with a
             handful on every item the coin can explain every contradiction, and all raters come
-            out as able. `rater_abilities` is for that.
+            out as able. `rater_evidence` is for that.
         tolerance: rise of the log-posterior, for each vote, at which the fit has converged.
         most_iterations: iterations after which it is given up.
     """
     states = [_State.of(one, precision) for one in said]
-    count = raters
-    of_rater = sum((state.votes_of_rater(count) for state in states), np.zeros(count))
-    least = tolerance * max(1.0, of_rater.sum())
-    prior = prior_right + prior_wrong
-    given = ability
-    ability = np.full(count, prior_right / prior) if given is None else given.astype(float)
-    ability = np.clip(ability, _MOST_SURE, 1 - _MOST_SURE)
+    votes = sum((state.votes_of_rater(raters) for state in states), np.zeros(raters))
+    held = np.full(raters, prior_right / (prior_right + prior_wrong))
+    held = _within(held if ability is None else ability.astype(float))
+    least = tolerance * max(1.0, votes.sum())
     seen: list[float] = []
     converged = False
     while len(seen) < most_iterations and not converged:
-        value = float(prior_right * np.log(ability).sum() + prior_wrong * np.log1p(-ability).sum())
-        right = np.zeros(count)
-        for state in states:
-            likelihood, found = state.improve(ability, precision)
-            value += likelihood
-            right += found
+        found = [state.improve(held, precision) for state in states]
+        prior = prior_right * np.log(held).sum() + prior_wrong * np.log1p(-held).sum()
+        value = float(prior) + sum(likelihood for likelihood, _ in found)
         converged = bool(seen) and value - seen[-1] <= least
         seen.append(value)
-        if not converged and given is None:
-            # A rater's own maximum may lie at 0 or 1 where there is no prior.
-            ability = (right + prior_right) / np.maximum(of_rater + prior, 1e-12)
-            ability = np.clip(ability, _MOST_SURE, 1 - _MOST_SURE)
-    covariance = tuple(state.covariance(ability, precision) for state in states)
+        if not converged and ability is None:
+            right = sum((each for _, each in found), np.zeros(raters))
+            held = _within((right + prior_right) / (votes + prior_right + prior_wrong))
+    covariance = tuple(state.covariance(held, precision) for state in states)
     return CrowdBradleyTerry(
-        tuple(state.scores for state in states), covariance, ability, seen, converged
+        tuple(state.scores for state in states), covariance, held, seen, converged
     )
+
+
+def _within(ability: np.ndarray) -> np.ndarray:
+    """Keep abilities off 0 and 1, where one contradiction would be impossible."""
+    return np.clip(ability, _MOST_SURE, 1 - _MOST_SURE)
 
 
 @dataclass

@@ -34,9 +34,23 @@ def plackett_luce(
         most_iterations: iterations after which it is given up, `converged` being false.
     """
     choices = _Choices.of(block)
-    strength = np.ones((len(block.tasks), block.k))
-    moving = np.ones(len(block.tasks), dtype=bool)
     extra = prior_shape - 1.0
+    strength, moving = _climb(choices, extra, tolerance, most_iterations)
+    scores = np.log(np.maximum(strength, _SMALLEST))
+    return Abilities(
+        scores,
+        _covariance(choices, strength, extra),
+        choices.log_likelihood(strength) + extra * (scores - strength).sum(axis=1),
+        ~moving,
+    )
+
+
+def _climb(
+    choices: "_Choices", extra: float, tolerance: float, most_iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the strengths (U, K), and which tasks (U,) have not converged."""
+    count, k = choices.chosen.shape
+    strength, moving = np.ones((count, k)), np.ones(count, dtype=bool)
     part = choices
     for _ in range(most_iterations):
         if not moving.any():
@@ -45,20 +59,14 @@ def plackett_luce(
         new = (part.chosen + extra) / np.maximum(part.exposure(held) + extra, _SMALLEST)
         if not extra:
             # The scale is free: without a prior nothing else keeps it.
-            new *= block.k / new.sum(axis=1, keepdims=True)
+            new *= k / new.sum(axis=1, keepdims=True)
         step = np.abs(np.log(np.maximum(new, _SMALLEST) / np.maximum(held, _SMALLEST))).max(axis=1)
         strength[moving] = new
         still = step > tolerance
         moving[moving] = still
         if not still.all():
             part = part.of_tasks(still)
-    scores = np.log(np.maximum(strength, _SMALLEST))
-    return Abilities(
-        scores,
-        _covariance(choices, strength, extra),
-        choices.log_likelihood(strength) + extra * (scores - strength).sum(axis=1),
-        ~moving,
-    )
+    return strength, moving
 
 
 @dataclass(frozen=True)
