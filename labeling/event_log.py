@@ -47,7 +47,7 @@ class EventLog:
         return found
 
     def _statement(self) -> Select[Any]:
-        statement = (
+        statement: Select[Any] = (
             select(Event, col(Account.name))
             .join(Account, col(Account.id) == col(Event.account_id), isouter=True)
             .where(col(Event.project_id) == self._project_id)

@@ -142,9 +142,9 @@ def webhooks(session: Session, *, project_id: int, account: Account | None) -> l
             kinds=tuple(one.kinds),
             secret_env=one.secret_env,
             active=one.active,
-            waiting=counts.get((one.id, "waiting"), 0),
-            delivered=counts.get((one.id, "delivered"), 0),
-            given_up=counts.get((one.id, "given up"), 0),
+            waiting=counts.get((key_of(one), "waiting"), 0),
+            delivered=counts.get((key_of(one), "delivered"), 0),
+            given_up=counts.get((key_of(one), "given up"), 0),
         )
         for one in found
     ]

@@ -14,8 +14,8 @@ class Coverable:
     """The columns of a row (a judgment, a demonstration) that withdrawals are held against."""
 
     tables: tuple[type, ...]
-    project_id: ColumnElement[int]
-    annotator_id: ColumnElement[int]
+    project_id: Any
+    annotator_id: Any
     import_id: Any
     created_at: Any
 

@@ -6,8 +6,9 @@ decided keeps its label.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, case, func, select, update
 from sqlmodel import Session, col
 
 from labeling.events import record
@@ -90,7 +91,7 @@ def open_tasks_again(session: Session, *, withdrawal: Withdrawal) -> int:
             .where(col(Task.id).in_(detail["task_ids"]), col(Task.status) == TaskStatus.WITHDRAWN)
             .values(status=case((col(Task.judged) < col(Task.overlap), "ready"), else_="done"))
         )
-        changed += done.rowcount
+        changed += cast(CursorResult[Any], done).rowcount
     return changed
 
 
@@ -120,7 +121,7 @@ def _given_room(session: Session, withdrawal: Withdrawal) -> ColumnElement[bool]
 
 def _tasks(
     session: Session, withdrawal: Withdrawal, condition: ColumnElement[bool]
-) -> Sequence[int]:
+) -> Sequence[int | None]:
     """Return the ids of the queue's own tasks with a judgment that the condition means."""
     return session.scalars(
         select(col(Task.id))
@@ -139,7 +140,7 @@ def _tasks(
 
 
 def _recount(
-    session: Session, task_ids: Sequence[int], meant: ColumnElement[bool], *, counted: bool
+    session: Session, task_ids: Sequence[int | None], meant: ColumnElement[bool], *, counted: bool
 ) -> int:
     submitted = col(Assignment.state) == AssignmentState.SUBMITTED
     judged = (
@@ -179,6 +180,6 @@ def _status() -> ColumnElement[str]:
     )
 
 
-def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+def _chunks(ids: Sequence[int | None]) -> Iterator[Sequence[int | None]]:
     for start in range(0, len(ids), _AT_ONCE):
         yield ids[start : start + _AT_ONCE]
