@@ -24,6 +24,7 @@ _WHOLE = (
     ForwardMsg.FINISHED_SUCCESSFULLY,
     ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY,
 )
+_TROUBLE = "could not reach its database"
 PATIENCE = 60.0  # seconds that a page waits for an answer
 _LARGEST_WINDOW = 15  # of permessage-deflate, as browsers offer
 
@@ -196,6 +197,9 @@ class PageSession:
             self._fragment = message.delta.fragment_id
         elif kind == "exception":
             run.error = element.exception.message or "the page showed an error"
+        elif kind == "alert" and _TROUBLE in element.alert.body:
+            # No task is on such a page, and yet nobody was told that all is done.
+            run.error = "the page has no database"
 
 
 async def sign_in(http: aiohttp.ClientSession, url: str, name: str, password: str) -> str:

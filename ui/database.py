@@ -18,10 +18,14 @@ PAUSES = (0.1, 0.4)
 _LOST = (OperationalError, InterfaceError, TimeoutError)
 
 
+class NoDatabase(Unavailable):
+    """Say that the database does not answer, again and again."""
+
+
 def retried(act: Callable[[], Answer]) -> Answer:
     """Do something that may be done twice, again where the connection to the database was cut.
 
-    Raises `Unavailable` where the last attempt fails, too.
+    Raises `NoDatabase` where the last attempt fails, too.
     """
     for pause in PAUSES:
         try:
@@ -31,6 +35,6 @@ def retried(act: Callable[[], Answer]) -> Answer:
     try:
         return act()
     except _LOST as error:
-        raise Unavailable(
+        raise NoDatabase(
             "The database does not answer; nothing is lost, try again in a moment."
         ) from error

@@ -9,6 +9,7 @@ from labeling.projects import get_project
 from storage.engine import build_engine, reading
 from storage.settings import Settings, load_settings
 from storage.tables import Project
+from ui.database import retried
 
 
 @dataclass
@@ -51,5 +52,9 @@ def project_id() -> int:
 
 def project() -> Project:
     """Return the project that the pages show; raise `NotFound` where it has not been made."""
+    return retried(_project)
+
+
+def _project() -> Project:
     with reading(engine()) as session:
         return get_project(session, name=settings().project)

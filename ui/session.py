@@ -10,12 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from labeling.accounts import account_of_token
 from storage.engine import reading
-from storage.errors import Unavailable
 from storage.tables import Account
 from ui import process
 from ui.components.leave import leave
 from ui.cookie import COOKIE, LANGUAGE_COOKIE
-from ui.database import retried
+from ui.database import NoDatabase, retried
 from ui.languages import Words, words_for
 from ui.plain_text import plain
 
@@ -23,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def current_account() -> Account | None:
-    """Return the account that is signed in, or None; raise `Unavailable` without a database."""
+    """Return the account that is signed in, or None; raise `NoDatabase` without one."""
     token = st.context.cookies.get(COOKIE)
     if not token:
         return None
@@ -42,7 +41,7 @@ def require_account() -> Account:
     """
     try:
         account = current_account()
-    except Unavailable:
+    except NoDatabase:
         _say_trouble()
         st.stop()
     if account is None:
@@ -56,7 +55,7 @@ def trouble_told() -> Iterator[None]:
     """Say that the database did not answer, in plain words, where Streamlit would show an error."""
     try:
         yield
-    except SQLAlchemyError:
+    except (SQLAlchemyError, NoDatabase):
         _say_trouble()
 
 

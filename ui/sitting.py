@@ -104,6 +104,16 @@ class Sitting:
             "done": self.done,
         }
 
+    def stands(self, words: Words) -> bool:
+        """Say whether there is a task that may stay on the page while the database is away.
+
+        What is done to it meanwhile is refused in plain words, and can be sent again.
+        """
+        if self.desk is None or self.desk.task is None:
+            return False
+        self._no_database(words)
+        return True
+
     def act(self, *, account: Account, name: Deed, value: object, words: Words) -> None:
         """Carry out one event of the component; what is refused is said and changes nothing."""
         self.still = name in ("draft", "beat", "rewrite")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
@@ -12,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from benchmarks.labeling_stage import add_tasks
 from labeling.accounts import create_account
 from labeling.keys import key_of
 from labeling.policies import create_first_policy
@@ -25,6 +27,7 @@ from ui.cookie import COOKIE
 from ui.guard import Guard
 from ui.languages import words_for
 from ui.plain_text import plain
+from ui.views import rank
 
 PASSWORD = "correct horse battery"
 TROUBLE = "The server could not reach its database."
@@ -137,6 +140,34 @@ def test_a_page_says_it_in_plain_words_instead_of_an_error(
         trouble = plain(words_for(None, None).say("server.trouble"))
         assert [each.value for each in page.warning] == ([trouble] if cuts == 3 else [])
     assert administrator.cut == 4
+
+
+def test_a_task_stays_on_the_page_while_the_database_is_away(
+    administrator: Administrator, door: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty page would read as "all done", and take what the annotator has just typed."""
+    assert log_in(door)[0] == 303
+    add_tasks(administrator.engine, "default", range(1))
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr(rank, "ranking", lambda *, data, **_: shown.append(data))
+    seen = SimpleNamespace(cookies={COOKIE: door.cookies[COOKIE]}, timezone="UTC", url="/")
+    monkeypatch.setattr(session.st, "context", seen)
+    monkeypatch.setattr(session, "words", lambda: words_for(None, None))
+
+    def script() -> None:
+        from ui.views import rank
+
+        rank.show()
+
+    page = AppTest.from_function(script, default_timeout=60).run()
+    administrator.to_cut = 3
+    page = page.run()
+    assert administrator.cut == 3
+    page = page.run()
+    assert not page.exception and not page.warning
+    assert len({data["serial"] for data in shown}) == 1
+    assert [bool(data["refusal"]) for data in shown] == [False, True, True]
+    assert TROUBLE in shown[1]["refusal"]["text"]
 
 
 def test_what_is_no_lost_connection_is_not_tried_again() -> None:

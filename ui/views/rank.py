@@ -3,13 +3,14 @@
 import time
 
 import streamlit as st
+from sqlalchemy.exc import SQLAlchemyError
 from streamlit.navigation.page import StreamlitPage
 
 from labeling.quality_control.qualification import NotQualified
-from storage.errors import Unavailable
 from storage.tables import Account
 from ui import correction, desk, process, session
 from ui.components.ranking import Deed, ranking
+from ui.database import NoDatabase
 from ui.languages import Words
 from ui.languages.sentences import translated
 from ui.plain_text import plain
@@ -24,7 +25,16 @@ KEY = "ranking"
 def show() -> None:
     """Show the annotator's task, or say why there is none."""
     kept, words = sitting(), session.words()
-    account = kept.take_account() or session.require_account()
+    try:
+        _show(kept, words)
+    except (SQLAlchemyError, NoDatabase):
+        if not kept.stands(words):
+            raise
+        ranking(data=kept.as_data(words), key=KEY, act=_act)
+
+
+def _show(kept: Sitting, words: Words) -> None:
+    account = kept.take_account() or session.current_account() or session.require_account()
     if not kept.at_work and guidelines.ask_to_read(account, words):
         return
     try:
@@ -73,7 +83,7 @@ def _look(account: Account | None = None) -> desk.Desk:
 def _act(name: Deed) -> None:
     try:
         account = session.current_account()
-    except Unavailable:
+    except NoDatabase:
         sitting().refuse(session.words().say("server.trouble"))
         return
     value = st.session_state[KEY].get(name)
