@@ -127,7 +127,18 @@ def a_finger(stage: Stage, ranks: list[int]) -> None:
 Way = Callable[[Stage, list[int]], None]
 
 
-@pytest.mark.parametrize("way", [number_keys, arrow_keys, clicks, dragging, taps, a_finger])
+# The component's own tests rank by every way in the quick run, too: tests/ui/test_rank_inputs.py.
+@pytest.mark.parametrize(
+    "way",
+    [
+        number_keys,
+        pytest.param(arrow_keys, marks=pytest.mark.slow),
+        pytest.param(clicks, marks=pytest.mark.slow),
+        dragging,
+        taps,
+        pytest.param(a_finger, marks=pytest.mark.slow),
+    ],
+)
 def test_one_ranking_from_the_screen_to_the_export(
     request: pytest.FixtureRequest,
     tmp_path: Path,
