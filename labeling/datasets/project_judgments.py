@@ -187,7 +187,7 @@ def _decision_row(decision: Row) -> Row:
 
 
 def _judgments(session: Session, wanted: list[Any]) -> dict[int, list[Row]]:
-    statement: Select[Any] = (
+    statement: Any = (
         select(
             col(Judgment.id).label("judgment_id"),
             col(Judgment.task_id),
@@ -224,7 +224,7 @@ def _judgment_row(row: Row) -> Row:
 
 
 def _tasks(session: Session, wanted: list[Any]) -> dict[int, Row]:
-    statement: Select[Any] = (
+    statement: Any = (
         select(
             col(Task.id).label("task_id"),
             col(Task.prompt_id),
@@ -253,7 +253,7 @@ def _task_row(row: Row) -> Row:
 
 
 def _completions(session: Session, wanted: list[Any]) -> dict[int, Row]:
-    statement: Select[Any] = (
+    statement: Any = (
         select(
             col(TaskCompletion.task_id),
             col(Completion.id),
