@@ -213,9 +213,7 @@ FIELDS: dict[str, SettingWords] = {
     "endpoints.share": SettingWords(
         "Share of completions", "Of a task's; at least one is always the live version's."
     ),
-    "endpoints.patience": SettingWords(
-        "Seconds to wait", "Then the live version answers instead."
-    ),
+    "endpoints.patience": SettingWords("Seconds to wait", "Then the live version answers instead."),
     "endpoints.pause": SettingWords("Seconds to leave a server alone that failed"),
 }
 
