@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,10 @@ CONTRACT = {
     ("labeling", "set"), ("doctor",),
     ("models",), ("policies", "list"), ("policies", "rollback"),
     ("policies", "add"), ("policies", "switch"),
-    ("backup",), ("restore",), ("db", "copy"),
+    ("backup",), ("restore",), ("db", "copy"), ("reliability",), ("events",),
+    ("withdraw", "annotator"), ("withdraw", "import"), ("withdraw", "window"),
+    ("withdraw", "list"), ("withdraw", "revert"), ("webhook", "add"), ("webhook", "list"),
+    ("webhook", "remove"), ("webhook", "test"), ("webhook", "kinds"), ("webhook", "deliver"),
     ("train", "reward"), ("train", "sft"), ("train", "ppo"), ("evaluate",),
 }  # fmt: skip
 
@@ -104,7 +108,7 @@ def test_every_help_has_an_example_that_parses(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(cli, [*path, "--help"]) == 0
-    words = capsys.readouterr().out.split("Example:")[1].split()
+    words = shlex.split(capsys.readouterr().out.split("Example:")[1])
     monkeypatch.chdir(tmp_path)
     for name in ("prompts", "preferences", "completions", "demonstrations", "known"):
         (tmp_path / f"{name}.jsonl").touch()
@@ -114,7 +118,19 @@ def test_every_help_has_an_example_that_parses(
 
 
 @pytest.mark.parametrize(
-    "group", [[], ["import"], ["export"], ["account"], ["tasks"], ["train"], ["snapshot"]]
+    "group",
+    [
+        [],
+        ["import"],
+        ["export"],
+        ["account"],
+        ["tasks"],
+        ["train"],
+        ["snapshot"],
+        ["withdraw"],
+        ["webhook"],
+        ["db"],
+    ],
 )
 def test_every_group_has_an_example(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, [*group, "--help"]) == 0

@@ -193,7 +193,7 @@ def test_a_question_of_a_lead_is_said_as_it_was_written() -> None:
 def sentences() -> set[str]:
     """Return every text in the code of `labeling`, with {} where a value is put in."""
     found: set[str] = set()
-    for path in (ROOT / "labeling").glob("*.py"):
+    for path in (ROOT / "labeling").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
