@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from labeling.webhooks.messages import told_by
@@ -46,12 +46,11 @@ class EventLog:
         self._move_on(found)
         return found
 
-    def _statement(self) -> Select[Any]:
-        statement: Select[Any] = (
-            select(Event, col(Account.name))
-            .join(Account, col(Account.id) == col(Event.account_id), isouter=True)
-            .where(col(Event.project_id) == self._project_id)
-        )
+    def _statement(self) -> Any:
+        found = select(Event, col(Account.name))
+        statement = found.join(
+            Account, col(Account.id) == col(Event.account_id), isouter=True
+        ).where(col(Event.project_id) == self._project_id)
         return statement.where(col(Event.kind).in_(self._kinds)) if self._kinds else statement
 
     def _move_on(self, found: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 from labeling.endpoint_policies import Endpoint, Usage, priced
@@ -155,7 +156,7 @@ class EndpointClient:
             )
         return self._read(text)
 
-    def _send(self, sent: bytes, end: float) -> tuple[int, Mapping[str, str], str]:
+    def _send(self, sent: bytes, end: float) -> tuple[int, "Message[str, str]", str]:
         request = urllib.request.Request(
             f"{self.endpoint.url}/chat/completions",
             data=sent,
@@ -239,7 +240,7 @@ def _body(reply: Any, stop: float) -> str:
     return b"".join(parts).decode(errors="replace")
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: "Message[str, str]") -> float | None:
     """Return the seconds of a Retry-After header (RFC 9110, section 10.2.3), or None."""
     value = (headers.get("Retry-After") or "").strip()
     if value.isdecimal():

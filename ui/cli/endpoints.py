@@ -35,7 +35,7 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--body", default="{}", metavar="JSON",
               help="Fields to add to requests, null to leave one out; no secrets.")  # fmt: skip
 @pass_options
-def add(options: Options, name: str, body: str, **values: Any) -> None:
+def add(options: Options, /, name: str, body: str, **values: Any) -> None:
     """Add a model behind an OpenAI-compatible server: vLLM, a hosted model, a RAG application.
 
     The loop asks it once `rankloop labeling set endpoints.share=0.25` gives it a share of each
