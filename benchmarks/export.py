@@ -5,9 +5,9 @@ python -m benchmarks.export --work DIR --quick  sixty thousand pairs, a minute o
 
 The peers are installed into virtual environments of their own under `--work`, which is kept; one
 that cannot be installed is said. Each is given the same tasks, as our own export in its shape, and
-times the writing of its file alone; ours is the whole command `rankloop export`, start of Python,
-check of the snapshot's hashes and card included. CPU seconds are what other work on the machine
-changes least.
+times its export without the start of its process; ours is the whole command `rankloop export`,
+start of Python, check of the snapshot's hashes and card included. CPU seconds are what other work
+on the machine changes least.
 """
 
 import argparse
@@ -114,8 +114,12 @@ def _peer(peer: Any, name: str, out: Path, options: argparse.Namespace) -> str:
         found = peer(options.work, rows, out.with_name(f"{out.name}-theirs.json"))
     except ToolFailed as error:
         return f"| {name} itself: not measured ({' '.join(str(error).split())[:200]}) | | | | | |"
-    label = f"{name} itself, writing alone"
-    return _line(label, found["tasks"], found["seconds"], found["cpu"], found["peak_mib"])
+    tasks, peak = found["tasks"], found["peak_mib"]
+    lines = [_line(f"{name} itself", tasks, found["seconds"], found["cpu"], peak)]
+    if "writing_cpu" in found:
+        label = f"of this, {name}'s writing alone"
+        lines.append(_line(label, tasks, found["writing_seconds"], found["writing_cpu"], peak))
+    return "\n".join(lines)
 
 
 def _label_studio(work: Path, rows: Path, out: Path) -> dict[str, Any]:
