@@ -124,7 +124,11 @@ def add_two_rounds(home: Home) -> None:
         base = first
         for number, version in ((1, 2), (2, 3)):
             samples = [
-                {"prompt": "Why?", "candidate": f"as {version} says", "live": f"as {version - 1} says"}
+                {
+                    "prompt": "Why?",
+                    "candidate": f"as {version} says",
+                    "live": f"as {version - 1} says",
+                }
             ]
             one = Round(
                 project_id=home.project_id, number=number, state=RoundState.DONE,

@@ -40,7 +40,10 @@ def judge(home: Home, name: str) -> None:
 def test_a_dry_run_tells_and_does_nothing(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     judge(home, "ann")
     assert at(home, "withdraw", "annotator", "ann", "--dry-run") == 0
-    assert "1 judgment of ann, on 1 task, and 0 demonstrations no longer count" in capsys.readouterr().out
+    assert (
+        "1 judgment of ann, on 1 task, and 0 demonstrations no longer count"
+        in capsys.readouterr().out
+    )
     with reading(home.engine) as session:
         assert session.exec(select(Withdrawal)).all() == []
 

@@ -157,13 +157,25 @@ def rounds(options: Options, as_json: bool, start: bool) -> None:
 
 @cli.command(example="rankloop stats --by tag")
 @JSON
-@click.option("--by", type=click.Choice(["policy", "tag", "language", "guideline", "week",
-                                         "criterion"]), help="Divide the figures.")
-@click.option("--from", "file", type=FILE,
-              help="Ratings in a file (CSV, JSONL, Parquet, .gz) instead of the project's: columns "
-              "task_id, annotator_id, item, and label or rank; or ranks, a list.")
-@click.option("--level", type=click.Choice(["nominal", "ordinal", "interval", "ratio"]),
-              default="nominal", show_default=True, help="Of the labels in the file.")
+@click.option(
+    "--by",
+    type=click.Choice(["policy", "tag", "language", "guideline", "week", "criterion"]),
+    help="Divide the figures.",
+)
+@click.option(
+    "--from",
+    "file",
+    type=FILE,
+    help="Ratings in a file (CSV, JSONL, Parquet, .gz) instead of the project's: columns "
+    "task_id, annotator_id, item, and label or rank; or ranks, a list.",
+)
+@click.option(
+    "--level",
+    type=click.Choice(["nominal", "ordinal", "interval", "ratio"]),
+    default="nominal",
+    show_default=True,
+    help="Of the labels in the file.",
+)
 @pass_options
 def stats(
     options: Options, as_json: bool, by: str | None, file: Path | None, level: str

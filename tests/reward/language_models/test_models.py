@@ -122,7 +122,7 @@ def test_a_hub_model_without_safetensors_is_refused(
 
 def test_a_hub_out_of_reach_is_one_sentence(tmp_path: Path) -> None:
     code = (
-        "import sys; from reward.models import model_folder\n"
+        "import sys; from reward.language_models.models import model_folder\n"
         "from storage.settings import load_settings\n"
         "try: model_folder(load_settings(model='owner/name'), lambda what, share: None)\n"
         "except Exception as error: print(type(error).__name__, error)\n"

@@ -1,6 +1,6 @@
 """Train a policy and a reward model in however many processes this was started with.
 
-    torchrun --nproc_per_node 2 tests/reward/train_in_processes.py MODEL OUT [RANK]
+    torchrun --nproc_per_node 2 tests/reward/training/train_in_processes.py MODEL OUT [RANK]
 
 Rank 0 saves both. The process of rank RANK, if one is named, kills itself after PPO's first
 iteration.
