@@ -17,7 +17,6 @@ from storage.tables import Project
 from tests.postgres_cluster import PostgresCluster, find_binaries
 from tests.requirement import missing
 
-
 # Browsers and training first: workers that take whole files then end with the many short ones, and
 # none is left alone with a long one.
 LONG_FIRST = ("tests/ui/", "tests/reward/")

@@ -105,7 +105,8 @@ def demonstrations_of(
 ) -> pd.DataFrame:
     """Return one row a demonstration by an active account that is no model, oldest first.
 
-    Withdrawn ones are left out. Columns: id, prompt_id, split (text), messages (list), text, annotator_id, created_at.
+    Withdrawn ones are left out. Columns: id, prompt_id, split (text), messages (list), text,
+    annotator_id, created_at.
     """
     statement = (
         select_columns(

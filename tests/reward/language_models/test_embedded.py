@@ -229,7 +229,8 @@ def test_a_wheel_without_the_weights_is_refused(tmp_path: Path, tiny: EmbeddedMo
 @pytest.mark.timeout(900)
 def test_the_real_model_is_prepared_quietly_and_answers(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from reward.language_models.embedded import prepare; "
+        "import sys; from pathlib import Path; "
+        "from reward.language_models.embedded import prepare; "
         "prepare(Path(sys.argv[1]), lambda what, share: None)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -150,7 +150,8 @@ def _until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 def _parent(settings: Settings, command: list[str], tmp_path: Path) -> Iterator[subprocess.Popen]:
     """Run the worker's parent in a process of its own."""
     code = (
-        "import sys; from reward.running.worker import run; from storage.settings import load_settings; "
+        "import sys; from reward.running.worker import run; "
+        "from storage.settings import load_settings; "
         f"sys.exit(run(load_settings(), child_command={command!r}, restart_seconds=0.05))"
     )
     with (tmp_path / "parent-output").open("w") as output:

@@ -15,7 +15,7 @@ from torch import nn
 from reward.training.processes import Processes
 
 SCRIPT = Path(__file__).with_name("train_in_processes.py")
-ROOT = SCRIPT.parents[2]
+ROOT = SCRIPT.parents[3]
 
 
 def _launch(count: int, *arguments: str) -> subprocess.CompletedProcess[str]:
