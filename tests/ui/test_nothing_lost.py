@@ -155,6 +155,7 @@ def test_signing_out_gives_the_task_back_and_keeps_the_draft(
     expect_begun(open_task(contexts().new_page(), server, name), begun)
 
 
+@pytest.mark.slow
 def test_a_correction_that_was_begun_comes_back_and_can_be_given_up(
     contexts: Contexts, server: Server, module_home: Home, name: str
 ) -> None:
@@ -204,6 +205,7 @@ def test_a_late_submit_of_a_full_task_is_told_and_kept(
     assert shown(page) != begun
 
 
+@pytest.mark.slow
 def test_what_was_sent_back_stands_on_top_with_its_comment(
     contexts: Contexts, server: Server, module_home: Home, name: str
 ) -> None:
@@ -240,6 +242,7 @@ def test_what_was_sent_back_stands_on_top_with_its_comment(
     expect(page.get_by_role("link", name="My judgments", exact=True)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_prompt_of_ones_own_is_kept_until_it_is_saved(
     contexts: Contexts, server: Server, module_home: Home, name: str
 ) -> None:

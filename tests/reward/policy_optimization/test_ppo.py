@@ -64,6 +64,7 @@ def test_the_reference_does_not_move(backbone: Backbone) -> None:
     assert torch.equal(backbone.top(backbone.trunk(ids), None), before)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_policy(backbone: Backbone) -> None:
     first = _history(_trainer(backbone))
     assert _history(_trainer(backbone)) == first
