@@ -25,6 +25,7 @@ from benchmarks.pages import PASSWORD
 from storage.engine import reading
 from storage.settings import load_settings
 from storage.tables import Assignment, AssignmentState, Judgment
+from tests.requirement import missing
 from tests.ui.conftest import ROOT, Server, free_port, running_server
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ def proxy(replicas: list[Server], tmp_path: Path) -> Iterator[str]:
     """Run nginx with the config that is shipped; only its ports are others."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
-        pytest.skip("nginx is not installed; install the package nginx")
+        missing("nginx", "install the package nginx")
     site, port = (ROOT / "deploy/nginx/rankloop.conf").read_text(), free_port()
     for shipped, server in zip(("127.0.0.1:8501", "127.0.0.1:8502"), replicas, strict=True):
         assert shipped in site
