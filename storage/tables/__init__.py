@@ -12,7 +12,16 @@ from storage.tables.completions import (
 from storage.tables.events import Event
 from storage.tables.guidelines import GuidelineReading, GuidelineVersion, Qualification
 from storage.tables.imports import Import
-from storage.tables.people import Account, AccountKind, PoolMember, Role, SignIn
+from storage.tables.people import (
+    AccessToken,
+    Account,
+    AccountKind,
+    Invitation,
+    PoolMember,
+    Role,
+    SignIn,
+    SignInWay,
+)
 from storage.tables.projects import Project
 from storage.tables.reviews import Review, ReviewDecision
 from storage.tables.rounds import Round, RoundPoint, RoundState, Snapshot, WorkerLease
@@ -31,6 +40,7 @@ from storage.tables.webhooks import Webhook, WebhookDelivery
 from storage.tables.withdrawals import Withdrawal
 
 __all__ = [
+    "AccessToken",
     "Account",
     "AccountKind",
     "Assignment",
@@ -41,6 +51,7 @@ __all__ = [
     "GuidelineReading",
     "GuidelineVersion",
     "Import",
+    "Invitation",
     "Judgment",
     "KnownAnswer",
     "Policy",
@@ -58,6 +69,7 @@ __all__ = [
     "RoundState",
     "Row",
     "SignIn",
+    "SignInWay",
     "Snapshot",
     "Split",
     "Task",
