@@ -123,6 +123,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Change them back."""
     with op.batch_alter_table("sign_in") as batch_op:
+        batch_op.drop_constraint(batch_op.f("ck_sign_in_signinway"), type_="check")
         for column in ("user_agent", "address", "way", "last_seen_at"):
             batch_op.drop_column(column)
     with op.batch_alter_table("account") as batch_op:
