@@ -196,13 +196,24 @@ class Person:
             return
         refusal = self.page.data["refusal"]
         await self.page.submit(event)
+        self._hear(event["nonce"], refusal)
+
+    def _hear(self, nonce: str, refusal: dict[str, str] | None) -> None:
+        """Take what the page says after a submit, as the page in a browser does.
+
+        Only a page that names the nonce as done has acknowledged it. One without a task, or with
+        another task, has said nothing of it: a lease may have run out while the submit was lost.
+        """
+        assert self.page is not None
         now = self.page.data
+        done = now is not None and now["done"] == nonce
         if now is not None and now["refusal"] and now["refusal"] != refusal:
             # Where the same task is still shown, the page sends the same nonce again.
             self.told.refused += 1
-        else:
+        elif done:
+            self.told.acknowledged.append(Acknowledged(nonce, tuple(self.ranks)))
+        if done:
             self.pending = None
-            self.told.acknowledged.append(Acknowledged(event["nonce"], tuple(self.ranks)))
 
     def _next_event(self, data: dict[str, Any]) -> dict[str, Any]:
         if self.pending is not None and self.pending["assignment"] == data["assignment"]:

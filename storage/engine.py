@@ -35,7 +35,19 @@ def build_engine(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     engine = create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=20)
     event.listen(engine, "connect", _configure_postgresql)
+    event.listen(engine, "commit", _refuse_failed)
     return engine
+
+
+def _refuse_failed(connection: Connection) -> None:
+    # PostgreSQL answers a COMMIT after a failed statement with a ROLLBACK and no error: what was
+    # never stored would be told as saved.
+    driver: Any = connection.connection.driver_connection
+    if driver.info.transaction_status.name == "INERROR":
+        driver.rollback()
+        raise Unavailable(
+            "A statement of this transaction failed, so nothing of it is stored; try again."
+        )
 
 
 def _configure_postgresql(connection: Any, _record: Any) -> None:
