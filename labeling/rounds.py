@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from labeling.datasets.judged import usable
+from labeling.datasets.eligibility import usable
 from labeling.events import record
 from labeling.permissions import Action, require
 from labeling.work_queue.arena import HumanWinRate, human_win_rates

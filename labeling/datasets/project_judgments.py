@@ -11,12 +11,10 @@ from typing import Any
 from sqlalchemy import Select, select, union
 from sqlmodel import Session, col
 
-from labeling.datasets.judged import TAKEN
+from labeling.datasets.eligibility import DECIDED, MODEL, OUT_OF_TRAINING
 from labeling.datasets.snapshot_query import ModelsRule
 from labeling.datasets.snapshot_rows import canonical_json
-from labeling.judging.judgments import not_superseded
-from labeling.review.decisions import REAL_WORK, decided_labels, discarded_judgments
-from labeling.withdrawals import not_withdrawn
+from labeling.review.decisions import decided_labels
 from storage.tables import (
     Account,
     AccountKind,
@@ -33,13 +31,8 @@ from storage.tables import (
 
 Row = dict[str, Any]
 
-SUPERSEDED = "corrected later"
-NO_REAL_WORK = "tests annotators (known answer, qualification or repeat)"
-DISCARDED = "discarded by a lead"
-WITHDRAWN = "withdrawn"
-SWITCHED_OFF = "account is switched off"
-MODEL = "by a model annotator"
-DECIDED = "a lead decided the task instead"
+#: The mark of a model's judgment that stands instead of people's (`model_judgments.py`).
+TAKEN = "taken"
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,6 @@ class Candidate:
 class _Standing:
     """What is known of the whole project before its judgments are read."""
 
-    discarded: set[int]
     decided: dict[int, Row]
     models: ModelsRule
 
@@ -72,7 +64,6 @@ def project_judgments(
     In the order of prompt, task and judgment; a lead's decision, with judgment_id 0, comes first.
     """
     standing = _Standing(
-        discarded=discarded_judgments(session, project_id=project_id),
         decided=_decided(session, project_id) if decisions else {},
         models=models,
     )
@@ -135,35 +126,25 @@ def _candidates(
     task: Row, judgments: list[Row], decision: Row | None, standing: _Standing
 ) -> list[Candidate]:
     found = [] if decision is None else [Candidate(task | _decision_row(decision), None)]
-    judged = [(task | judgment, _why_not(judgment, decision, standing)) for judgment in judgments]
-    people = any(why is None and row["annotator_kind"] != MODEL_KIND for row, why in judged)
+    judged = [(task | judgment, _why_not(judgment, decision)) for judgment in judgments]
+    people = any(why is None and row[MODEL.name] for row, why in judged)
     for row, why in judged:
-        out = MODEL if why is None and not _model_may(row, standing.models, people) else why
+        out = MODEL.words if why is None and not _model_may(row, standing.models, people) else why
         found.append(Candidate(row, out))
     return found
 
 
-MODEL_KIND = AccountKind.MODEL.value
-
-
 def _model_may(row: Row, models: ModelsRule, people: bool) -> bool:
-    if row["annotator_kind"] != MODEL_KIND or models == "in":
+    if row[MODEL.name] or models == "in":
         return True
     return models == "taken" and TAKEN in row["marks"] and not people
 
 
-def _why_not(judgment: Row, decision: Row | None, standing: _Standing) -> str | None:
+def _why_not(judgment: Row, decision: Row | None) -> str | None:
     """Return the first reason that keeps a judgment out of any snapshot."""
-    if not judgment["current"]:
-        return SUPERSEDED
-    if judgment["task_kind"] not in REAL_WORK:
-        return NO_REAL_WORK
-    if judgment["judgment_id"] in standing.discarded:
-        return DISCARDED
-    if not judgment["stands"]:
-        return WITHDRAWN
-    if not judgment["active"]:
-        return SWITCHED_OFF
+    for reason in OUT_OF_TRAINING:
+        if not judgment[reason.name]:
+            return reason.words
     return DECIDED if decision is not None else None
 
 
@@ -203,10 +184,7 @@ def _judgments(session: Session, wanted: list[Any]) -> dict[int, list[Row]]:
             col(Judgment.marks),
             col(Judgment.created_at),
             col(Account.kind).label("annotator_kind"),
-            col(Account.active),
-            col(Task.kind).label("task_kind"),
-            not_superseded().label("current"),
-            not_withdrawn().label("stands"),
+            *(reason.absent().label(reason.name) for reason in (*OUT_OF_TRAINING, MODEL)),
         )
         .join(Task, col(Task.id) == col(Judgment.task_id))
         .join(Account, col(Account.id) == col(Judgment.annotator_id))

@@ -18,7 +18,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
 from labeling.accounts import create_account
-from labeling.datasets.judged import counted
+from labeling.datasets.eligibility import counted
 from labeling.events import record
 from labeling.judging.judgments import not_superseded
 from labeling.judging.rankings import validate_ranks

@@ -6,10 +6,11 @@ import pandas as pd
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from labeling.datasets.judged import counted, pair_rows
+from labeling.datasets.eligibility import counted
 from labeling.model_annotators.model_judgments import Mark
 from labeling.permissions import Action, require
 from labeling.statistics.agreement import Figure
+from labeling.statistics.pair_rows import pair_rows
 from storage.tables import Account, AccountKind, Judgment, Task
 
 _COLUMNS = ("task_id", "annotator_id", "name", "kind", "ranks", "marks", "confidence")

@@ -1,7 +1,7 @@
 """What leads do with judged tasks and judgments: append-only, each once by its nonce.
 
 Nothing here changes a judgment. What a decision means for training, figures and export is in
-`labeling/review/decisions.py` and `labeling/datasets/judged.py`.
+`labeling/review/decisions.py` and `labeling/datasets/eligibility.py`.
 """
 
 from collections.abc import Sequence

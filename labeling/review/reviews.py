@@ -11,7 +11,7 @@ import pandas as pd
 from sqlalchemy import select
 from sqlmodel import Session, col, func
 
-from labeling.datasets.judged import counted, usable
+from labeling.datasets.eligibility import counted, usable
 from labeling.labeling_settings import ReviewSettings, labeling_settings
 from labeling.model_annotators.out_of_fold import newest_unseen_pairs
 from labeling.permissions import Action, require

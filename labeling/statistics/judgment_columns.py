@@ -121,7 +121,7 @@ class JudgmentColumns:
 
 
 def judgment_columns(session: Session, *, project_id: int) -> JudgmentColumns:
-    """Return the project's judgments that `labeling.datasets.judged.counted` lets into figures.
+    """Return the project's judgments that `eligibility.counted` lets into figures.
 
     The first call in a process reads them all; a later one reads the judgments that are new, and
     looks again at what leads' decisions and withdrawals leave out. Nothing changed: the very same

@@ -7,12 +7,12 @@ import pandas as pd
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from labeling.datasets.judged import pair_rows
 from labeling.permissions import Action, require
 from labeling.statistics.between_raters import agreement_with, agreement_with_others
 from labeling.statistics.figure import Figure
 from labeling.statistics.judgment_columns import KINDS, JudgmentColumns, judgment_columns
 from labeling.statistics.measures import ranking_figures
+from labeling.statistics.pair_rows import pair_rows
 from labeling.statistics.rankings import Rankings, rankings_of_columns
 from storage.tables import Account, AccountKind, Assignment, AssignmentState, Task
 

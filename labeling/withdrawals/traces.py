@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from labeling.datasets.freezing import DEMONSTRATIONS, ROWS
-from labeling.datasets.judged import counted
+from labeling.datasets.eligibility import counted
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.withdrawals.conditions import DEMONSTRATIONS as DEMONSTRATION_COLUMNS

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
-from labeling.datasets.judged import usable
+from labeling.datasets.eligibility import usable
 from labeling.keys import key_of
 from labeling.work_queue.tasks import NewCompletion, completion_row, store_task
 from storage.errors import BadInput

@@ -3,8 +3,6 @@
 import pytest
 from sqlalchemy import Engine
 
-from labeling.datasets.comparisons import comparisons
-from labeling.datasets.judged import judged_tasks
 from labeling.labeling_settings import change_labeling
 from labeling.quality_control.known_answers import make_gold
 from labeling.rounds import judgments_until_round
@@ -13,6 +11,7 @@ from labeling.work_queue.tasks import candidates, ready_task_count
 from storage.engine import reading, writing
 from storage.tables import Project, Role
 from tests.labeling.stage import Stage, set_stage
+from tests.labeling.trained_rows import trained_rows
 
 
 @pytest.fixture
@@ -45,10 +44,9 @@ def rates(stage: Stage, **values: float) -> None:
 
 
 def test_they_are_judged_but_count_nowhere(stage: Stage) -> None:
+    judged = trained_rows(stage.engine, stage.project_id)
+    assert len(judged) == 4 and set(map(tuple, judged["ranks"])) == {(1, 2)}
     with reading(stage.engine) as session:
-        judged = judged_tasks(session, project_id=stage.project_id)
-        assert len(judged) == 4 and set(map(tuple, judged["ranks"])) == {(1, 2)}
-        assert len(comparisons(session, project_id=stage.project_id)) == 4
         assert (
             judgments_until_round(session, project_id=stage.project_id, judgments_per_round=9) == 5
         )

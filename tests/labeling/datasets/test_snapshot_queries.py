@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlmodel import select
 
 from labeling.datasets.code_version import code_version
-from labeling.datasets.project_judgments import DECIDED, MODEL, SUPERSEDED, SWITCHED_OFF, WITHDRAWN
+from labeling.datasets.eligibility import DECIDED, MODEL, SUPERSEDED, SWITCHED_OFF, WITHDRAWN
 from labeling.datasets.snapshot_filters import (
     DISAGREEMENT,
     NOT_ASKED_ANNOTATOR,
@@ -131,10 +131,10 @@ def test_what_never_counts_has_its_reason_too(stage: Stage, tmp_path: Path) -> N
         decide(session, task_id=1, ranks=[2, 1, 3, 4], by=lead, nonce="d", reason="")
     snapshot = freeze(stage, tmp_path)
     assert excluded(snapshot) == {
-        SUPERSEDED: 1,
-        MODEL: 1,
-        SWITCHED_OFF: 1,
-        WITHDRAWN: 2,
+        SUPERSEDED.words: 1,
+        MODEL.words: 1,
+        SWITCHED_OFF.words: 1,
+        WITHDRAWN.words: 2,
         DECIDED: 1,
     }
     assert snapshot.manifest["decisions"] == 1

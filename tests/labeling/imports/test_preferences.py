@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 from sqlmodel import col, func, select
 
 from labeling.accounts import authenticate, open_sign_in
-from labeling.datasets.judged import judged_tasks
 from labeling.imports.bad_rows import BadRows
 from labeling.imports.preference_files import PromptDefaults
 from labeling.imports.preferences import import_staged, list_imports, staged_file
@@ -39,6 +38,7 @@ from storage.tables import (
     Task,
     TaskStatus,
 )
+from tests.labeling.trained_rows import trained_rows
 from tests.sample_rows import add_account, add_policy
 
 Bring = Callable[..., Import]
@@ -105,8 +105,7 @@ def test_judgments_of_one_task_are_together_and_a_second_by_one_person_is_apart(
     assert {task.status for task in tasks} == {TaskStatus.DONE}
     assert {task.import_id for task in tasks} == {done.id}
     texts = {one.id: one.text for one in rows_of(engine, Completion)}
-    with reading(engine) as session:
-        found = judged_tasks(session, project_id=done.project_id)
+    found = trained_rows(engine, done.project_id)
     said = [
         dict(zip(one["completions"], one["ranks"], strict=True)) for one in found.to_dict("records")
     ]
@@ -124,8 +123,7 @@ def test_on_postgresql(postgres_engine: Engine, tmp_path: Path) -> None:
         project = Project(name="default")
         session.add(project)
     done = _bringing(postgres_engine, project)(write(tmp_path / "long.jsonl", LONG))
-    with reading(postgres_engine) as session:
-        found = judged_tasks(session, project_id=done.project_id)
+    found = trained_rows(postgres_engine, done.project_id)
     assert found["ranks"].map(sorted).tolist() == [[1, 2], [1, 1], [1, 2]]
     assert rows_of(postgres_engine, Event)[0].detail["judgments"] == 3
 
@@ -269,8 +267,7 @@ def test_pairs_of_one_judgment_are_one_ranking_with_its_ties(
     ]  # fmt: skip
     done = bring(write(tmp_path / "pairs.jsonl", rows))
     assert (done.counts["tasks"], done.counts["judgments"]) == (1, 1)
-    with reading(engine) as session:
-        (judged,) = judged_tasks(session, project_id=done.project_id).to_dict("records")
+    (judged,) = trained_rows(engine, done.project_id).to_dict("records")
     ranks = dict(zip(judged["completions"], judged["ranks"], strict=True))
     assert ranks == {"best": 1, "tied": 2, "also tied": 2}
 
@@ -312,8 +309,8 @@ def test_labels_of_models_stay_out_of_training(
     done = bring(path)
     (account,) = rows_of(engine, Account)
     assert account.kind is AccountKind.MODEL
+    assert trained_rows(engine, done.project_id).empty
     with reading(engine) as session:
-        assert judged_tasks(session, project_id=done.project_id).empty
         assert session.exec(select(func.count()).select_from(Judgment)).one() == 1
 
 

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from labeling.datasets.judged import judged_tasks
 from labeling.imports.preferences import import_staged, staged_file
 from storage.engine import reading, writing
 from storage.tables import Account, Import, Project
+from tests.labeling.trained_rows import trained_rows
 
 DATA = Path(__file__).parent / "data"
 LABELS = Path(__file__).parents[1] / "statistics" / "data" / "pandalm_multi_annotator.jsonl.gz"
@@ -54,7 +54,7 @@ def test_pandalm(sqlite_engine: Engine, sqlite_project: Project) -> None:
         wanted[(row["annotator_id"], *pairs[0], *pairs[1])] += 1
     with reading(sqlite_engine) as session:
         names = {one.id: one.name.split(" (")[0] for one in session.exec(select(Account))}
-        judged = judged_tasks(session, project_id=done.project_id)
+    judged = trained_rows(sqlite_engine, done.project_id)
     found: Counter[tuple[str, str, int, str, int]] = Counter()
     for one in judged.to_dict("records"):
         pairs = sorted(zip(one["completions"], one["ranks"], strict=True))
@@ -72,8 +72,7 @@ def test_open_assistant(sqlite_engine: Engine, sqlite_project: Project) -> None:
         tuple(one["text"] for one in sorted(row["options"], key=lambda one: int(one["rank"])))
         for row in rows
     )
-    with reading(sqlite_engine) as session:
-        judged = judged_tasks(session, project_id=done.project_id)
+    judged = trained_rows(sqlite_engine, done.project_id)
     found = Counter(
         tuple(text for _, text in sorted(zip(one["ranks"], one["completions"], strict=True)))
         for one in judged.to_dict("records")
@@ -87,6 +86,5 @@ def test_hh_rlhf(sqlite_engine: Engine, sqlite_project: Project) -> None:
         pytest.skip("RANKLOOP_TEST_DATA names no folder with hh_helpful.jsonl.gz")
     done = bring(sqlite_engine, sqlite_project, path, "auto")
     assert (done.format, done.counts["judgments"]) == ("trl_preference", 2339)
-    with reading(sqlite_engine) as session:
-        judged = judged_tasks(session, project_id=done.project_id)
+    judged = trained_rows(sqlite_engine, done.project_id)
     assert Counter(judged["split"]) == {"train": 1843, "heldout": 496}

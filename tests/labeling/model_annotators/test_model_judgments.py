@@ -9,7 +9,6 @@ from sqlalchemy import Engine
 from sqlmodel import select
 
 from labeling.datasets.export_preferences import export_preferences
-from labeling.datasets.judged import judged_tasks
 from labeling.datasets.snapshots import create_snapshot
 from labeling.labeling_settings import ModelAnnotatorSettings, change_labeling
 from labeling.model_annotators.model_judgments import (
@@ -36,6 +35,7 @@ from storage.tables import (
     TaskStatus,
 )
 from tests.labeling.stage import Stage, set_stage
+from tests.labeling.trained_rows import trained_rows
 
 NO_AUDIT = ModelAnnotatorSettings(audit=0.0)
 ALL_AUDIT = ModelAnnotatorSettings(audit=1.0)
@@ -207,9 +207,8 @@ def _mixed(stage: Stage) -> dict[str, int]:
 
 def test_training_and_export_leave_models_out_unless_asked(stage: Stage) -> None:
     tasks = _mixed(stage)
-    with reading(stage.engine) as session:
-        people = judged_tasks(session, project_id=stage.project_id)
-        both = judged_tasks(session, project_id=stage.project_id, include_models=True)
+    people = trained_rows(stage.engine, stage.project_id)
+    both = trained_rows(stage.engine, stage.project_id, models="taken")
     assert people["task_id"].tolist() == [tasks["person"]]
     assert both["task_id"].tolist() == [tasks["person"], tasks["taken"]]
     assert both["annotator_kind"].tolist() == ["person", "model"]
@@ -222,8 +221,7 @@ def test_where_people_judged_too_theirs_is_the_label(stage: Stage) -> None:
     with writing(stage.engine) as session:  # A lead wants people on it all the same.
         session.get_one(Task, task_id).status = TaskStatus.READY
     stage.judge("ann", [1, 2])
-    with reading(stage.engine) as session:
-        both = judged_tasks(session, project_id=stage.project_id, include_models=True)
+    both = trained_rows(stage.engine, stage.project_id, models="taken")
     assert both["ranks"].tolist() == [[1, 2]]
 
 

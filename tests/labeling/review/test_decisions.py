@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import Engine
 
 from labeling.datasets.export_preferences import export_preferences
-from labeling.datasets.judged import judged_tasks
 from labeling.datasets.snapshots import create_snapshot, read_snapshot
 from labeling.judging.judgments import reopen_last
 from labeling.review.adjudication import decide, discard, requeue, restore, send_back
@@ -18,6 +17,7 @@ from storage.engine import reading, writing
 from storage.errors import Conflict
 from storage.tables import Account, Project, Review, ReviewDecision, Role, Split, Task, TaskKind
 from tests.labeling.stage import Stage, set_stage
+from tests.labeling.trained_rows import trained_rows
 
 MIDDLE = [2, 1, 3, 4]
 UP, DOWN = [1, 2, 3, 4], [4, 3, 2, 1]
@@ -39,8 +39,7 @@ def lead(stage: Stage) -> Account:
 
 
 def ranks(stage: Stage) -> list[list[int]]:
-    with reading(stage.engine) as session:
-        return list(judged_tasks(session, project_id=stage.project_id)["ranks"])
+    return list(trained_rows(stage.engine, stage.project_id)["ranks"])
 
 
 def test_a_discarded_judgment_is_left_out_until_it_is_restored(
@@ -77,8 +76,8 @@ def test_a_decision_is_the_label_and_the_judgments_stay_in_the_figures(
 ) -> None:
     with writing(stage.engine) as session:
         decide(session, task_id=1, ranks=[2, 1, 3, 3], by=lead(stage), nonce="a", reason="")
+    (row,) = trained_rows(stage.engine, stage.project_id).to_dict("records")
     with reading(stage.engine) as session:
-        (row,) = judged_tasks(session, project_id=stage.project_id).to_dict("records")
         figures = quality(session, project_id=stage.project_id, account=lead(stage))
     assert (row["judgment_id"], row["annotator_id"]) == (0, lead(stage).id)
     assert row["ranks"] == [2, 1, 3, 3]
@@ -118,8 +117,7 @@ def test_a_task_that_nobody_could_judge_can_be_decided(stage: Stage) -> None:
     task_id = stage.add_task("skipped by all", split=Split.HELDOUT)
     with writing(stage.engine) as session:
         decide(session, task_id=task_id, ranks=UP, by=lead(stage), nonce="a", reason="")
-    with reading(stage.engine) as session:
-        found = judged_tasks(session, project_id=stage.project_id)
+    found = trained_rows(stage.engine, stage.project_id)
     assert list(found["task_id"]) == [1, 1, task_id]
     assert list(found["split"]) == ["train", "train", "heldout"]
     assert found["completions"].iloc[2][0] == "skipped by all.0"

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
-from labeling.datasets.judged import counted
+from labeling.datasets.eligibility import counted
 from labeling.review.adjudication import discard, restore
 from labeling.statistics.judgment_columns import KINDS, JudgmentColumns, judgment_columns
 from labeling.withdrawals.scope import Scope

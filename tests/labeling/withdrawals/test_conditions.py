@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 from sqlmodel import Session, col
 
-from labeling.datasets.judged import counted
+from labeling.datasets.eligibility import counted
 from labeling.withdrawals import demonstration_not_withdrawn, not_withdrawn
 from storage.clock import now
 from storage.engine import reading, writing

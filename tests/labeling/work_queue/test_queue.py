@@ -4,7 +4,6 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import col, select
 
-from labeling.datasets.judged import judged_tasks
 from labeling.judging.judgments import flag_assignment, skip_assignment
 from labeling.review.adjudication import decide
 from labeling.work_queue.queue import Change, TaskChoice, queue, requeue, withdraw
@@ -24,6 +23,7 @@ from storage.tables import (
     TaskStatus,
 )
 from tests.labeling.stage import Stage, set_stage
+from tests.labeling.trained_rows import trained_rows
 
 
 @pytest.fixture
@@ -212,6 +212,5 @@ def test_a_task_without_limit_is_requeued_within_the_column(stage: Stage) -> Non
 
 
 def labels(stage: Stage, task_id: int) -> list[list[int]]:
-    with reading(stage.engine) as session:
-        found = judged_tasks(session, project_id=stage.project_id)
+    found = trained_rows(stage.engine, stage.project_id)
     return list(found[found["task_id"] == task_id]["ranks"])
