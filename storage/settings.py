@@ -106,6 +106,18 @@ class Settings(BaseSettings):
         description="What samples tasks and evaluations: transformers, or the URL of an "
         "OpenAI-compatible server such as vLLM's.",
     )
+    upload_megabytes: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=200.0,
+        description="Largest file that may be uploaded, and largest body of a request, in MiB.",
+    )
+    message_megabytes: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=200.0,
+        description="Largest message of an open page (its websocket), in MiB.",
+    )
     webhook_private_addresses: bool = Field(
         default=False,
         description="Let webhooks reach addresses within this server's own network.",

@@ -1,6 +1,7 @@
 """The middleware around every request: who may come in, and which headers go out."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
@@ -19,17 +20,16 @@ PUBLIC_PATHS = (
 )  # fmt: skip
 PUBLIC_FOLDERS = ("/static/", "/_stcore/health", "/_stcore/host-config")
 
-# Streamlit compiles nothing but Vega's chart expressions ('unsafe-eval'), has one inline script
-# and inline styles, and loads a component's code from a blob. Images come only from here: text of
-# a model can never fetch one.
+# Streamlit compiles nothing but Vega's chart expressions ('unsafe-eval'), has inline styles and one
+# inline script, whose hash is named, and loads a component's code from a blob. Nothing is fetched
+# from elsewhere or sent there, whatever text of a model says.
 APP_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "default-src 'self'; script-src 'self' 'unsafe-eval' blob: {hashes}; script-src-attr 'none'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "connect-src 'self' ws: wss:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
+    "connect-src 'self'; worker-src 'self' blob:; frame-src 'none'; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {
-    "content-security-policy": APP_POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     # "no-referrer" would turn the Origin of our own forms into "null".
@@ -37,6 +37,9 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cross-origin-opener-policy": "same-origin",
 }
+# Methods that change nothing (RFC 9110, section 9.2.1).
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_log = logging.getLogger(__name__)
 
 
 def token_of(headers: Headers) -> str | None:
@@ -53,35 +56,77 @@ def is_public(path: str) -> bool:
     return path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDERS)
 
 
+def sent_from_here(headers: Headers) -> bool:
+    """Say whether a page of this server sent a request, or no browser at all."""
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+    return origin.partition("://")[2] == headers.get("host")
+
+
 class Guard:
     """Send strangers to the sign-in page and put security headers on every answer.
+
+    What another site's page sends is refused, by websocket too. An error that nobody expected is in
+    the log; whoever asked is told that there was one.
 
     A websocket needs only the cookie here: the page's script looks at it again (`ui.session`), so
     that an open page whose sign-in ended is led to the sign-in page instead of going dead.
     """
 
-    def __init__(self, app: ASGIApp, *, signed_in: Callable[[str], bool]) -> None:
-        """Wrap `app`; `signed_in` looks a token up, may block, and raises `Unavailable`."""
+    def __init__(
+        self, app: ASGIApp, *, signed_in: Callable[[str], bool], script_hashes: Sequence[str] = ()
+    ) -> None:
+        """Wrap `app`; `signed_in` looks a token up, may block, and raises `Unavailable`.
+
+        `script_hashes` are those of the page's inline scripts, which may run.
+        """
         self.app = app
         self.signed_in = signed_in
+        policy = APP_POLICY.format(hashes=" ".join(script_hashes))
+        self.headers = {"content-security-policy": policy, **HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, _with_headers(send))
+            await self._answered(scope, receive, self._with_headers(send))
         else:
             await self.app(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if token_of(Headers(scope=scope)) is None:
+        headers = Headers(scope=scope)
+        if token_of(headers) is None or not sent_from_here(headers):
             await send({"type": "websocket.close", "code": 4401})
             return
         await self.app(scope, receive, send)
 
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._http(scope, receive, noted)
+        except Exception:
+            if started:
+                raise
+            _log.exception("%s %r failed", scope["method"], scope["path"])
+            answer = PlainTextResponse("This went wrong; the server's log says where.\n", 500)
+            await answer(scope, receive, send)
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
+        # The sign-in page says it in its own words.
+        changes = path not in PUBLIC_PATHS and scope["method"] not in SAFE_METHODS
+        if changes and not sent_from_here(Headers(scope=scope)):
+            refusal = PlainTextResponse("This request came from another site.\n", 403)
+            await refusal(scope, receive, send)
+            return
         try:
             welcome = is_public(path) or await self._known(scope)
         except Unavailable as error:
@@ -105,13 +150,12 @@ class Guard:
         token = token_of(Headers(scope=scope))
         return token is not None and await to_thread.run_sync(self.signed_in, token)
 
+    def _with_headers(self, send: Send) -> Send:
+        async def wrapped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self.headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
 
-def _with_headers(send: Send) -> Send:
-    async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return wrapped
+        return wrapped

@@ -15,6 +15,7 @@ from storage.telemetry.logs import configure_web_logs
 from storage.telemetry.traces import configure_traces, end_traces
 from ui import process, theme
 from ui.database import open_database
+from ui.limits import MEBIBYTE
 
 if TYPE_CHECKING:
     from streamlit.starlette import App
@@ -24,20 +25,26 @@ SCRIPT = Path(__file__).with_name("app.py")
 
 def build_app() -> "App":
     """Return the ASGI app: Streamlit's pages, our own routes, the guard around both."""
-    theme.apply_options()
+    theme.apply_options(process.settings())
     from starlette.middleware import Middleware
     from streamlit.starlette import App
 
     from ui import sign_in
     from ui.components.ranking import served
     from ui.guard import Guard
+    from ui.inline_scripts import page_hashes
+    from ui.limits import Limits
     from ui.observing import routes
     from ui.observing.requests import Requests
 
     return App(
         SCRIPT,
         routes=sign_in.routes() + served.routes() + routes.routes(),
-        middleware=[Middleware(Requests), Middleware(Guard, signed_in=sign_in.signed_in)],
+        middleware=[
+            Middleware(Requests),
+            Middleware(Guard, signed_in=sign_in.signed_in, script_hashes=page_hashes()),
+            Middleware(Limits, upload_megabytes=process.settings().upload_megabytes),
+        ],
     )
 
 
@@ -63,7 +70,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=3,
-            ws_max_size=1024 * 1024,
+            ws_max_size=int(settings.message_megabytes * MEBIBYTE),
         )
         # What is imported by now lives as long as the server: no collection looks at it again.
         gc.collect()

@@ -1,6 +1,10 @@
 """The look and the limits of the web server, as Streamlit options set in one place."""
 
+import math
 from typing import Any
+
+from storage.settings import Settings
+from ui.limits import MEBIBYTE
 
 ACCENT = "#3a56c5"
 ACCENT_DARK = "#4f6be0"
@@ -40,7 +44,6 @@ SERVER: dict[str, Any] = {
     "server.fileWatcherType": "none",
     "server.headless": True,
     "server.maxMessageSize": 20,
-    "server.maxUploadSize": 1,
     "server.showEmailPrompt": False,
     "logger.hideWelcomeMessage": True,
     "logger.level": "warning",
@@ -50,17 +53,21 @@ SERVER: dict[str, Any] = {
 }
 
 
-def streamlit_options() -> dict[str, Any]:
+def streamlit_options(settings: Settings) -> dict[str, Any]:
     """Return every Streamlit option that the server sets, by its dotted name."""
     options = dict(SERVER)
+    # Streamlit counts whole megabytes; a smaller limit is the server's own (`ui.limits`).
+    options["server.maxUploadSize"] = math.ceil(settings.upload_megabytes)
+    options["server.maxWidgetStateSize"] = math.ceil(settings.message_megabytes * MEBIBYTE / 1e6)
     options |= {f"theme.{name}": value for name, value in SHARED.items()}
     for side, values in (("light", LIGHT), ("dark", DARK)):
         options |= {f"theme.{side}.{name}": value for name, value in values.items()}
     return options
 
 
-def apply_options() -> None:
+def apply_options(settings: Settings) -> None:
     """Set the options; call before Streamlit's app is built."""
     from streamlit import config
 
-    config.get_config_options(force_reparse=True, options_from_flags=streamlit_options())
+    options = streamlit_options(settings)
+    config.get_config_options(force_reparse=True, options_from_flags=options)
