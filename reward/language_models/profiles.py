@@ -20,6 +20,10 @@ from storage.errors import BadInput
 
 DTYPES = ("float32", "bfloat16")
 
+# Rates are chosen for lora. A reward model by another method learns at these times as much
+# (docs/tuning.md has the figures); what a setting says wins.
+REWARD_RATE_TIMES = {"full": 0.2, "prompt": 10.0, "prefix": 10.0, "adapter": 10.0, "bitfit": 10.0}
+
 # Candidates that differ visibly teach a reward model far more than K draws of one kind, so half of
 # a task's completions answer the prompt with one of these appended. What trains sees the plain one.
 HINTS = (
@@ -40,6 +44,15 @@ class GenerationSettings:
     max_prompt_tokens: int = 512  #: longer prompts are passed over
     resamples: int = 3  #: times that a near-identical completion is drawn again
     hints: tuple[str, ...] = HINTS  #: style hints for half of the completions
+
+
+BACKBONE_FIELDS: dict[str, Any] = {
+    "top_layers": int,
+    "rank": int,
+    "tuning": Literal[TUNINGS],
+    "virtual_tokens": int,
+    "dtype": Literal[DTYPES],
+}
 
 
 @dataclass(frozen=True)
@@ -95,12 +108,30 @@ def training_profile(
     for override in overrides:
         for section, values in override.items():
             profile = _override(profile, section, values)
-    return profile
+    if any("learning_rate" in override.get("reward", {}) for override in overrides):
+        return profile
+    return _with_rate_of_tuning(profile)
+
+
+def _with_rate_of_tuning(profile: TrainingProfile) -> TrainingProfile:
+    times = REWARD_RATE_TIMES.get(profile.tuning)
+    if times is None:
+        return profile
+    rate = times * profile.reward.learning_rate
+    return replace(profile, reward=replace(profile.reward, learning_rate=rate))
 
 
 def as_json(profile: TrainingProfile) -> dict[str, Any]:
     """Return every size of the profile as JSON."""
     return {**asdict(profile), "dtype": str(profile.dtype).removeprefix("torch.")}
+
+
+def as_overrides(profile: TrainingProfile) -> dict[str, dict[str, Any]]:
+    """Return overrides that make this profile of any device's, as JSON."""
+    sizes = as_json(profile)
+    sections = {name: value for name, value in sizes.items() if isinstance(value, dict)}
+    backbone = {name: sizes[name] for name in BACKBONE_FIELDS}
+    return {"backbone": backbone, **sections}
 
 
 def _override(profile: TrainingProfile, section: str, values: Mapping[str, Any]) -> TrainingProfile:
@@ -117,14 +148,9 @@ def _override(profile: TrainingProfile, section: str, values: Mapping[str, Any])
 
 
 def _override_backbone(profile: TrainingProfile, values: Mapping[str, Any]) -> TrainingProfile:
-    kinds = {
-        "top_layers": int,
-        "rank": int,
-        "tuning": Literal[TUNINGS],
-        "virtual_tokens": int,
-        "dtype": Literal[DTYPES],
+    fitted = {
+        name: _fit("backbone", name, value, BACKBONE_FIELDS) for name, value in values.items()
     }
-    fitted = {name: _fit("backbone", name, value, kinds) for name, value in values.items()}
     if "dtype" in fitted:
         fitted["dtype"] = getattr(torch, fitted["dtype"])
     return replace(profile, **fitted)

@@ -41,6 +41,19 @@ def test_words_of_the_environment_become_what_they_mean() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tuning", "rate"), [("lora", 5e-4), ("full", 1e-4), ("adapter", 5e-3), ("prompt", 5e-3)]
+)
+def test_a_method_brings_its_own_rate_unless_a_setting_has_one(tuning: str, rate: float) -> None:
+    chosen = {"backbone": {"tuning": tuning}}
+    found = training_profile(DEVICE, {"reward": {"heads": 2}}, chosen)
+    assert found.reward.learning_rate == pytest.approx(rate)
+    assert found.reward.heads == 2
+    assert found.ppo == CPU.ppo
+    told = training_profile(DEVICE, {"reward": {"learning_rate": 1e-5}}, chosen)
+    assert told.reward.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize(
     ("override", "named"),
     [
         ({"pop": {}}, "training.pop does not exist"),
