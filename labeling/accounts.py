@@ -1,35 +1,27 @@
-"""Accounts, passwords and sign-ins."""
+"""Accounts: made, found by name, and known by their password."""
 
-import hashlib
-import secrets
-from datetime import timedelta
-from functools import cache
-from typing import Any
+from pathlib import Path
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import bindparam
-from sqlmodel import Session, col, select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
 
 from labeling.events import record
+from labeling.people import passwords
+from labeling.people.passwords import MINIMUM_PASSWORD, generate_password, hash_password
+from labeling.people.sign_ins import (
+    account_of_token,
+    close_sign_in,
+    may_sign_in,
+    open_sign_in,
+)
 from labeling.permissions import Action, require
-from storage.clock import now
 from storage.errors import BadInput, Conflict, NotAllowed, NotFound
-from storage.tables import Account, AccountKind, Role, SignIn
+from storage.tables import Account, AccountKind, Role
 
-MINIMUM_PASSWORD = 8
-# argon2-cffi's defaults: Argon2id with RFC 9106's low-memory parameters.
-_HASHER = PasswordHasher()
-
-
-@cache
-def _hash_of_nobody() -> str:
-    return _HASHER.hash(secrets.token_urlsafe(16))
-
-
-def generate_password() -> str:
-    """Return a random password of 128 bits, safe to print and to type."""
-    return secrets.token_urlsafe(16)
+__all__ = [
+    "MINIMUM_PASSWORD", "account_of_token", "authenticate", "close_sign_in", "create_account",
+    "find_account", "generate_password", "open_sign_in",
+]  # fmt: skip
 
 
 def create_account(
@@ -40,6 +32,7 @@ def create_account(
     password: str | None = None,
     kind: AccountKind = AccountKind.PERSON,
     by: Account | None = None,
+    breached: Path | None = None,
 ) -> Account:
     """Store a new account; without a password nobody can sign in to it by password.
 
@@ -47,18 +40,37 @@ def create_account(
     name or password that does not fit, `Conflict` where the name is taken, `NotAllowed`.
     """
     if by is not None:
-        require(by, Action.MANAGE_ACCOUNTS)
+        require(by, Action.MANAGE_ACCOUNTS, project_id=None)
+    return store_account(
+        session, name=name, role=role, password=password, kind=kind, by=by, breached=breached
+    )
+
+
+def store_account(
+    session: Session,
+    *,
+    name: str,
+    role: Role,
+    password: str | None = None,
+    kind: AccountKind = AccountKind.PERSON,
+    by: Account | None = None,
+    breached: Path | None = None,
+) -> Account:
+    """Store a new account as `create_account` does, for somebody whose right was looked at."""
     if not name or len(name) > 100 or not name.isprintable() or name != name.strip():
         raise BadInput(
             "An account's name must have 1 to 100 printable characters and no space at its ends."
         )
     if session.exec(select(Account.id).where(Account.name == name)).first() is not None:
-        raise Conflict(f"There is an account named {name} already; choose another name.")
+        raise _taken(name)
     account = Account(name=name, role=role, kind=kind)
     if password is not None:
-        account.password_hash = _hash_of(password)
+        account.password_hash = hash_password(password, breached=breached)
     session.add(account)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise _taken(name) from error
     record(
         session,
         project_id=None,
@@ -72,10 +84,16 @@ def create_account(
     return account
 
 
-def _hash_of(password: str) -> str:
-    if len(password) < MINIMUM_PASSWORD:
-        raise BadInput(f"The password is too short; use at least {MINIMUM_PASSWORD} characters.")
-    return _HASHER.hash(password)
+def _taken(name: str) -> Conflict:
+    return Conflict(f"There is an account named {name} already; choose another name.")
+
+
+def find_account(session: Session, *, name: str) -> Account:
+    """Return the account of that name; raise `NotFound` without one."""
+    account = session.exec(select(Account).where(Account.name == name)).first()
+    if account is None:
+        raise NotFound(f"There is no account {name}; `rankloop account list` names them.")
+    return account
 
 
 def authenticate(session: Session, *, name: str, password: str) -> Account:
@@ -84,73 +102,10 @@ def authenticate(session: Session, *, name: str, password: str) -> Account:
     Raises `NotAllowed` with one message, after one hash's time, whatever it was that did not fit:
     neither tells whether the name exists.
     """
-    nobody = _hash_of_nobody()
+    nobody = passwords.hash_of_nobody()
     account = session.exec(select(Account).where(Account.name == name)).first()
     stored = account.password_hash if account and account.password_hash else nobody
-    fits = _fits(stored, password)
-    if account is None or stored is nobody or not fits or not _may_sign_in(account):
+    fits = passwords.fits(stored, password)
+    if account is None or stored is nobody or not fits or not may_sign_in(account):
         raise NotAllowed("Name and password do not fit; check both, or ask an admin.")
     return account
-
-
-def _may_sign_in(account: Account) -> bool:
-    return account.active and not account.imported_from
-
-
-def _fits(stored: str, password: str) -> bool:
-    try:
-        return _HASHER.verify(stored, password)
-    except (VerificationError, InvalidHashError):
-        return False
-
-
-def open_sign_in(session: Session, *, account_id: int, hours: float) -> str:
-    """Open a sign-in and return its random token; only the token's SHA-256 is stored."""
-    account = session.get(Account, account_id)
-    if account is None or not _may_sign_in(account):
-        raise NotFound("This account does not exist or is switched off; ask an admin.")
-    token = secrets.token_urlsafe(32)
-    session.add(
-        SignIn(
-            token_sha256=_digest(token),
-            account_id=account_id,
-            expires_at=now() + timedelta(hours=hours),
-        )
-    )
-    record(session, project_id=None, account_id=account_id, kind="sign_in.opened")
-    return token
-
-
-def account_of_token(session: Session, *, token: str) -> Account | None:
-    """Return the active account that holds `token`; None where it is unknown, closed or expired."""
-    values = {"token_sha256": _digest(token), "at": now()}
-    account: Account | None = session.exec(_signed_in_statement(), params=values).first()
-    return account if account is not None and _may_sign_in(account) else None
-
-
-@cache
-def _signed_in_statement() -> Any:
-    return (
-        select(Account)
-        .join(SignIn, col(SignIn.account_id) == col(Account.id))
-        .where(
-            col(SignIn.token_sha256) == bindparam("token_sha256"),
-            col(SignIn.revoked_at).is_(None),
-            col(SignIn.expires_at) > bindparam("at"),
-        )
-        .execution_options(populate_existing=True)
-    )
-
-
-def close_sign_in(session: Session, *, token: str) -> None:
-    """Close a sign-in for good; an unknown or closed one is left as it is."""
-    sign_in = session.get(SignIn, _digest(token))
-    if sign_in is None or sign_in.revoked_at is not None:
-        return
-    sign_in.revoked_at = now()
-    session.add(sign_in)
-    record(session, project_id=None, account_id=sign_in.account_id, kind="sign_in.closed")
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", errors="replace")).hexdigest()

@@ -59,7 +59,7 @@ def test_every_refusal_verifies_one_hash(
     add(sqlite_engine, "ada", "right password")
     add(sqlite_engine, "none")
     calls = []
-    monkeypatch.setattr("labeling.accounts._fits", lambda *given: calls.append(given))
+    monkeypatch.setattr("labeling.people.passwords.fits", lambda *given: calls.append(given))
     with reading(sqlite_engine) as session, pytest.raises(NotAllowed):
         authenticate(session, name=name, password="wrong password")
     assert len(calls) == 1

@@ -1,0 +1,73 @@
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import select
+
+from labeling.people.failed_sign_ins import (
+    FAILED,
+    FREE_OF_ADDRESS,
+    FREE_OF_NAME,
+    record_failure,
+    seconds_to_wait,
+)
+from labeling.people.sign_ins import Browser, open_sign_in
+from storage.clock import now
+from storage.engine import reading, writing
+from storage.tables import Event
+from tests.sample_rows import add_account
+
+HERE, THERE = Browser(address="192.0.2.1"), Browser(address="192.0.2.2")
+
+
+def fail(engine: Engine, name: str, browser: Browser, times: int) -> None:
+    with writing(engine) as session:
+        for _ in range(times):
+            record_failure(session, name=name, browser=browser)
+
+
+def wait(engine: Engine, name: str, browser: Browser) -> float:
+    with reading(engine) as session:
+        return seconds_to_wait(session, name=name, browser=browser)
+
+
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+def test_a_name_waits_from_anywhere_whether_it_exists_or_not(engine: Engine, name: str) -> None:
+    add_account(engine, "ada")
+    fail(engine, name, HERE, FREE_OF_NAME - 1)
+    assert wait(engine, name, THERE) == 0
+    fail(engine, name.upper(), HERE, 1)
+    assert 1 < wait(engine, name, THERE) <= 2
+    assert wait(engine, "somebody else", THERE) == 0
+
+
+def test_an_address_waits_whatever_the_name(sqlite_engine: Engine) -> None:
+    for number in range(FREE_OF_ADDRESS + 3):
+        fail(sqlite_engine, f"name {number}", HERE, 1)
+    assert 14 < wait(sqlite_engine, "another", HERE) <= 16
+    assert wait(sqlite_engine, "another", THERE) == 0
+
+
+def test_a_sign_in_ends_the_wait_of_the_name(sqlite_engine: Engine) -> None:
+    ada = add_account(sqlite_engine, "ada")
+    fail(sqlite_engine, "ada", HERE, FREE_OF_NAME)
+    with writing(sqlite_engine) as session:
+        open_sign_in(session, account_id=ada.id or 0, hours=1)
+    assert wait(sqlite_engine, "ada", HERE) == 0
+
+
+def test_failures_are_forgotten(sqlite_engine: Engine) -> None:
+    fail(sqlite_engine, "ada", HERE, 40)
+    assert wait(sqlite_engine, "ada", HERE) > 50
+    with writing(sqlite_engine) as session:
+        for event in session.exec(select(Event)):
+            event.created_at = now() - timedelta(minutes=16)
+    assert wait(sqlite_engine, "ada", HERE) == 0
+
+
+def test_nothing_that_was_typed_is_kept(sqlite_engine: Engine) -> None:
+    fail(sqlite_engine, "my secret password", HERE, 1)
+    with reading(sqlite_engine) as session:
+        (event,) = session.exec(select(Event).where(Event.kind == FAILED)).all()
+    assert set(event.detail) == {"mark", "address"} and len(event.detail["mark"]) == 4
+    assert event.account_id is None
