@@ -11,6 +11,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from storage.account_settings import AccountSettings, OidcSettings
 from storage.errors import BadInput
 
 EMBEDDED_MODEL = "embedded:smollm2-135m-instruct"
@@ -78,6 +79,16 @@ class Settings(BaseSettings):
         description="Seconds that a page waits for newer figures before it shows those there are.",
     )
     sign_in_hours: float = Field(default=12.0, gt=0.0, description="Hours a sign-in lasts.")
+    accounts: AccountSettings = Field(
+        default=AccountSettings(), description="Passwords, links, tokens (docs/accounts.md)."
+    )
+    oidc: OidcSettings = Field(
+        default=OidcSettings(), description="An OpenID Connect provider (docs/accounts.md)."
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="Addresses of proxies, with commas, whose X-Forwarded-For and -Proto are true.",
+    )
     worker_lease_seconds: float = Field(
         default=120.0, gt=0.0, description="Seconds after which a silent worker loses its project."
     )
@@ -100,6 +111,32 @@ class Settings(BaseSettings):
         default="",
         description="Config of `accelerate launch` for them: a file, or one of reward/launch; "
         "unset: ddp on GPUs, torchrun on CPU.",
+    )
+    launcher: Literal["local", "accelerate", "command"] = Field(
+        default="local",
+        description="What starts training: this machine by itself, `accelerate launch` with "
+        "`launch_config`, or `launch_command`.",
+    )
+    launch_command: str = Field(
+        default="",
+        description="Command that starts a job and waits for its end, such as "
+        "`srun {python} -m {job}`; for launcher=command.",
+    )
+    cancel_command: str = Field(
+        default="",
+        description="Command that ends a job which launch_command left running, such as "
+        "`scancel --name {name}`; unset: ending launch_command ends it.",
+    )
+    launch_shell: bool = Field(
+        default=False, description="Let /bin/sh read these commands; values are quoted for it."
+    )
+    launch_part: Literal["training", "round"] = Field(
+        default="training",
+        description="What launch_command starts: the training of a step, on a machine that sees "
+        "`home`; or a whole round, on one that reaches the database and `checkpoint_store`.",
+    )
+    launch_wait_minutes: float = Field(
+        default=60.0, gt=0.0, description="Minutes that a job may wait in a queue to begin."
     )
     generator: str = Field(
         default="transformers",
