@@ -47,6 +47,7 @@ class Launch:
     processes: int  #: that train together
     device: str  #: cpu or cuda
     config: str = ""  #: a file for `accelerate launch`, or the name of one in reward/launch
+    accelerate: bool = False  #: whether `accelerate launch` starts them on CPU too
     threads: int = 0  #: CPU threads of all of them; 0: all cores
     silent_seconds: float = 900.0  #: without a line after which they count as hung
 
@@ -62,13 +63,21 @@ def launch_command(launch: Launch, module: str, *arguments: str) -> list[str]:
             "device to cpu, or processes to 1."
         )
     count, port = str(launch.processes), str(_free_port())
-    if launch.device == "cpu" and not launch.config:
+    if launch.device == "cpu" and not launch.config and not launch.accelerate:
         start = ["torch.distributed.run", "--nproc_per_node", count,
                  "--master_addr", "127.0.0.1", "--master_port", port]  # fmt: skip
     else:
-        start = ["accelerate.commands.launch", "--config_file", str(config_file(launch.config)),
+        start = ["accelerate.commands.launch", "--config_file", str(config_file(_config(launch))),
                  "--num_processes", count, "--main_process_port", port]  # fmt: skip
     return [sys.executable, "-m", *start, "-m", module, *arguments]
+
+
+def _config(launch: Launch) -> str:
+    if launch.config:
+        return launch.config
+    if launch.processes == 1:
+        return "one"
+    return "ddp" if launch.device == "cuda" else "cpu2"
 
 
 def config_file(name: str) -> Path:
@@ -136,8 +145,8 @@ class _Running:
             start_new_session=True,
         )
         self.readers = [
-            _reader(self.process.stdout, self.lines.put),
-            _reader(self.process.stderr, self._hear_error),
+            read_lines(self.process.stdout, self.lines.put),
+            read_lines(self.process.stderr, self._hear_error),
         ]
 
     def until_ended(self, on_line: Callable[[str], None]) -> None:
@@ -216,7 +225,8 @@ def _environment(launch: Launch, pipe: Path) -> dict[str, str]:
     return {**os.environ, **environment, **hidden}
 
 
-def _reader(stream: IO[str] | None, hear: Callable[[str], None]) -> threading.Thread:
+def read_lines(stream: IO[str] | None, hear: Callable[[str], None]) -> threading.Thread:
+    """Let a thread hear every line of a stream until its end."""
     assert stream is not None
 
     def read() -> None:

@@ -22,6 +22,7 @@ from sqlmodel import select
 
 from labeling.rounds import current_round
 from reward.running.kept_lease import KeptLease, first_line
+from reward.running.launch_template import check_launcher
 from reward.running.lease import Lease, LeaseLost, acquire, read_lease
 from reward.running.parent_watch import ChildExit
 from reward.running.progress_folder import PROGRESS, remove_progress
@@ -56,8 +57,9 @@ def run(
     pause after a crash, doubled at each further one.
     Raises, with `once` only, `NotFound` without the project, `Conflict` where another worker
     trains it, `Unavailable` where the work cannot be done; always `Unavailable` where the log
-    cannot be written.
+    cannot be written, and `BadInput` or `Unavailable` where the setting `launcher` cannot work.
     """
+    check_launcher(settings)
     stop = threading.Event()
     engine = build_engine(settings.url)
     try:

@@ -2,23 +2,30 @@
 
     torchrun --nproc_per_node 2 -m reward.stages.job FOLDER
 
-The folder holds `job.json` and adapters; what was trained and `result.json` are left in it by the
-first process, which also prints a line of JSON for each point of the curves. Whatever ends a
-process badly is printed as a sentence. `reward/steps/together.py` writes the folder, starts the
-processes and reads what they left.
+The folder holds `job.json` and adapters. The first process leaves what was trained and
+`result.json` in its folder `result`, with hashes, and says a line of JSON for each point of the
+curves: on stdout or, where the folder is shared with a worker on another machine, in a file.
+Whatever ends a process badly is said as a sentence. `reward/steps/together.py` writes the folder,
+starts the processes and reads what they left. Nothing here touches the database.
 """
 
+import os
+import sys
+from pathlib import Path
+
+from reward.running.job_folder import exit_when_left
 from reward.running.parent_watch import exit_when_parent_dies
 
 if __name__ == "__main__":
     # First of all, before the slow imports: no process may outlive the worker.
     exit_when_parent_dies()
+    exit_when_left(Path(sys.argv[1]))
+    # Spinning OpenMP threads starve whatever shares the cores, up to 10 times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,15 +36,19 @@ from reward.language_models.profiles import TrainingProfile, training_profile
 from reward.policy_optimization.reward_scorer import load_reward_scorer
 from reward.reward_modeling.ranked_examples import RankedExample
 from reward.reward_modeling.reward_fitting import ProgressPlace, fit_reward
+from reward.running import job_folder
 from reward.steps.outcome import CannotTrain
 from reward.steps.ppo import KEPT, climb
 from reward.training.processes import Processes
 from reward.training.progress_checkpoint import load_progress, save_progress
-from storage.errors import RankloopError
+from storage.blobs import write_folder
+from storage.errors import BadInput, RankloopError
 
 JOB_FILE = "job.json"
+RESULT = "result"  # the folder that is there, whole, when the job is done
 RESULT_FILE = "result.json"
 POLICY = "policy"
+TRAINED = "trained"
 REWARD_MODELS = ("reward", "second_reward")
 
 
@@ -47,8 +58,10 @@ class Job:
 
     stage: str  #: reward or ppo
     model: str  #: folder of the backbone
-    device: str
-    training: list[dict[str, Any]]  #: overrides of the device's profile, later ones win
+    device: str  #: cpu, cuda, mps, or auto for what the job's machine has
+    training: dict[str, dict[str, Any]]  #: every size, as the worker has it
+    processes: int  #: that have to train together
+    threads: int  #: CPU threads of each; 0: as the machine has it
     seed: int
     home: str
     progress: str | None  #: URI of the folder that progress is kept in
@@ -68,8 +81,11 @@ class JobRun:
         self.job = Job(**json.loads((folder / JOB_FILE).read_text()))
         # Joined first: that chooses each process its own GPU.
         self.processes = Processes.current()
+        self._check_processes()
+        if self.job.threads:
+            torch.set_num_threads(self.job.threads)
         device = find_device(self.job.device)
-        self.profile: TrainingProfile = training_profile(device, *self.job.training)
+        self.profile: TrainingProfile = training_profile(device, self.job.training)
         self.backbone: Backbone = load_backbone(
             self.job.model,
             device=device,
@@ -83,11 +99,21 @@ class JobRun:
 
     def run(self) -> None:
         """Train, and let the first process leave what came out."""
-        result = self._reward() if self.job.stage == "reward" else self._ppo()
+        figures, save = self._reward() if self.job.stage == "reward" else self._ppo()
         if self.processes.is_first:
-            (self.folder / RESULT_FILE).write_text(json.dumps(result))
+            with write_folder(self.folder, RESULT) as folder:
+                save(folder)
+                (folder / RESULT_FILE).write_text(json.dumps(figures))
 
-    def _reward(self) -> dict[str, Any]:
+    def _check_processes(self) -> None:
+        if self.processes.count != self.job.processes:
+            raise BadInput(
+                f"{self.processes.count} process(es) train together where the setting processes "
+                f"wants {self.job.processes}; start them by torchrun, or set processes to what "
+                "launch_command or launch_config starts."
+            )
+
+    def _reward(self) -> tuple[dict[str, Any], Callable[[Path], None]]:
         job, settings = self.job, self.profile.reward
         sides = {
             name: [RankedExample(**one) for one in job.inputs[name]]
@@ -106,14 +132,17 @@ class JobRun:
             processes=self.processes,
             features=self.profile.features,
         )
-        if self.processes.is_first:
-            for name, model in zip(REWARD_MODELS, (fitted.model, fitted.second), strict=True):
-                (self.folder / name).mkdir()
-                model.save(self.folder / name)
-        unseen = [asdict(one) for one in fitted.unseen]
-        return {"report": asdict(fitted.report), "loss": fitted.loss, "unseen": unseen}
 
-    def _ppo(self) -> dict[str, Any]:
+        def save(folder: Path) -> None:
+            for name, model in zip(REWARD_MODELS, (fitted.model, fitted.second), strict=True):
+                (folder / name).mkdir()
+                model.save(folder / name)
+
+        unseen = [asdict(one) for one in fitted.unseen]
+        figures = {"report": asdict(fitted.report), "loss": fitted.loss, "unseen": unseen}
+        return figures, save
+
+    def _ppo(self) -> tuple[dict[str, Any], Callable[[Path], None]]:
         job, inputs = self.job, self.job.inputs
         self.backbone.load_adapter(POLICY, self.folder / POLICY)
         reference = "reference" if inputs["reference"] else None
@@ -132,9 +161,9 @@ class JobRun:
             keep=self._keep,
             processes=self.processes,
         )
-        if self.processes.is_first:
-            self.backbone.save_adapter(POLICY, self.folder / "trained")
-        return {"history": history}
+        return {"history": history}, lambda folder: self.backbone.save_adapter(
+            POLICY, folder / TRAINED
+        )
 
     def _keep(self, state: tuple[dict[str, torch.Tensor], dict[str, Any]]) -> None:
         if self.processes.is_first and self.job.progress:
@@ -145,24 +174,31 @@ class JobRun:
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self.processes.is_first:
-            say(message)
+            say(self.folder, message)
 
 
-def say(message: dict[str, Any]) -> None:
-    """Print a message for the process that started the job."""
+def say(folder: Path, message: dict[str, Any]) -> None:
+    """Tell the process that started the job: in its folder if that is shared, or on stdout."""
+    if job_folder.is_shared(folder):
+        job_folder.say(folder, message)
+        return
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
 def main() -> int:
     """Run the job of the folder that is named."""
+    folder = Path(sys.argv[1])
     try:
-        JobRun(Path(sys.argv[1])).run()
+        if os.environ.get("RANK", "0") == "0":
+            job_folder.claim(folder)
+            say(folder, {"working": "starting"})
+        JobRun(folder).run()
     except (CannotTrain, RankloopError) as error:
-        say({"error": str(error)})
+        say(folder, {"error": str(error)})
         return 1
     except torch.OutOfMemoryError:
-        say({"error": "The device is out of memory; lower the sizes under training."})
+        say(folder, {"error": "The device is out of memory; lower the sizes under training."})
         return 1
     return 0
 

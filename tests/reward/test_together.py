@@ -4,7 +4,9 @@ import os
 import shutil
 import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -27,6 +29,22 @@ QUICK = {
     "reward": {"newest_rankings": 12, "normalise_prompts": 2, "epochs": 1, "folds": 2},
     "ppo": {"iterations": 2, "prompts_per_iteration": 4, "minibatches": 2, "epochs": 1},
 }
+
+
+STAND_IN = Path(__file__).with_name("stand_in_srun.sh")
+
+
+def _by_command(settings: Settings, queue: Path) -> Settings:
+    """Return settings by which a stand-in for srun starts torchrun."""
+    torchrun = "{python} -m torch.distributed.run --standalone --nproc_per_node {processes}"
+    return settings.model_copy(
+        update={
+            "launcher": "command",
+            "launch_command": f"{STAND_IN} {queue} {torchrun} -m {{job}}",
+            "cancel_command": f"touch {queue}/cancelled",
+            "worker_lease_seconds": 30.0,
+        }
+    )
 
 
 def _loop(settings: Settings, processes: int) -> Loop:
@@ -86,21 +104,36 @@ def test_a_round_in_two_processes_is_that_of_one(
     assert len([point for point in points if point.state is RoundState.PPO]) == 2
 
 
-def test_a_process_that_is_killed_fails_the_round_and_nothing_else(
-    judged: Settings, monkeypatch: pytest.MonkeyPatch
+def test_a_round_by_a_command_is_that_of_one(
+    judged: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    loop = _loop(judged, 2)
+    monkeypatch.setitem(STEPS, RoundState.EVALUATE, _stop)  # type: ignore[arg-type]
+    other, queue = tmp_path_factory.mktemp("copy") / "home", tmp_path_factory.mktemp("queue")
+    shutil.copytree(judged.home, other)
+    _, alone = _run(judged, 1)
+    commanded = _by_command(judged.model_copy(update={"home": other}), queue)
+    _, elsewhere = _run(commanded, 2)
+    for role, weights in alone.items():
+        for name, weight in weights.items():
+            torch.testing.assert_close(
+                elsewhere[role][name], weight, atol=2e-4, rtol=2e-3, msg=f"{role} {name}"
+            )
+    assert not list((other / "jobs").iterdir())
+    assert not (queue / "cancelled").exists()
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+def test_a_process_that_is_killed_fails_the_round_and_nothing_else(
+    judged: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by_command: bool
+) -> None:
+    loop = _loop(_by_command(judged, tmp_path) if by_command else judged, 2)
     with reading(loop.runtime.engine) as session:
         before = live_policy(session, project_id=loop.runtime.project_id).version
     killed: list[float] = []
 
     def kill_one(step: int, steps: int, metrics: object) -> None:
         if not killed:
-            ranks = [
-                one
-                for one in psutil.Process().children(recursive=True)
-                if "reward.stages.job" in one.cmdline() and one.environ().get("RANK") == "1"
-            ]
+            ranks = [one for one in _jobs(judged) if one.environ().get("RANK") == "1"]
             os.kill(ranks[-1].pid, signal.SIGKILL)
             killed.append(time.monotonic())
 
@@ -112,12 +145,20 @@ def test_a_process_that_is_killed_fails_the_round_and_nothing_else(
     monkeypatch.setitem(STEPS, RoundState.REWARD, killing)  # type: ignore[arg-type]
     one = loop.run_round_if_due()
     assert one is not None and one.state is RoundState.FAILED
-    assert "process 1 ended with killed by SIGKILL" in one.reason, one.reason
+    ended = "launch_command ended with exit code 1" if by_command else "process 1 ended with killed"
+    assert ended in one.reason, one.reason
     assert time.monotonic() - killed[0] < 120
     with reading(loop.runtime.engine) as session:
         assert live_policy(session, project_id=loop.runtime.project_id).version == before
-    assert not [
-        one
-        for one in psutil.Process().children(recursive=True)
-        if "reward.stages.job" in " ".join(one.cmdline())
-    ]
+    assert (tmp_path / "cancelled").exists() == by_command
+    assert not _jobs(judged)
+
+
+def _jobs(settings: Settings) -> list[psutil.Process]:
+    """Return the processes of jobs: our own, and those of this home in another session."""
+    found = psutil.Process().children(recursive=True)
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(str(settings.home) in word for word in one.cmdline()):
+                found.append(one)
+    return [one for one in found if one.is_running() and "reward.stages.job" in one.cmdline()]

@@ -134,6 +134,13 @@ def worker(settings: Settings) -> str:
     return f"{alive}: {lease.owner}, heard of {age:.0f} s ago; {lease.doing or 'idle'}"
 
 
+def launcher(settings: Settings) -> str:
+    """Check that what starts training can: its program is here, its template is sound."""
+    from reward.running.launch_template import check_launcher
+
+    return check_launcher(settings)
+
+
 def curves(settings: Settings) -> str:
     """Return which tool gets the curves of training beside the pages."""
     from reward.training.tracking import check_report_to
@@ -183,6 +190,7 @@ ALL: dict[str, Callable[[Settings], str]] = {
     "lease": running_checks.lease,
     "clock": running_checks.clock,
     "gpu": running_checks.gpu,
+    "launcher": launcher,
     "curves": curves,
     "port": port,
 }
