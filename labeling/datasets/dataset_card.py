@@ -13,7 +13,7 @@ from storage.clock import now
 from storage.tables import Project, Snapshot
 
 if TYPE_CHECKING:
-    from labeling.datasets.export_preferences import Export
+    from labeling.datasets.export_folder import Export
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 #: What `datasets` reads a file as, by the first part of its type's name.

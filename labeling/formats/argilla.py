@@ -9,7 +9,6 @@ import pyarrow
 from labeling.formats.columns import JSON_TEXT, task_origin
 from labeling.formats.example import Example, Ranking
 
-NAME = "argilla"
 HELP = "one record a task with every annotator's response to a ranking question, for Argilla"
 UNIT = "task"
 SCHEMA = pyarrow.schema(

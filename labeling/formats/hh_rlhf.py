@@ -10,7 +10,6 @@ from labeling.formats.columns import PAIR_COLUMNS
 from labeling.formats.example import Example, Messages
 from labeling.formats.pairs import pairs_of
 
-NAME = "hh_rlhf"
 HELP = "chosen and rejected dialogues as text with Human: and Assistant: turns"
 UNIT = "pair"
 SCHEMA = pyarrow.schema(

@@ -12,7 +12,6 @@ import pyarrow
 from labeling.formats.columns import JSON_TEXT, task_origin
 from labeling.formats.example import Example, Ranking
 
-NAME = "label_studio"
 HELP = "one task with every annotator's ranking in buckets, as Label Studio's JSON"
 UNIT = "task"
 SCHEMA = pyarrow.schema(

@@ -8,7 +8,6 @@ import pyarrow
 from labeling.formats.columns import JSON_TEXT, task_origin
 from labeling.formats.example import Answer, Example, Ranking
 
-NAME = "open_assistant"
 HELP = "one message tree a task, the completions as ranked replies, as Open-Assistant exports them"
 UNIT = "task"
 SCHEMA = pyarrow.schema(

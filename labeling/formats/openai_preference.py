@@ -9,7 +9,6 @@ from labeling.formats.columns import JSON_TEXT, MESSAGES, PAIR_COLUMNS, said
 from labeling.formats.example import Example
 from labeling.formats.pairs import pairs_of
 
-NAME = "openai_preference"
 HELP = "the input and a preferred and a non-preferred output, for OpenAI's preference fine-tuning"
 UNIT = "pair"
 SCHEMA = pyarrow.schema(

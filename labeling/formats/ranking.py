@@ -8,7 +8,6 @@ import pyarrow
 from labeling.formats.columns import MESSAGES, TASK_COLUMNS, task_origin
 from labeling.formats.example import Answer, Example, Ranking
 
-NAME = "ranking"
 HELP = "all completions of a task with every annotator's ranks and the consolidated ones"
 UNIT = "task"
 

@@ -2,30 +2,36 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from importlib import import_module
 from typing import Any, Literal
 
 import pyarrow
 
-from labeling.formats import (
-    argilla,
-    hh_rlhf,
-    label_studio,
-    open_assistant,
-    openai_preference,
-    ranking,
-    summarize_from_feedback,
-    trl_implicit,
-    trl_preference,
-    trl_prompt_completion,
-    trl_prompt_only,
-    trl_unpaired,
-    ultrafeedback,
-)
 from labeling.formats.example import Example
 from storage.errors import BadInput
 
 Unit = Literal["pair", "completion", "task", "prompt", "demonstration"]
+
+
+#: Every format, each a module of this folder by that name, which writes it, and one of
+#: `labeling/imports/preference_rows`, which reads it.
+NAMES = (
+    "trl_preference",
+    "trl_implicit",
+    "trl_unpaired",
+    "trl_prompt_only",
+    "trl_prompt_completion",
+    "ranking",
+    "hh_rlhf",
+    "openai_preference",
+    "ultrafeedback",
+    "open_assistant",
+    "summarize_from_feedback",
+    "argilla",
+    "label_studio",
+)
+#: What a format was called before, and still is on request.
+ALIASES = {"trl": "trl_preference"}
 
 
 @dataclass(frozen=True)
@@ -39,33 +45,12 @@ class Format:
     rows: Callable[[Example], Iterator[dict[str, Any]]]
 
 
-def _format(module: ModuleType) -> Format:
-    return Format(module.NAME, module.HELP, module.UNIT, module.SCHEMA, module.rows)
+def _format(name: str) -> Format:
+    module = import_module(f"labeling.formats.{name}")
+    return Format(name, module.HELP, module.UNIT, module.SCHEMA, module.rows)
 
 
-FORMATS: dict[str, Format] = {
-    each.name: each
-    for each in map(
-        _format,
-        (
-            trl_preference,
-            trl_implicit,
-            trl_unpaired,
-            trl_prompt_only,
-            trl_prompt_completion,
-            ranking,
-            hh_rlhf,
-            openai_preference,
-            ultrafeedback,
-            open_assistant,
-            summarize_from_feedback,
-            argilla,
-            label_studio,
-        ),
-    )
-}
-#: What a format was called before, and still is on request.
-ALIASES = {"trl": trl_preference.NAME}
+FORMATS: dict[str, Format] = {name: _format(name) for name in NAMES}
 
 
 def format_named(name: str) -> Format:

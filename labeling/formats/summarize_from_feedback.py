@@ -9,7 +9,6 @@ from labeling.formats.columns import MESSAGES, PAIR_COLUMNS
 from labeling.formats.example import Answer, Example
 from labeling.formats.pairs import Pair, pairs_of
 
-NAME = "summarize_from_feedback"
 HELP = "two completions and which was chosen, as summarize-from-feedback's comparisons"
 UNIT = "pair"
 _SUMMARY = pyarrow.struct(

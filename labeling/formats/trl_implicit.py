@@ -9,7 +9,6 @@ from labeling.formats.columns import MESSAGES, PAIR_COLUMNS, said
 from labeling.formats.example import Example
 from labeling.formats.pairs import margin_of, pairs_of
 
-NAME = "trl_implicit"
 HELP = "chosen and rejected conversations, the prompt within them, for TRL"
 UNIT = "pair"
 SCHEMA = pyarrow.schema(

@@ -9,7 +9,6 @@ from labeling.formats.columns import MESSAGES, PAIR_COLUMNS, said
 from labeling.formats.example import Example
 from labeling.formats.pairs import margin_of, pairs_of
 
-NAME = "trl_preference"
 HELP = "chosen and rejected answers to a prompt, for TRL's RewardTrainer and DPOTrainer"
 UNIT = "pair"
 SCHEMA = pyarrow.schema(

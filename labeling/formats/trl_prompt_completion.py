@@ -8,7 +8,6 @@ import pyarrow
 from labeling.formats.columns import MESSAGES
 from labeling.formats.example import Example
 
-NAME = "trl_prompt_completion"
 HELP = "prompts with an answer that a person wrote, for TRL's SFTTrainer"
 UNIT = "demonstration"
 SCHEMA = pyarrow.schema(

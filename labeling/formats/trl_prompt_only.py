@@ -8,7 +8,6 @@ import pyarrow
 from labeling.formats.columns import MESSAGES
 from labeling.formats.example import Example
 
-NAME = "trl_prompt_only"
 HELP = "the prompts that were judged, each once, for TRL's GRPOTrainer and RLOOTrainer"
 UNIT = "prompt"
 SCHEMA = pyarrow.schema(

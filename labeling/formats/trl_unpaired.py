@@ -8,7 +8,6 @@ import pyarrow
 from labeling.formats.columns import LABEL_COLUMNS, MESSAGES, label_origin, said
 from labeling.formats.example import Example
 
-NAME = "trl_unpaired"
 HELP = "a prompt, a completion and whether it is wanted, for TRL's KTOTrainer"
 UNIT = "completion"
 SCHEMA = pyarrow.schema(

@@ -9,7 +9,6 @@ from labeling.formats.columns import MESSAGES, PAIR_COLUMNS, said
 from labeling.formats.example import Example, Ranking
 from labeling.formats.pairs import Pair, pairs_of
 
-NAME = "ultrafeedback"
 HELP = "chosen and rejected conversations with scores, as UltraFeedback binarized has them"
 UNIT = "pair"
 SCHEMA = pyarrow.schema(

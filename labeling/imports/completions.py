@@ -35,7 +35,7 @@ from storage.errors import BadInput
 from storage.tables import Account, Import, Project, Task
 
 Progress = Callable[[str, float], None]
-_READER = Reader(completion_rows.NAME, completion_rows.SHAPE, completion_rows.read)
+_READER = Reader("completions", completion_rows.SHAPE, completion_rows.read)
 
 
 def stage_completions(

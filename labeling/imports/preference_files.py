@@ -11,7 +11,7 @@ from labeling.imports.bad_rows import BadRows
 from labeling.imports.preference_rows import long
 from labeling.imports.preference_rows.fields import SPLITS
 from labeling.imports.preference_rows.imported import Imported, ImportedPrompt
-from labeling.imports.preference_rows.registry import ANY, AUTO, Reader, detect, reader_named
+from labeling.imports.preference_rows.registry import ANY, AUTO, LONG, Reader, detect, reader_named
 from labeling.imports.row_shape import BadRow, Place, Row
 from labeling.imports.row_streams import ENDINGS, RowStream
 from labeling.imports.staging import Staging
@@ -123,8 +123,8 @@ def _detected(path: Path) -> Reader:
 def _with_texts(reader: Reader, texts: Path | None) -> Reader:
     if texts is None:
         return reader
-    if reader.name != long.NAME:
-        raise BadInput(f"A file of texts belongs to the format {long.NAME}; leave it out.")
+    if reader.name != LONG:
+        raise BadInput(f"A file of texts belongs to the format {LONG}; leave it out.")
     return replace(reader, read=partial(long.read, texts=long.read_texts(texts)))
 
 

@@ -22,7 +22,6 @@ from labeling.imports.preference_rows.imported import (
 )
 from labeling.imports.row_files import Place, Row, RowShape, prompt_of, text_of
 
-NAME = "argilla"
 _PARTS = ("fields", "responses", "metadata", "suggestions")
 SHAPE = RowShape(
     things="records",

@@ -12,7 +12,6 @@ from labeling.imports.preference_rows.fields import (
 from labeling.imports.preference_rows.imported import Imported, ImportedAnswer, ImportedCompletion
 from labeling.imports.row_files import Place, Row, RowShape, label_of, text_of
 
-NAME = "completions"
 SHAPE = RowShape(
     things="completions",
     columns=("prompt", "messages", "completion", "completions", "model", "models", *PROMPT_FACTS),

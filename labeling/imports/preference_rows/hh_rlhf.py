@@ -8,7 +8,6 @@ from labeling.imports.preference_rows.fields import PAIR_ORIGIN, PROMPT_FACTS
 from labeling.imports.preference_rows.imported import Imported
 from labeling.imports.row_files import Place, Row, RowShape, messages_of, text_of
 
-NAME = "hh_rlhf"
 SHAPE = RowShape(
     things="preferences",
     columns=("chosen", "rejected", *PAIR_ORIGIN, *PROMPT_FACTS),

@@ -25,7 +25,6 @@ from labeling.imports.preference_rows.imported import (
 )
 from labeling.imports.row_files import Place, Row, RowShape, prompt_of, text_of
 
-NAME = "label_studio"
 _PARTS = ("data", "annotations", "predictions", "meta")
 SHAPE = RowShape(
     things="tasks",

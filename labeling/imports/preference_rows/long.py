@@ -19,7 +19,6 @@ from labeling.imports.preference_rows.fields import (
 from labeling.imports.preference_rows.imported import Imported, ImportedRanking
 from labeling.imports.row_files import Place, Row, RowShape, label_of, prompt_of, read_rows, text_of
 
-NAME = "long"
 _OF_LABEL = ("task_id", "annotator_id", "item", "label")
 SHAPE = RowShape(things="labels", columns=(), needs=(_OF_LABEL,), lists=("messages",))
 TEXTS = RowShape(things="texts", columns=(), needs=(("task_id",), ("idx",), ("id",)))

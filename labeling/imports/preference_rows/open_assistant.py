@@ -24,7 +24,6 @@ from labeling.imports.preference_rows.imported import (
 )
 from labeling.imports.row_files import Place, Row, RowShape, messages_of, text_of
 
-NAME = "open_assistant"
 SHAPE = RowShape(
     things="trees",
     columns=("message_tree_id", "prompt", "messages", "options", *PROMPT_FACTS),

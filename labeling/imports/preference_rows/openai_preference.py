@@ -13,7 +13,6 @@ from labeling.imports.preference_rows.fields import (
 from labeling.imports.preference_rows.imported import Imported
 from labeling.imports.row_files import Place, Row, RowShape, messages_of
 
-NAME = "openai_preference"
 _OUTPUTS = ("preferred_output", "non_preferred_output")
 SHAPE = RowShape(
     things="preferences",

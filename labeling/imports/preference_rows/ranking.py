@@ -28,7 +28,6 @@ from labeling.imports.preference_rows.imported import (
 )
 from labeling.imports.row_files import Place, Row, RowShape, label_of, text_of
 
-NAME = "ranking"
 _LISTS = ("completions", "rankings", "consolidated", "ranks", "models", "flags")
 SHAPE = RowShape(
     things="rankings",

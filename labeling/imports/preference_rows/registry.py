@@ -2,30 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
-from labeling.imports.preference_rows import (
-    argilla,
-    hh_rlhf,
-    label_studio,
-    long,
-    open_assistant,
-    openai_preference,
-    ranking,
-    summarize_from_feedback,
-    trl_implicit,
-    trl_preference,
-    trl_prompt_completion,
-    trl_prompt_only,
-    trl_unpaired,
-    ultrafeedback,
-)
+from labeling.formats import registry as formats
 from labeling.imports.preference_rows.imported import Imported
 from labeling.imports.row_files import Place, Row, RowShape
 from storage.errors import BadInput
 
 AUTO = "auto"
+#: One row a label; the only format that is read and not written.
+LONG = "long"
 
 
 @dataclass(frozen=True)
@@ -37,33 +24,14 @@ class Reader:
     read: Callable[[Row, Place], Iterator[Imported]]
 
 
-def _reader(module: ModuleType) -> Reader:
-    return Reader(module.NAME, module.SHAPE, module.read)
+def _reader(name: str) -> Reader:
+    module = import_module(f"labeling.imports.preference_rows.{name}")
+    return Reader(name, module.SHAPE, module.read)
 
 
-READERS: dict[str, Reader] = {
-    each.name: each
-    for each in map(
-        _reader,
-        (
-            trl_preference,
-            trl_implicit,
-            trl_unpaired,
-            trl_prompt_only,
-            trl_prompt_completion,
-            ranking,
-            hh_rlhf,
-            openai_preference,
-            ultrafeedback,
-            open_assistant,
-            summarize_from_feedback,
-            argilla,
-            label_studio,
-            long,
-        ),
-    )
-}
-ALIASES = {"trl": trl_preference.NAME, "pandalm": long.NAME}
+#: What can be read: every format that is written, and files with one row a label.
+READERS: dict[str, Reader] = {name: _reader(name) for name in (*formats.NAMES, LONG)}
+ALIASES = {**formats.ALIASES, "pandalm": LONG}
 #: Any shape: to look at the first row with.
 ANY = RowShape(things="rows", columns=(), needs=(), json_if_it_is=("prompt", "chosen", "rejected"))
 
@@ -85,7 +53,7 @@ def detect(row: Mapping[str, Any], place: Place) -> Reader:
     if {"chosen", "rejected"} <= has:
         return READERS[_of_pair(row)]
     if isinstance(row.get("prompt"), dict) and "replies" in row["prompt"]:
-        return READERS[open_assistant.NAME]
+        return READERS["open_assistant"]
     for fields, name in _LAST_SIGNS:
         if set(fields) <= has:
             return READERS[name]
@@ -95,22 +63,22 @@ def detect(row: Mapping[str, Any], place: Place) -> Reader:
 
 
 _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("data", "annotations"), label_studio.NAME),
-    (("fields", "responses"), argilla.NAME),
-    (("message_tree_id", "prompt"), open_assistant.NAME),
-    (("prompt", "options"), open_assistant.NAME),
-    (("summaries", "choice"), summarize_from_feedback.NAME),
-    (("preferred_output", "non_preferred_output"), openai_preference.NAME),
-    (("completions", "rankings"), ranking.NAME),
-    (("completions", "ranks"), ranking.NAME),
-    (("task_id", "annotator_id", "item", "label"), long.NAME),
-    (("completion", "label"), trl_unpaired.NAME),
+    (("data", "annotations"), "label_studio"),
+    (("fields", "responses"), "argilla"),
+    (("message_tree_id", "prompt"), "open_assistant"),
+    (("prompt", "options"), "open_assistant"),
+    (("summaries", "choice"), "summarize_from_feedback"),
+    (("preferred_output", "non_preferred_output"), "openai_preference"),
+    (("completions", "rankings"), "ranking"),
+    (("completions", "ranks"), "ranking"),
+    (("task_id", "annotator_id", "item", "label"), LONG),
+    (("completion", "label"), "trl_unpaired"),
 )
 _LAST_SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("prompt", "completion"), trl_prompt_completion.NAME),
-    (("messages", "completion"), trl_prompt_completion.NAME),
-    (("prompt",), trl_prompt_only.NAME),
-    (("messages",), trl_prompt_only.NAME),
+    (("prompt", "completion"), "trl_prompt_completion"),
+    (("messages", "completion"), "trl_prompt_completion"),
+    (("prompt",), "trl_prompt_only"),
+    (("messages",), "trl_prompt_only"),
 )
 
 
@@ -118,7 +86,7 @@ def _of_pair(row: Mapping[str, Any]) -> str:
     chosen = row["chosen"]
     if isinstance(chosen, list) and len(chosen) > 1:
         scored = "score_chosen" in row and "messages" in row
-        return ultrafeedback.NAME if scored else trl_implicit.NAME
+        return "ultrafeedback" if scored else "trl_implicit"
     if row.get("prompt") is None and row.get("messages") is None and isinstance(chosen, str):
-        return hh_rlhf.NAME
-    return trl_preference.NAME
+        return "hh_rlhf"
+    return "trl_preference"

@@ -23,7 +23,6 @@ from labeling.imports.preference_rows.imported import (
 )
 from labeling.imports.row_files import Place, Row, RowShape, messages_of, text_of
 
-NAME = "summarize_from_feedback"
 SHAPE = RowShape(
     things="comparisons",
     columns=("info", "summaries", "choice", "worker", "extra", *PAIR_ORIGIN, *PROMPT_FACTS),

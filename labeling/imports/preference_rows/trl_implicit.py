@@ -8,7 +8,6 @@ from labeling.imports.preference_rows.chosen_and_rejected import NAMES, read_dia
 from labeling.imports.preference_rows.imported import Imported
 from labeling.imports.row_files import Place, Row
 
-NAME = "trl_implicit"
 SHAPE = replace(trl_preference.SHAPE, needs=(("chosen", "rejected"),))
 
 

@@ -7,7 +7,6 @@ from labeling.imports.preference_rows.fields import PAIR_ORIGIN, PROMPT_FACTS
 from labeling.imports.preference_rows.imported import Imported
 from labeling.imports.row_files import Place, Row, RowShape
 
-NAME = "trl_preference"
 SHAPE = RowShape(
     things="preferences",
     columns=(

@@ -11,7 +11,6 @@ from labeling.imports.preference_rows.fields import (
 from labeling.imports.preference_rows.imported import Imported, ImportedDemonstration
 from labeling.imports.row_files import Place, Row, RowShape
 
-NAME = "trl_prompt_completion"
 SHAPE = RowShape(
     things="demonstrations",
     columns=(

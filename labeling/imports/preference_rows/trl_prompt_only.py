@@ -6,7 +6,6 @@ from labeling.imports.preference_rows.fields import PROMPT_FACTS, prompt_with_fa
 from labeling.imports.preference_rows.imported import Imported
 from labeling.imports.row_files import Place, Row, RowShape
 
-NAME = "trl_prompt_only"
 SHAPE = RowShape(
     things="prompts",
     columns=("prompt", "messages", *PROMPT_FACTS),

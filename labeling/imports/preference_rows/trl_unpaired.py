@@ -15,7 +15,6 @@ from labeling.imports.preference_rows.fields import (
 from labeling.imports.preference_rows.imported import Imported, ImportedLabel
 from labeling.imports.row_files import Place, Row, RowShape
 
-NAME = "trl_unpaired"
 SHAPE = RowShape(
     things="labels",
     columns=(

@@ -131,7 +131,7 @@ def test_a_failed_export_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labeling.datasets.export_preferences.dataset_card", fail)
+    monkeypatch.setattr("labeling.datasets.export_folder.dataset_card", fail)
     with pytest.raises(Unavailable, match="No space left on device"):
         export(stage, tmp_path / "deep" / "out", home=tmp_path)
     assert list((tmp_path / "deep").iterdir()) == []
@@ -170,7 +170,7 @@ def test_an_export_is_recorded_and_holds_no_lock_while_it_writes(
             session.add(Event(project_id=stage.project.id, kind="test.written"))
         return "card"
 
-    monkeypatch.setattr("labeling.datasets.export_preferences.dataset_card", card)
+    monkeypatch.setattr("labeling.datasets.export_folder.dataset_card", card)
     lead = stage.account("lena", Role.LEAD)
     with reading(stage.engine) as session:
         account = session.get_one(Account, lead)
