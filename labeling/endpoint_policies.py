@@ -105,7 +105,7 @@ def add_endpoint_policy(
     Raises `Conflict` where the name is taken, `BadInput`, `NotAllowed`. The session must be
     writing.
     """
-    require(by, Action.CHANGE_LABELING)
+    require(by, Action.CHANGE_LABELING, project_id=project_id)
     if not name or len(name) > 200 or not name.isprintable():
         raise BadInput("The policy's name must have 1 to 200 printable characters.")
     if _found(session, project_id, name) is not None:
@@ -132,7 +132,7 @@ def switch_endpoint(
     `by` is None where the worker decides. The session must be writing.
     """
     if by is not None:
-        require(by, Action.CHANGE_LABELING)
+        require(by, Action.CHANGE_LABELING, project_id=project_id)
     policy = endpoint_policy(session, project_id=project_id, name=name)
     policy.endpoint = {**policy.endpoint, "active": active}
     session.add(policy)

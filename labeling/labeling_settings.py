@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select
 from sqlmodel import Session
 
 from labeling.events import record
+from labeling.keys import key_of
 from labeling.permissions import Action, require
 from storage.core import execute_core, table_of
 from storage.errors import BadInput
@@ -300,7 +301,7 @@ def change_labeling(
     naming the field that does not fit (nothing changes then), `NotAllowed`.
     """
     if by is not None:
-        require(by, Action.CHANGE_LABELING)
+        require(by, Action.CHANGE_LABELING, project_id=key_of(project))
     changed = {**project.labeling, section: {**project.labeling.get(section, {}), **values}}
     settings = _checked(changed)
     project.labeling = settings.model_dump(mode="json", exclude_defaults=True)

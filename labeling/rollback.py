@@ -21,7 +21,7 @@ def roll_back(session: Session, *, project_id: int, version: int, by: Account) -
     more. Raises `NotFound` where there is no such version, `BadInput` where it is live or was
     never published, `NotAllowed`. The session must be writing.
     """
-    require(by, Action.ROLL_BACK)
+    require(by, Action.ROLL_BACK, project_id=project_id)
     lock_policies(session, project_id=project_id)
     live = live_policy(session, project_id=project_id)
     older = session.exec(

@@ -103,7 +103,7 @@ def request_round(session: Session, *, project_id: int, account: Account) -> Rou
 
     Raises `NotAllowed` by role, `Conflict` where a round has not ended or nothing was judged.
     """
-    require(account, Action.REQUEST_ROUND)
+    require(account, Action.REQUEST_ROUND, project_id=project_id)
     if _count_usable(session, project_id=project_id) == 0:
         raise Conflict("There is no judgment to learn from yet; rank some completions first.")
     requested = add_round(

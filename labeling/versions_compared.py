@@ -50,7 +50,7 @@ def compare_versions(
     Held-out prompts of evaluations come first, then prompts that both were ranked on. Raises
     `NotAllowed`: whoever ranks blind must not learn how each writes.
     """
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=project_id)
     mine, theirs = _answers(loop, first), _answers(loop, second)
     samples = [
         SideBySide(prompt, mine[prompt], theirs[prompt], "held-out")

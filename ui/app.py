@@ -4,9 +4,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from labeling.permissions import Action, allows
+from labeling.permissions import Action, allows, role_of
 from storage.tables import Role
-from ui import page_links, session
+from ui import page_links, process, session
 from ui.language_choice import language_pages
 from ui.plain_text import plain
 from ui.views import (
@@ -17,6 +17,7 @@ from ui.views import (
     history,
     judgments_behind,
     labeling_settings,
+    no_business,
     overview,
     own_prompts,
     qualification,
@@ -36,8 +37,18 @@ st.logo(str(HERE / "logo.svg"), size="large")
 
 account = session.require_account()
 words = session.words()
+own = [
+    *language_pages(words),
+    st.Page(session.sign_out, title=words.say("sign_out"), url_path="sign-out"),
+]
+here = process.project_id()
+role = role_of(account, here)
+if role is None:
+    only = [no_business.page(words)]
+    st.navigation({"": only, plain(account.name): own}, position="top").run()
+    st.stop()
 # An admin may be all there is: whoever has just installed it begins by ranking.
-leading = account.role in (Role.LEAD, Role.ENGINEER)
+leading = role in (Role.LEAD, Role.ENGINEER)
 main = {
     "rank": rank.page(words, first=not leading),
     "judgments": st.Page(history.show, title=history.title(account, words), url_path="judgments"),
@@ -50,7 +61,7 @@ main["guidelines"] = st.Page(
 main["rounds"] = st.Page(rounds.show, title="Rounds", url_path="rounds")
 known = qualification.page(account, words)
 quality_pages, data, lead = {}, {}, {}
-if allows(account, Action.SEE_QUALITY):
+if allows(account, Action.SEE_QUALITY, project_id=here):
     name = "start" if leading else "overview"
     first = st.Page(overview.show, title="Overview", url_path=name, default=leading)
     main = {"overview": first, **main}
@@ -62,26 +73,22 @@ if allows(account, Action.SEE_QUALITY):
         ),
         "throughput": st.Page(throughput.show, title="Throughput", url_path="throughput"),
     }
-if allows(account, Action.REVIEW):
+if allows(account, Action.REVIEW, project_id=here):
     main["review"] = st.Page(review.show, title="Review", url_path="review")
-if allows(account, Action.EXPORT):
+if allows(account, Action.EXPORT, project_id=here):
     data["export"] = st.Page(export.show, title="Export", url_path="export")
-if allows(account, Action.WITHDRAW):
+if allows(account, Action.WITHDRAW, project_id=here):
     data["withdrawals"] = st.Page(withdrawals.show, title="Withdrawals", url_path="withdrawals")
 if known:
     (quality_pages if quality_pages else main)["known-answers"] = known
-if allows(account, Action.CHANGE_LABELING):
+if allows(account, Action.CHANGE_LABELING, project_id=here):
     lead["settings"] = st.Page(labeling_settings.show, title="Settings", url_path="settings")
-if allows(account, Action.MANAGE_WEBHOOKS):
+if allows(account, Action.MANAGE_WEBHOOKS, project_id=here):
     lead["webhooks"] = st.Page(webhooks.show, title="Webhooks", url_path="webhooks")
 # The first page has the bare address: its own name leads there, too.
 shown, name = (overview.show, "overview") if leading else (rank.show, "rank")
 also = st.Page(shown, title=name.capitalize(), url_path=name, visibility="hidden")
 page_links.remember({**main, **quality_pages, **data, **lead})
-own = [
-    *language_pages(words),
-    st.Page(session.sign_out, title=words.say("sign_out"), url_path="sign-out"),
-]
 sections = {"": main, "Quality": quality_pages, "Data": data, "Project": lead}
 menu = {title: list(pages.values()) for title, pages in sections.items() if pages}
 menu[""].append(also)

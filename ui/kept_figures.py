@@ -108,7 +108,7 @@ def kept(
     whatever `measure` raises.
     """
     if action is not None:
-        require(account, action)
+        require(account, action, project_id=process.project_id())
     with reading(process.engine()) as session:
         # Read before the data, so that what comes in between is measured next time.
         if version is None:

@@ -1,34 +1,44 @@
 """Signing in and out: the routes outside Streamlit, where an HttpOnly cookie can be set."""
 
-import secrets
 from html import escape
-from pathlib import Path
-from string import Template
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from labeling.accounts import account_of_token, authenticate, close_sign_in, open_sign_in
 from labeling.keys import key_of
+from labeling.people.failed_sign_ins import record_failure, seconds_to_wait
+from labeling.people.sign_ins import Browser
 from labeling.work_queue.assignment import release_assignments
 from storage.engine import reading, writing
 from storage.errors import NotAllowed, Unavailable
 from ui import process
-from ui.cookie import COOKIE, COOKIE_SECONDS, LANGUAGE_COOKIE, LANGUAGE_SECONDS, safe_path
+from ui.cookie import COOKIE, LANGUAGE_COOKIE, LANGUAGE_SECONDS, safe_path
 from ui.database import retried
-from ui.languages import Words, languages, words_for
-from ui.patience import Patience
+from ui.entrance.browsers import (
+    browser_of,
+    form_fields,
+    give_cookie,
+    is_secure,
+    same_origin,
+    take_cookie,
+)
+from ui.entrance.frame import page, part, words_of
+from ui.languages import Words, languages
 
-FORM_BYTES = 16_384
-HERE = Path(__file__).parent
-PAGE = Template((HERE / "sign_in.html").read_text(encoding="utf-8"))
-SAID = ("title", "lead", "name", "password", "send", "lost")
-MARK = (HERE / "mark.svg").read_text(encoding="utf-8").strip()
+SAID = ("name", "password", "send", "lost")
 
-_patience = Patience()
+
+class TooManyFailures(Exception):
+    """Says that this name or address has to wait before its next attempt."""
+
+    def __init__(self, seconds: float) -> None:
+        """Keep how long."""
+        super().__init__()
+        self.seconds = seconds
 
 
 def signed_in(token: str) -> bool:
@@ -64,18 +74,13 @@ async def _show_form(request: Request) -> Response:
     try:
         known: bool = token is not None and await to_thread.run_sync(signed_in, token)
     except Unavailable:
-        return _trouble(_words(request), target=target)
+        return trouble(words_of(request), target=target)
     answer: Response = (
         RedirectResponse(target, status_code=303)
         if known
-        else _form(_words(request), target=target)
+        else sign_in_page(words_of(request), target=target)
     )
     return _with_language(request, answer)
-
-
-def _words(request: Request) -> Words:
-    chosen = request.query_params.get("language") or request.cookies.get(LANGUAGE_COOKIE)
-    return words_for(request.headers.get("accept-language"), chosen)
 
 
 def _with_language(request: Request, answer: Response) -> Response:
@@ -88,39 +93,30 @@ def _with_language(request: Request, answer: Response) -> Response:
             max_age=LANGUAGE_SECONDS,
             httponly=True,
             samesite="lax",
-            secure=request.url.scheme == "https",
+            secure=is_secure(request),
         )
     return answer
 
 
 async def _log_in(request: Request, hashing: CapacityLimiter) -> Response:
-    words = _words(request)
+    words = words_of(request)
     if not same_origin(request):
-        return _form(words, problem=words.say("sign_in.elsewhere"), status=403)
-    fields = await _fields(request)
+        return sign_in_page(words, problem=words.say("sign_in.elsewhere"), status=403)
+    fields = await form_fields(request)
     name, target = fields.get("name", "").strip(), safe_path(fields.get("next"))
-    wait = _patience.seconds_to_wait(name)
-    if wait > 0:
-        problem = words.say("sign_in.wait", count=max(1, round(wait)))
-        return _form(words, problem=problem, target=target, name=name, status=429)
+    given = name, fields.get("password", ""), browser_of(request)
     try:
-        token = await to_thread.run_sync(_open, name, fields.get("password", ""), limiter=hashing)
+        token = await to_thread.run_sync(_open, *given, limiter=hashing)
     except Unavailable:
-        return _trouble(words, target=target, name=name)
+        return trouble(words, target=target, name=name)
+    except TooManyFailures as error:
+        problem = words.say("sign_in.wait", count=max(1, round(error.seconds)))
+        return sign_in_page(words, problem=problem, target=target, name=name, status=429)
     except NotAllowed:
-        _patience.failed(name)
         problem = words.say("sign_in.refused")
-        return _form(words, problem=problem, target=target, name=name, status=401)
-    _patience.succeeded(name)
+        return sign_in_page(words, problem=problem, target=target, name=name, status=401)
     response = RedirectResponse(target, status_code=303)
-    response.set_cookie(
-        COOKIE,
-        token,
-        max_age=COOKIE_SECONDS,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
+    give_cookie(response, request, token)
     return response
 
 
@@ -130,45 +126,41 @@ async def _log_out(request: Request) -> Response:
     token = request.cookies.get(COOKIE)
     try:
         if token:
-            await to_thread.run_sync(_close, token)
+            await to_thread.run_sync(close, token)
     except Unavailable:
-        return _trouble(_words(request))
+        return trouble(words_of(request))
     response = RedirectResponse("/login", status_code=303)
-    response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+    take_cookie(response, request)
     return response
 
 
-def same_origin(request: Request) -> bool:
-    """Say whether a form was sent by a page of this server (or by no browser at all)."""
-    origin = request.headers.get("origin")
-    if origin is None:
-        return request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
-    return urlsplit(origin).netloc == request.headers.get("host")
+def _open(name: str, password: str, browser: Browser) -> str:
+    return retried(lambda: _open_once(name, password, browser))
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES:
-            return {}
-    parsed = parse_qs(body.decode("utf-8", errors="replace"), keep_blank_values=True)
-    return {name: values[0] for name, values in parsed.items()}
+def _open_once(name: str, password: str, browser: Browser) -> str:
+    engine = process.engine()
+    with reading(engine) as session:
+        wait = seconds_to_wait(session, name=name, browser=browser)
+        if wait > 0:
+            raise TooManyFailures(wait)
+        # Hashing takes long, so nobody else's writing waits for it.
+        try:
+            account = authenticate(session, name=name, password=password)
+        except NotAllowed:
+            account = None
+    with writing(engine) as session:
+        if account is not None:
+            hours = process.settings().sign_in_hours
+            return open_sign_in(
+                session, account_id=key_of(account), hours=hours, browser=browser
+            )
+        record_failure(session, name=name, browser=browser)
+    raise NotAllowed("Name and password do not fit; check both, or ask an admin.")
 
 
-def _open(name: str, password: str) -> str:
-    return retried(lambda: _open_once(name, password))
-
-
-def _open_once(name: str, password: str) -> str:
-    with writing(process.engine()) as session:
-        account = authenticate(session, name=name, password=password)
-        assert account.id is not None
-        hours = process.settings().sign_in_hours
-        return open_sign_in(session, account_id=account.id, hours=hours)
-
-
-def _close(token: str) -> None:
+def close(token: str) -> None:
+    """Close a sign-in and give back the tasks that its account holds (blocks)."""
     retried(lambda: _close_once(token))
 
 
@@ -180,52 +172,39 @@ def _close_once(token: str) -> None:
         close_sign_in(session, token=token)
 
 
-def _trouble(words: Words, *, target: str = "/", name: str = "") -> HTMLResponse:
+def trouble(words: Words, *, target: str = "/", name: str = "") -> Response:
+    """Return the sign-in page that says that the database does not answer."""
     problem = words.say("server.trouble")
-    return _form(words, problem=problem, target=target, name=name, status=503)
+    return sign_in_page(words, problem=problem, target=target, name=name, status=503)
 
 
-def _form(
+def sign_in_page(
     words: Words, *, problem: str = "", target: str = "/", name: str = "", status: int = 200
-) -> HTMLResponse:
-    nonce = secrets.token_urlsafe(12)
-    said = f'<div class="problem" role="alert">{escape(problem)}</div>' if problem else ""
-    page = PAGE.substitute(
-        nonce=nonce,
-        font=_font_path(),
-        mark=MARK,
-        problem=said,
+) -> Response:
+    """Return the sign-in page."""
+    content = part("sign_in_form").substitute(
         next=escape(target, quote=True),
         name=escape(name, quote=True),
         focus_name="" if name else " autofocus",
         focus_password=" autofocus" if name else "",
-        language=words.language,
-        direction=words.direction,
-        languages=_language_links(words, target),
-        **{f"say_{part}": escape(words.say(f"sign_in.{part}")) for part in SAID},
+        other=_other_way(words, target),
+        **{f"say_{each}": escape(words.say(f"sign_in.{each}")) for each in SAID},
     )
-    policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; font-src 'self'; img-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    return page(
+        words,
+        content,
+        title=words.say("sign_in.title"),
+        lead=words.say("sign_in.lead"),
+        problem=problem,
+        language_links={"next": target},
+        status=status,
     )
-    headers = {"content-security-policy": policy, "cache-control": "no-store"}
-    return HTMLResponse(page, status_code=status, headers=headers)
 
 
-def _language_links(words: Words, target: str) -> str:
-    links = [
-        f'<a href="/login?{escape(urlencode({"language": code, "next": target}))}" '
-        f'lang="{code}">{escape(name)}</a>'
-        for code, name in languages().items()
-        if code != words.language
-    ]
-    return " · ".join(links)
-
-
-def _font_path() -> str:
-    """Return the path under which Streamlit serves its own font, so that both pages match."""
-    import streamlit
-
-    folder = Path(streamlit.__file__).parent / "static" / "static" / "media"
-    fonts = sorted(folder.glob("SourceSansVF-Upright*.woff2"))
-    return f"/static/media/{fonts[0].name}" if fonts else ""
+def _other_way(words: Words, target: str) -> str:
+    oidc = process.settings().oidc
+    if not oidc.client_id:
+        return ""
+    address = escape("/oidc/login?" + urlencode({"next": target}), quote=True)
+    label = escape(words.say("sign_in.other", name=oidc.name))
+    return f'<a class="other" href="{address}">{label}</a>\n'

@@ -58,7 +58,7 @@ def export_preferences(
     anything, `NotFound` where there is no row or no such snapshot, `NotAllowed`, `Unavailable`.
     """
     if account is not None:
-        require(account, Action.EXPORT)
+        require(account, Action.EXPORT, project_id=key_of(project))
     shape, kind = format_named(format), file_type_named(file_type)
     settings = labeling_settings(project).export
     share = settings.validation_share if validation_share is None else validation_share

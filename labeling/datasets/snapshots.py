@@ -82,7 +82,7 @@ def take_snapshot(
     shell, or a round). Raises `BadInput`, `Conflict` where the name is taken, `NotAllowed`.
     """
     if account is not None:
-        require(account, Action.EXPORT)
+        require(account, Action.EXPORT, project_id=key_of(project))
     wanted = query or default_query(project)
     with (
         repeatable_reading(engine) as session,
@@ -225,7 +225,7 @@ def list_snapshots(
 ) -> list[SnapshotSummary]:
     """Return the project's snapshots, oldest first; raise `NotAllowed`."""
     if account is not None:
-        require(account, Action.EXPORT)
+        require(account, Action.EXPORT, project_id=project_id)
     rounds = session.execute(
         select(Round.snapshot_id, Round.number)
         .where(Round.project_id == project_id, col(Round.snapshot_id).is_not(None))

@@ -111,7 +111,7 @@ def import_staged(
     project already, `BadInput`, `NotAllowed`. The session must be writing.
     """
     if by is not None:
-        require(by, Action.IMPORT)
+        require(by, Action.IMPORT, project_id=key_of(project))
     refuse_second_import(session, project_id=key_of(project), sha256=staged.sha256)
     source = valid_source(source or default_source(staged.path))
     row = add_import(session, project=project, staged=staged, by=by)

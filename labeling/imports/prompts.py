@@ -62,7 +62,7 @@ def import_prompts(
     and field, with nothing added; `NotAllowed`.
     """
     if account is not None:
-        require(account, Action.MANAGE_PROMPTS)
+        require(account, Action.MANAGE_PROMPTS, project_id=key_of(project))
     project_id = key_of(project)
     found = [
         replace(

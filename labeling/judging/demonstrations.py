@@ -69,7 +69,7 @@ def add_demonstration(
     empty, longer than `LONGEST_TEXT` characters or rewritten from another prompt's completion;
     `NotFound`, `NotAllowed`.
     """
-    require(account, Action.JUDGE)
+    require(account, Action.JUDGE, project_id=key_of(project))
     if nonce is not None:
         lock_annotator(session, key_of(account))
         stored = _stored_before(session, nonce, account, prompt_id)
@@ -154,7 +154,7 @@ def import_demonstrations(
     assistant message). A prompt that the project has not is added, its split chosen by its hash.
     Raises `BadInput` naming file, line and field, with nothing added; `NotAllowed`.
     """
-    require(account, Action.MANAGE_PROMPTS)
+    require(account, Action.MANAGE_PROMPTS, project_id=key_of(project))
     project_id = key_of(project)
     found = read_rows(path, _SHAPE, _demonstration_of)
     known = _known_prompts(session, project_id)

@@ -35,8 +35,9 @@ def keep_draft(
     submit, skip or flag is stale and not kept. Raises `BadInput` where it is no JSON object of at
     most `LARGEST_DRAFT_BYTES`, `NotAllowed`, `NotFound`. The session must be writing.
     """
-    require(lock_annotator(session, annotator_id), Action.JUDGE)
-    assignment = _own(session, assignment_id, annotator_id)
+    annotator = lock_annotator(session, annotator_id)
+    assignment, project_id = _own(session, assignment_id, annotator_id)
+    require(annotator, Action.JUDGE, project_id=project_id)
     if judged_before != count_judged(session, assignment_id=assignment_id):
         return False
     if judged_before == 0 and assignment.state not in _UNFINISHED:
@@ -49,7 +50,7 @@ def keep_draft(
 
 def drop_draft(session: Session, *, assignment_id: int, annotator_id: int) -> None:
     """Forget the draft of an own assignment; raise `NotFound` where it is somebody else's."""
-    assignment = _own(session, assignment_id, annotator_id)
+    assignment, _ = _own(session, assignment_id, annotator_id)
     assignment.draft = None
     session.add(assignment)
 
@@ -100,18 +101,20 @@ def _judged_statement() -> Any:
     )
 
 
-def _own(session: Session, assignment_id: int, annotator_id: int) -> Assignment:
+def _own(session: Session, assignment_id: int, annotator_id: int) -> tuple[Assignment, int]:
+    """Return an own assignment and its task's project."""
     values = {"assignment_id": assignment_id}
-    assignment: Assignment | None = session.exec(_own_statement(), params=values).first()
-    if assignment is None or assignment.annotator_id != annotator_id:
+    found = session.exec(_own_statement(), params=values).first()
+    if found is None or found[0].annotator_id != annotator_id:
         raise NotFound("This task is not lent to you; load the next one.")
-    return assignment
+    return found[0], found[1]
 
 
 @cache
 def _own_statement() -> Any:
     return (
-        select(Assignment)
+        select(Assignment, Task.project_id)
+        .join(Task, col(Task.id) == col(Assignment.task_id))
         .where(col(Assignment.id) == bindparam("assignment_id"))
         .execution_options(populate_existing=True)
     )

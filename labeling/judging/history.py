@@ -109,12 +109,13 @@ def reopen_judgment(session: Session, *, annotator_id: int, judgment_id: int) ->
     The old judgment counts until a new one is submitted for the same assignment. Raises `NotFound`
     where it is not theirs or was corrected already, `NotAllowed`.
     """
-    require(lock_annotator(session, annotator_id), Action.JUDGE)
+    annotator = lock_annotator(session, annotator_id)
     judgment = session.exec(
         select(Judgment).where(Judgment.id == judgment_id, not_superseded())
     ).first()
     if judgment is None or judgment.annotator_id != annotator_id:
         raise NotFound("This judgment is not there to be corrected; load the page again.")
+    require(annotator, Action.JUDGE, project_id=judgment.project_id)
     record(
         session,
         project_id=judgment.project_id,

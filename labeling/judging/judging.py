@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, exists, or_
 from sqlmodel import Session, col, select
 
-from labeling.permissions import PERMITTED, Action
+from labeling.permissions import Action, role_in, roles_that_may
 from storage.tables import Account, AccountKind, Assignment, PoolMember, Role, Task
 
 
@@ -13,7 +13,7 @@ def who_judges(session: Session, project_id: int) -> list[int]:
     An admin who never ranks, or a simulation that has ended, must not hold the pool full of tasks
     that are closed to everybody at work.
     """
-    return _found(session, _lent_here(project_id))
+    return _found(session, project_id, _lent_here(project_id))
 
 
 def who_could_judge(session: Session, task: Task) -> list[int]:
@@ -22,7 +22,8 @@ def who_could_judge(session: Session, task: Task) -> list[int]:
     Of a pool's task only the pool's members; of a task for one annotator, only they.
     """
     begun = _lent_here(task.project_id)
-    found = _found(session, or_(begun, col(Account.role) == Role.ANNOTATOR))
+    annotators = role_in(task.project_id) == Role.ANNOTATOR.value
+    found = _found(session, task.project_id, or_(begun, annotators))
     if task.for_annotator_id is not None:
         return [key for key in found if key == task.for_annotator_id]
     if not task.pool:
@@ -43,13 +44,13 @@ def _lent_here(project_id: int) -> ColumnElement[bool]:
     )
 
 
-def _found(session: Session, condition: ColumnElement[bool]) -> list[int]:
+def _found(session: Session, project_id: int, condition: ColumnElement[bool]) -> list[int]:
     found = session.exec(
         select(Account.id, Account.kind).where(
             col(Account.active),
             Account.imported_from == "",
             Account.kind != AccountKind.MODEL,
-            col(Account.role).in_([role for role in PERMITTED if Action.JUDGE in PERMITTED[role]]),
+            role_in(project_id).in_(roles_that_may(Action.JUDGE)),
             condition,
         )
     ).all()

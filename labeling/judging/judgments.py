@@ -144,7 +144,7 @@ def reopen_last(session: Session, *, annotator_id: int, project_id: int) -> Assi
     Nothing is undone: the old judgment counts until a new one is submitted for the same
     assignment. Raises `NotFound` where they have judged nothing.
     """
-    require(lock_annotator(session, annotator_id), Action.JUDGE)
+    require(lock_annotator(session, annotator_id), Action.JUDGE, project_id=project_id)
     last = session.exec(
         select(Judgment)
         .where(

@@ -45,7 +45,8 @@ def add_own_prompt(
     already is not stored twice. The same nonce stores the answer once. Raises `BadInput` where a
     text is empty or too long, `NotAllowed` where the project does not let annotators write prompts.
     """
-    require(lock_annotator(session, key_of(account)), Action.JUDGE)
+    locked = lock_annotator(session, key_of(account))
+    require(locked, Action.JUDGE, project_id=key_of(project))
     if not labeling_settings(project).page.own_prompts:
         raise NotAllowed("This project takes no prompts of annotators; ask a lead to allow them.")
     prompt, new = _prompt_of(session, project, account, _valid_prompt(text), heldout_share)

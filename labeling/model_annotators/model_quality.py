@@ -58,7 +58,7 @@ def model_figures(
     `account` asks (None: the person at the server's shell); raises `NotAllowed`.
     """
     if account is not None:
-        require(account, Action.SEE_QUALITY)
+        require(account, Action.SEE_QUALITY, project_id=project_id)
     rows = _judgments(session, project_id)
     is_model = rows["kind"] == AccountKind.MODEL
     people = rows[~is_model].reset_index(drop=True)

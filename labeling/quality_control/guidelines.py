@@ -12,7 +12,7 @@ from sqlmodel import Session, col, func, select
 
 from labeling.events import record
 from labeling.keys import key_of
-from labeling.permissions import Action, require
+from labeling.permissions import Action, require, role_in
 from labeling.texts import storable
 from storage.clock import now
 from storage.core import execute_core, table_of
@@ -95,7 +95,7 @@ def publish_guidelines(
     the text is empty, too long, or the one in force; `NotAllowed`. The session must be writing.
     """
     if by is not None:
-        require(by, Action.CHANGE_LABELING)
+        require(by, Action.CHANGE_LABELING, project_id=key_of(project))
     text, note = _valid(text, "text", LONGEST_GUIDELINES), _valid(note, "note", LONGEST_NOTE)
     if not text:
         raise BadInput("The guidelines are empty; write what annotators should look at.")
@@ -220,7 +220,7 @@ def guideline_readers(session: Session, *, project_id: int) -> list[Reader]:
             col(Account.active),
             Account.imported_from == "",
             Account.kind == AccountKind.PERSON,
-            or_(col(Account.role) == Role.ANNOTATOR, newest.c.version.is_not(None)),
+            or_(role_in(project_id) == Role.ANNOTATOR.value, newest.c.version.is_not(None)),
         )
         .order_by(col(Account.name))
     )

@@ -55,7 +55,7 @@ def import_known_answers(
     `NotAllowed`. The session must be writing.
     """
     if by is not None:
-        require(by, Action.CHANGE_LABELING)
+        require(by, Action.CHANGE_LABELING, project_id=key_of(project))
     found = read_known_answers(path)
     policy_id = key_of(import_policy(session, project_id=key_of(project)))
     there = _contents(session, key_of(project))

@@ -69,10 +69,10 @@ def make_gold(
     answer from its copy: its judgments stay, and who holds it may still submit. Raises `BadInput`,
     `Conflict` where there is one of it already, `NotAllowed`, `NotFound`.
     """
-    require(by, Action.CHANGE_LABELING)
     original = session.get(Task, task_id, with_for_update={"key_share": True})
     if original is None:
         raise NotFound(f"There is no task {task_id}; load the page again.")
+    require(by, Action.CHANGE_LABELING, project_id=original.project_id)
     if kind not in KINDS:
         raise BadInput(f"A known answer is for gold or qualification, not for {kind.value}.")
     same = session.exec(
@@ -140,8 +140,9 @@ def keep_known_answer(
 
 def withdraw_known_answer(session: Session, *, task_id: int, by: Account) -> None:
     """Lend a gold or qualification task to nobody any more; raise `NotAllowed`, `NotFound`."""
-    require(by, Action.CHANGE_LABELING)
     task = session.get(Task, task_id)
+    if task is not None:
+        require(by, Action.CHANGE_LABELING, project_id=task.project_id)
     if task is None or task.kind not in KINDS or task.for_annotator_id is not None:
         raise NotFound(f"Task {task_id} is no gold or qualification task; load the page again.")
     task.status = TaskStatus.WITHDRAWN

@@ -73,7 +73,11 @@ def qualification_task(session: Session, *, project: Project, annotator: Account
     """
     wanted = _set_of(session, key_of(project))
     simulated = annotator.kind is AccountKind.SIMULATED
-    if not wanted or simulated or allows(annotator, Action.CHANGE_LABELING):
+    if (
+        not wanted
+        or simulated
+        or allows(annotator, Action.CHANGE_LABELING, project_id=key_of(project))
+    ):
         return None
     attempt = _newest(session, key_of(project), key_of(annotator))
     if attempt is None:
@@ -162,7 +166,7 @@ def share_of(attempt: Qualification) -> float:
 
 def wave_through(session: Session, *, project: Project, account_id: int, by: Account) -> None:
     """Let an annotator do real work whatever the test says; raise `NotAllowed`, `NotFound`."""
-    require(by, Action.CHANGE_LABELING)
+    require(by, Action.CHANGE_LABELING, project_id=key_of(project))
     annotator = _annotator(session, account_id)
     newest = _newest(session, key_of(project), account_id)
     if newest is not None and newest.passed:
@@ -184,7 +188,7 @@ def reset_qualification(
     session: Session, *, project: Project, account_id: int, by: Account
 ) -> None:
     """Give an annotator one more attempt, whatever came before; raise `NotAllowed`, `NotFound`."""
-    require(by, Action.CHANGE_LABELING)
+    require(by, Action.CHANGE_LABELING, project_id=key_of(project))
     annotator = _annotator(session, account_id)
     newest = _newest(session, key_of(project), account_id)
     if newest is None or newest.passed is None:

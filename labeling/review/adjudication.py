@@ -192,7 +192,6 @@ def _has_judged_or_holds(assignment: Assignment) -> bool:
 
 
 def _locked_task(session: Session, task_id: int, by: Account) -> Task:
-    require(by, Action.REVIEW)
     task = session.exec(
         select(Task)
         .where(Task.id == task_id)
@@ -201,11 +200,11 @@ def _locked_task(session: Session, task_id: int, by: Account) -> Task:
     ).first()
     if task is None:
         raise NotFound(f"There is no task {task_id}; choose another in the review queue.")
+    require(by, Action.REVIEW, project_id=task.project_id)
     return task
 
 
 def _locked_judgment(session: Session, judgment_id: int, by: Account) -> tuple[Judgment, Task]:
-    require(by, Action.REVIEW)
     judgment = session.get(Judgment, judgment_id)
     if judgment is None:
         raise NotFound(f"There is no judgment {judgment_id}; choose another in the review queue.")

@@ -90,7 +90,7 @@ def reviewed_task(
     session: Session, *, project_id: int, task_id: int, account: Account
 ) -> ReviewedTask:
     """Return the task with everything that was said of it; raise `NotFound`, `NotAllowed`."""
-    require(account, Action.REVIEW)
+    require(account, Action.REVIEW, project_id=project_id)
     found = session.exec(
         select(Task, Prompt.messages)
         .join(Prompt, col(Prompt.id) == col(Task.prompt_id))

@@ -83,7 +83,7 @@ def review_queue(
     has the bounds, `home` the round's files). It is off the queue once a lead has decided, kept,
     withdrawn or requeued it after that. Raises `NotAllowed`.
     """
-    require(account, Action.REVIEW)
+    require(account, Action.REVIEW, project_id=project_id)
     settings = labeling_settings(session.get_one(Project, project_id)).review
     reviewed = _last_reviewed(session, project_id)
     agreements = _agreements(session, project_id, settings)

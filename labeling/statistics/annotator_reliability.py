@@ -58,7 +58,7 @@ def annotator_reliability(
     `annotator_evidence`'s table where the caller has it: measuring it takes longer than all else.
     """
     if account is not None:
-        require(account, Action.SEE_QUALITY)
+        require(account, Action.SEE_QUALITY, project_id=project_id)
     columns = judgment_columns(session, project_id=project_id).by_people()
     rankings = as_rankings(columns)
     agreed, of = leave_one_out(rankings, len(columns))

@@ -81,7 +81,7 @@ def project_breakdown(
     measures: Collection[str] = (*RANKING_MEASURES, *RATING_MEASURES),
 ) -> pd.DataFrame:
     """Return `breakdown` of the project's judgments; raise `NotAllowed` without the permission."""
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=project_id)
     return breakdown(judgment_columns(session, project_id=project_id), by, measures=measures)
 
 

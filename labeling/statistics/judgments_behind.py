@@ -116,7 +116,7 @@ def judgments_behind(
 
     Raises `NotAllowed`.
     """
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=project_id)
     tasks = sorted({int(one) for one in columns.task_id[places]})
     messages = _messages(session, project_id, tasks)
     completions = _completions(session, tasks)

@@ -55,7 +55,7 @@ def quality(session: Session, *, project_id: int, account: Account) -> Quality:
     Pair figures rate each pair of completions of a task as better, worse or tied; alpha on pairs
     is nominal, alpha on ranks ordinal over completions.
     """
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=project_id)
     columns = judgment_columns(session, project_id=project_id)
     judged = columns.by_people()
     rankings = rankings_of_columns(judged)

@@ -9,7 +9,7 @@ from labeling.judging.judgments import not_superseded
 from labeling.judging.pace import FAST
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
-from labeling.permissions import Action, require
+from labeling.permissions import Action, require, role_in
 from labeling.quality_control.known_answers import score
 from labeling.reliability_models.abilities import rater_evidence
 from labeling.reliability_models.rankings import as_rankings
@@ -53,14 +53,14 @@ def reliability(session: Session, *, project_id: int, account: Account | None) -
     `NotAllowed`.
     """
     if account is not None:
-        require(account, Action.SEE_QUALITY)
+        require(account, Action.SEE_QUALITY, project_id=project_id)
     table = _pace(session, project_id)
     gold = _gold(session, project_id)[["gold", "gold_tasks"]]
     table = table.join(gold, how="outer")
     table = table.join(_self_agreement(session, project_id), how="outer")
     table = table.join(_qualification(session, project_id), how="outer")
     counts = ["judgments", "gold_tasks", "self_pairs"]
-    table = _people(session, [int(one) for one in table.index]).join(table)
+    table = _people(session, project_id, [int(one) for one in table.index]).join(table)
     table[counts] = table[counts].fillna(0).astype(int)
     table["qualification"] = table["qualification"].fillna("none")
     table = table.sort_values("name").reset_index()
@@ -112,7 +112,7 @@ def known_answer_tasks(session: Session, *, project_id: int, account: Account) -
     judgments, of the copies of later attempts too) and right (share of their pairs; None without
     any). A low share asks whether the known answer is right. Raises `NotAllowed`.
     """
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=project_id)
     rows = session.exec(
         select(Task, KnownAnswer, Prompt.messages)
         .join(KnownAnswer, col(KnownAnswer.task_id) == col(Task.id))
@@ -154,7 +154,7 @@ def _answers(session: Session, project_id: int) -> dict[int, list[list[int]]]:
     return answers
 
 
-def _people(session: Session, judged: list[int]) -> pd.DataFrame:
+def _people(session: Session, project_id: int, judged: list[int]) -> pd.DataFrame:
     """Return name, indexed by annotator_id, of who has judged and of every active annotator."""
     found = session.exec(
         select(Account.id, Account.name).where(
@@ -163,7 +163,7 @@ def _people(session: Session, judged: list[int]) -> pd.DataFrame:
                 col(Account.id).in_(judged),
                 and_(
                     col(Account.active),
-                    col(Account.role) == Role.ANNOTATOR,
+                    role_in(project_id) == Role.ANNOTATOR.value,
                     col(Account.kind) == AccountKind.PERSON,
                 ),
             ),

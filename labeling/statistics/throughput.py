@@ -54,7 +54,7 @@ def work_by_hour(
     `before` is an earlier answer: only what came since is read, which is all that can have changed
     as long as nothing is imported. Raises `NotAllowed`.
     """
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=project_id)
     wanted = [
         col(Judgment.project_id) == project_id,
         col(Account.imported_from) == "",

@@ -39,7 +39,7 @@ def where_it_hurts(
     rounds keep what their reward models thought of the labels.
     """
     if account is not None:
-        require(account, Action.SEE_QUALITY)
+        require(account, Action.SEE_QUALITY, project_id=project_id)
     settings = labeling_settings(session.get_one(Project, project_id)).reliability
     columns = judgment_columns(session, project_id=project_id).by_people()
     rankings = as_rankings(columns)

@@ -69,7 +69,7 @@ def add_webhook(
     `SECRET_ENV_FILE` names. `private` is the server's setting `webhook_private_addresses`. Raises
     `BadInput`, `Conflict` where the address is there already, `NotAllowed`.
     """
-    _may(by)
+    _may(by, key_of(project))
     url = checked_url(url, private=private).geturl()
     if not secret_env.isidentifier() or len(secret_env) > _LONGEST_VARIABLE:
         raise BadInput(
@@ -98,7 +98,7 @@ def remove_webhook(
     session: Session, *, project: Project, by: Account | None, webhook_id: int
 ) -> None:
     """Tell a webhook nothing more and forget its deliveries; raise `NotFound`, `NotAllowed`."""
-    _may(by)
+    _may(by, key_of(project))
     webhook = _found(session, project, webhook_id)
     session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.webhook_id) == webhook_id))
     session.delete(webhook)
@@ -112,7 +112,7 @@ def send_test(
 
     Where it fails the deliverer tries again. Raises `NotFound`, `NotAllowed`.
     """
-    _may(by)
+    _may(by, key_of(project))
     with writing(engine) as session:
         webhook = _found(session, project, webhook_id)
         if not webhook.active:
@@ -123,7 +123,7 @@ def send_test(
 
 def webhooks(session: Session, *, project_id: int, account: Account | None) -> list[WebhookRow]:
     """Return the project's webhooks, oldest first; raise `NotAllowed`."""
-    _may(account)
+    _may(account, project_id)
     counts = {
         (webhook_id, state): count
         for webhook_id, state, count in session.exec(
@@ -154,7 +154,7 @@ def last_deliveries(
     session: Session, *, project_id: int, account: Account | None, most: int = 50
 ) -> list[DeliveryRow]:
     """Return the newest deliveries of the project's webhooks, newest first; raise `NotAllowed`."""
-    _may(account)
+    _may(account, project_id)
     rows = session.exec(
         select(WebhookDelivery, _state())
         .join(Webhook, col(Webhook.id) == col(WebhookDelivery.webhook_id))
@@ -196,9 +196,9 @@ def _found(session: Session, project: Project, webhook_id: int) -> Webhook:
     return found
 
 
-def _may(account: Account | None) -> None:
+def _may(account: Account | None, project_id: int) -> None:
     if account is not None:
-        require(account, Action.MANAGE_WEBHOOKS)
+        require(account, Action.MANAGE_WEBHOOKS, project_id=project_id)
 
 
 def _record(session: Session, webhook: Webhook, by: Account | None, kind: str) -> None:

@@ -13,8 +13,8 @@ import pyarrow.parquet
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from labeling.datasets.freezing import DEMONSTRATIONS, ROWS
 from labeling.datasets.eligibility import counted
+from labeling.datasets.freezing import DEMONSTRATIONS, ROWS
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.withdrawals.conditions import DEMONSTRATIONS as DEMONSTRATION_COLUMNS
@@ -112,7 +112,7 @@ def touched(
     Raises `BadInput`, `NotFound`, `NotAllowed`.
     """
     if account is not None:
-        require(account, Action.WITHDRAW)
+        require(account, Action.WITHDRAW, project_id=key_of(project))
     project_id = key_of(project)
     scope = check_scope(session, project_id=project_id, scope=scope)
     ids = _ids(session, scope.judgments(project_id, JUDGMENTS))

@@ -70,7 +70,7 @@ def withdraw(
     queue. Raises `BadInput` without a reason or a scope, `NotFound`, `NotAllowed`, `Conflict` where
     the same is withdrawn already. The session must be writing.
     """
-    _may(by)
+    _may(by, key_of(project))
     project_id = key_of(project)
     scope = check_scope(session, project_id=project_id, scope=scope)
     reason = _given(reason)
@@ -104,7 +104,7 @@ def revert(
     Raises `NotFound`, `Conflict` where it was reverted before, `BadInput` without a reason,
     `NotAllowed`. The session must be writing.
     """
-    _may(by)
+    _may(by, key_of(project))
     found = session.exec(
         select(Withdrawal).where(Withdrawal.id == withdrawal_id).with_for_update()
     ).first()
@@ -128,7 +128,7 @@ def withdrawals(
     session: Session, *, project_id: int, account: Account | None
 ) -> list[WithdrawalRow]:
     """Return the project's withdrawals, newest first, reverted ones too; raise `NotAllowed`."""
-    _may(account)
+    _may(account, project_id)
     names = {row.id: row.name for row in session.exec(select(Account))}
     imports = session.exec(select(Import).where(Import.project_id == project_id))
     files = {one.id: one.file_name for one in imports}
@@ -162,9 +162,9 @@ def _row(
     )
 
 
-def _may(account: Account | None) -> None:
+def _may(account: Account | None, project_id: int) -> None:
     if account is not None:
-        require(account, Action.WITHDRAW)
+        require(account, Action.WITHDRAW, project_id=project_id)
 
 
 def _given(reason: str) -> str:

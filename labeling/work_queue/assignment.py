@@ -60,7 +60,7 @@ def next_assignment(
     `NotFound`.
     """
     annotator = lock_annotator(session, annotator_id)
-    require(annotator, Action.JUDGE)
+    require(annotator, Action.JUDGE, project_id=project_id)
     until = now() + timedelta(minutes=minutes)
     due = due_to(session, project_id=project_id, annotator_id=annotator_id)
     assignment = _own_live_lease(session, due.held_id, annotator_id)

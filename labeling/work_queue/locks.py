@@ -44,10 +44,10 @@ def lock_own(
     Raises `NotAllowed`, `NotFound`.
     """
     annotator = lock_annotator(session, annotator_id)
-    require(annotator, Action.JUDGE)
     found = execute_core(session, _lent_statement(), assignment_id=assignment_id).first()
     if found is None:
         raise NotFound(f"There is no assignment {assignment_id}; load the next task.")
+    require(annotator, Action.JUDGE, project_id=found.project_id)
     if found.annotator_id != annotator_id:
         raise NotAllowed("This task is lent to somebody else; load the next task.")
     task = lock_task(session, found.task_id)
@@ -56,9 +56,11 @@ def lock_own(
 
 @cache
 def _lent_statement() -> Any:
-    assignment = table_of(Assignment)
-    return select_columns(assignment.c.task_id, assignment.c.annotator_id).where(
-        assignment.c.id == bindparam("assignment_id")
+    assignment, task = table_of(Assignment), table_of(Task)
+    return (
+        select_columns(assignment.c.task_id, assignment.c.annotator_id, task.c.project_id)
+        .join_from(assignment, task, task.c.id == assignment.c.task_id)
+        .where(assignment.c.id == bindparam("assignment_id"))
     )
 
 

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
-from labeling.permissions import PERMITTED, Action, require
+from labeling.permissions import Action, require, role_in, roles_that_may
 from storage.errors import BadInput
 from storage.tables import Account, AccountKind, PoolMember, Project
 
@@ -37,7 +37,6 @@ def pool_of(project: Project, *, prompt_id: int, policy_id: int) -> str:
 
 def staffed_pools(session: Session, *, project_id: int) -> set[str]:
     """Return the pools that have a member who may judge."""
-    judges = [role for role in PERMITTED if Action.JUDGE in PERMITTED[role]]
     return set(
         session.exec(
             select(PoolMember.pool)
@@ -46,7 +45,7 @@ def staffed_pools(session: Session, *, project_id: int) -> set[str]:
                 PoolMember.project_id == project_id,
                 col(Account.active),
                 Account.kind != AccountKind.MODEL,
-                col(Account.role).in_(judges),
+                role_in(project_id).in_(roles_that_may(Action.JUDGE)),
             )
         )
     )
@@ -81,7 +80,7 @@ def set_pool(
 
     Raises `BadInput`, `NotAllowed`. The session must be writing.
     """
-    require(by, Action.CHANGE_LABELING)
+    require(by, Action.CHANGE_LABELING, project_id=key_of(project))
     pool = pool.strip()
     if len(pool) > LONGEST_NAME:
         raise BadInput(f"The pool's name has over {LONGEST_NAME} characters; choose a shorter one.")

@@ -115,7 +115,7 @@ def requeue(
     other.
     Raises `BadInput` without a reason, `NotAllowed`. The session must be writing.
     """
-    reason = _allowed(by, reason)
+    reason = _allowed(by, project_id, reason)
     if more < 0:
         raise BadInput("A task cannot be given fewer annotators; `more` must be 0 or more.")
     changed, reopened, unfit = [], 0, 0
@@ -158,7 +158,7 @@ def withdraw(
     A task that somebody holds now is left (`held`). Raises `BadInput` without a reason,
     `NotAllowed`. The session must be writing.
     """
-    reason = _allowed(by, reason)
+    reason = _allowed(by, project_id, reason)
     changed, held, unfit = [], 0, 0
     for task in _chosen(session, project_id, choice):
         if task.status not in (TaskStatus.READY, TaskStatus.REVIEW):
@@ -254,8 +254,8 @@ def _put_aside(session: Session, task: Task, by_id: int | None) -> list[Assignme
     return list(session.exec(statement))
 
 
-def _allowed(by: Account, reason: str) -> str:
-    require(by, Action.REVIEW)
+def _allowed(by: Account, project_id: int, reason: str) -> str:
+    require(by, Action.REVIEW, project_id=project_id)
     if not reason.strip():
         raise BadInput("Give a reason; it is kept in the record.")
     return reason.strip()

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from labeling.permissions import Action, require
-from ui import agreement_tables, disagreement_tables, measured, session
+from ui import agreement_tables, disagreement_tables, measured, process, session
 
 
 def show() -> None:
     """Show measures of agreement and what is behind them, or what is missing for them."""
     account = session.require_account()
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=process.project_id())
     st.title("Agreement")
     found = measured.quality(account)
     if found.judgments == 0:

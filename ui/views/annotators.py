@@ -3,13 +3,13 @@
 import streamlit as st
 
 from labeling.permissions import Action, require
-from ui import annotator_tables, measured, session
+from ui import annotator_tables, measured, process, session
 
 
 def show() -> None:
     """Show reliability, biases and drift of annotators, or what is missing for them."""
     account = session.require_account()
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=process.project_id())
     st.title("Annotators")
     found = measured.annotators(account)
     if found.annotators.empty:

@@ -20,7 +20,7 @@ from ui.plain_text import plain
 def show() -> None:
     """Choose a snapshot, a format and a type of files; export them, and offer what is small."""
     account, project = session.require_account(), process.project()
-    require(account, Action.EXPORT)
+    require(account, Action.EXPORT, project_id=process.project_id())
     assert project.id is not None
     st.title("Export")
     with reading(process.engine()) as rows:

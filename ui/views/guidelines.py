@@ -25,7 +25,7 @@ def show() -> None:
     st.title(words.say("guidelines.title"))
     with reading(process.engine()) as database:
         own = guidelines_in_force(database, project_id=key_of(process.project()))
-    if not allows(account, Action.CHANGE_LABELING):
+    if not allows(account, Action.CHANGE_LABELING, project_id=process.project_id()):
         _draw(own, words)
         return
     read, edit, versions, readers = st.tabs(["Read", "Edit", "Versions", "Who has read them"])

@@ -14,7 +14,7 @@ from ui.plain_text import plain
 def show() -> None:
     """Show a page of the judgments that the address asks for, the newest first."""
     account = session.require_account()
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=process.project_id())
     st.title("Judgments")
     columns = measured.columns(account)
     try:

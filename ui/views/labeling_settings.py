@@ -22,7 +22,7 @@ CHOSEN_SET = "settings_ready_set"
 def show() -> None:
     """Show the sections, and save what is changed in one of them."""
     account = session.require_account()
-    require(account, Action.CHANGE_LABELING)
+    require(account, Action.CHANGE_LABELING, project_id=process.project_id())
     st.title("Settings")
     st.text("How labeling works in this project. What you save holds from the next task on.")
     current = labeling_settings(process.project())

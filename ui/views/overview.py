@@ -11,7 +11,7 @@ from ui import measured, overview_cards, process, session, win_rate_chart
 def show() -> None:
     """Show what is live, what comes next, what is wrong, and how the versions went."""
     account = session.require_account()
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=process.project_id())
     st.title("Overview")
     loop, quality = measured.loop(account), measured.quality(account)
     runs = measured.worker() is not None

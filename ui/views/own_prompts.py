@@ -21,7 +21,10 @@ KEY = "writing"
 
 def allowed(account: Account) -> bool:
     """Say whether the page is there for the account."""
-    return allows(account, Action.JUDGE) and labeling_settings(process.project()).page.own_prompts
+    return (
+        allows(account, Action.JUDGE, project_id=process.project_id())
+        and labeling_settings(process.project()).page.own_prompts
+    )
 
 
 def show() -> None:

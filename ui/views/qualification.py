@@ -16,7 +16,7 @@ from ui.plain_text import plain
 
 def page(account: Account, words: Words) -> StreamlitPage | None:
     """Return the page as the navigation knows it; None for an annotator without a qualification."""
-    if allows(account, Action.CHANGE_LABELING):
+    if allows(account, Action.CHANGE_LABELING, project_id=process.project_id()):
         return st.Page(show, title="Known answers", url_path="known-answers")
     if _own(account).tasks == 0:
         return None
@@ -26,7 +26,7 @@ def page(account: Account, words: Words) -> StreamlitPage | None:
 def show() -> None:
     """Show leads the tasks and everybody's standing, an annotator their own standing."""
     account, words = session.require_account(), session.words()
-    if allows(account, Action.CHANGE_LABELING):
+    if allows(account, Action.CHANGE_LABELING, project_id=process.project_id()):
         st.title("Known answers")
         tasks, people = st.tabs(["Tasks", "Annotators"])
         with tasks:

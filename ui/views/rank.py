@@ -6,7 +6,7 @@ import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 from streamlit.navigation.page import StreamlitPage
 
-from labeling.quality_control.qualification import NotQualified
+from storage.errors import NotAllowed
 from storage.tables import Account
 from ui import correction, desk, process, session
 from ui.components.ranking import Deed, ranking
@@ -39,7 +39,7 @@ def _show(kept: Sitting, words: Words) -> None:
         return
     try:
         found = _look(account)
-    except NotQualified as error:
+    except NotAllowed as error:
         st.title(words.say("rank.title"))
         st.warning(plain(translated(str(error), words)))
         return

@@ -21,7 +21,7 @@ EMPTY = (
 def show() -> None:
     """Show the queue and the chosen task, or what would bring one here."""
     account, project_id = session.require_account(), key_of(process.project())
-    require(account, Action.REVIEW)
+    require(account, Action.REVIEW, project_id=process.project_id())
     st.title("Review")
     keep_typed()
     take_asked()

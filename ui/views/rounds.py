@@ -31,17 +31,20 @@ def show() -> None:
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         st.title("Rounds", width="content")
-        if allows(account, Action.REQUEST_ROUND):
+        if allows(account, Action.REQUEST_ROUND, project_id=process.project_id()):
             st.button("Start a round now", on_click=_start)
     for key, say in (("round_refusal", st.warning), ("rolled_back", st.toast)):
         if told := st.session_state.pop(key, None):
             say(plain(told))
     # Versions, and how each writes, are kept from whoever ranks blind.
-    versions = allows(account, Action.SEE_QUALITY)
+    versions = allows(account, Action.SEE_QUALITY, project_id=process.project_id())
     loop = measured.loop(account)
     st.fragment(round_now.show, run_every=SECONDS)(account, loop, versions=versions)
     if versions:
-        policy_table.show(loop.policies, may_roll_back=allows(account, Action.ROLL_BACK))
+        policy_table.show(
+            loop.policies,
+            may_roll_back=allows(account, Action.ROLL_BACK, project_id=process.project_id()),
+        )
         win_rate_chart.show(loop.policies)
     if not loop.rounds:
         left = loop.until_round

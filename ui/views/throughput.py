@@ -20,7 +20,7 @@ FIRST = ("7 days", "30 days")
 def show() -> None:
     """Show figures, charts and tables of a span of time."""
     account = session.require_account()
-    require(account, Action.SEE_QUALITY)
+    require(account, Action.SEE_QUALITY, project_id=process.project_id())
     st.title("Throughput")
     work = measured.work(account)
     if work.hours.empty:

@@ -18,7 +18,7 @@ _EMPTY = "No other program is told of anything yet. Add an address below."
 def show() -> None:
     """Show the webhooks with their deeds, the form for one more, and the last deliveries."""
     account, project = session.require_account(), process.project()
-    require(account, Action.MANAGE_WEBHOOKS)
+    require(account, Action.MANAGE_WEBHOOKS, project_id=process.project_id())
     st.title("Webhooks")
     with reading(process.engine()) as rows:
         found = webhooks(rows, project_id=key_of(project), account=account)

@@ -17,7 +17,7 @@ from ui.plain_text import plain
 def show() -> None:
     """Show the form, and what is or was withdrawn."""
     account, project = session.require_account(), process.project()
-    require(account, Action.WITHDRAW)
+    require(account, Action.WITHDRAW, project_id=process.project_id())
     st.title("Withdrawals")
     st.text("Take judgments out of figures, snapshots and exports. Nothing is deleted.")
     withdrawal_form.show(account, project)
