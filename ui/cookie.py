@@ -9,10 +9,13 @@ LANGUAGE_SECONDS = 365 * 24 * 3600
 # that is open can only be told "sign in again" if its stale cookie still arrives.
 COOKIE_SECONDS = 30 * 24 * 3600
 
+# Not after signing in: these lead out again, or are no pages.
+_NOWHERE = ("//", "/login", "/logout", "/join", "/oidc/", "/api/")
+
 
 def safe_path(target: str | None) -> str:
     """Return `target` if it is a path on this server, else "/"."""
-    if not target or not target.startswith("/") or target.startswith(("//", "/login", "/logout")):
+    if not target or not target.startswith("/") or target.startswith(_NOWHERE):
         return "/"
     if "\\" in target or any(ord(character) < 32 for character in target):
         return "/"

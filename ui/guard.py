@@ -13,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from storage.errors import Unavailable
 from ui.cookie import COOKIE
 
-# /metrics asks for a token itself, or for this machine.
+# /metrics asks for a token itself, or for this machine; so does the API, which takes no cookie.
 PUBLIC_PATHS = (
-    "/login", "/logout", "/healthz", "/readyz", "/metrics",
+    "/login", "/logout", "/join", "/oidc/login", "/oidc/begin", "/oidc/callback",
+    "/healthz", "/readyz", "/metrics",
     "/favicon.png", "/favicon.ico", "/manifest.json",
 )  # fmt: skip
-PUBLIC_FOLDERS = ("/static/", "/_stcore/health", "/_stcore/host-config")
+PUBLIC_FOLDERS = ("/api/v1/", "/static/", "/_stcore/health", "/_stcore/host-config")
 
 # Streamlit compiles nothing but Vega's chart expressions ('unsafe-eval'), has inline styles and one
 # inline script, whose hash is named, and loads a component's code from a blob. Nothing is fetched

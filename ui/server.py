@@ -31,6 +31,7 @@ def build_app() -> "App":
 
     from ui import sign_in
     from ui.components.ranking import served
+    from ui.entrance import join
     from ui.guard import Guard
     from ui.inline_scripts import page_hashes
     from ui.limits import Limits
@@ -39,7 +40,7 @@ def build_app() -> "App":
 
     return App(
         SCRIPT,
-        routes=sign_in.routes() + served.routes() + routes.routes(),
+        routes=sign_in.routes() + join.routes() + served.routes() + routes.routes(),
         middleware=[
             Middleware(Requests),
             Middleware(Guard, signed_in=sign_in.signed_in, script_hashes=page_hashes()),
@@ -71,6 +72,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
             server_header=False,
             timeout_graceful_shutdown=3,
             ws_max_size=int(settings.message_megabytes * MEBIBYTE),
+            forwarded_allow_ips=settings.trusted_proxies,
         )
         # What is imported by now lives as long as the server: no collection looks at it again.
         gc.collect()

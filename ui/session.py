@@ -8,17 +8,19 @@ from urllib.parse import urlsplit
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from labeling.accounts import account_of_token
-from storage.engine import reading
+from labeling.people.sign_ins import account_of_token, note_seen
+from storage.engine import reading, writing
 from storage.tables import Account
 from ui import process
 from ui.components.leave import leave
 from ui.cookie import COOKIE, LANGUAGE_COOKIE
 from ui.database import NoDatabase, retried
 from ui.languages import Words, words_for
+from ui.last_seen import LastSeen
 from ui.plain_text import plain
 
 _log = logging.getLogger(__name__)
+_last_seen = LastSeen()
 
 
 def current_account() -> Account | None:
@@ -31,7 +33,17 @@ def current_account() -> Account | None:
 
 def _account_of(token: str) -> Account | None:
     with reading(process.engine()) as session:
-        return account_of_token(session, token=token)
+        account = account_of_token(session, token=token)
+    minutes = process.settings().accounts.seen_minutes
+    if account is not None and _last_seen.is_due(token, minutes=minutes):
+        with writing(process.engine()) as session:
+            note_seen(session, token=token, minutes=minutes)
+    return account
+
+
+def own_token() -> str | None:
+    """Return the token of the browser that asks."""
+    return st.context.cookies.get(COOKIE)
 
 
 def require_account() -> Account:
