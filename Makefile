@@ -13,7 +13,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=fal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format typecheck bench bench-training bench-labeling bench-quality clean system-packages
+.PHONY: help run test test-all test-faults lint format typecheck bench bench-training bench-labeling bench-quality clean system-packages
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,10 +22,13 @@ run: $(VENV)/installed ## Install, then serve the pages at http://localhost:8501
 	@$(BIN)/rankloop up $(ARGS)
 
 test: $(VENV)/installed-dev system-packages ## Run the quick tests (minutes; ARGS="-k name" picks some)
-	$(TEST_ENV) $(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(TEST_ENV) $(BIN)/pytest -m "not slow and not faults" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: test ## Run every test, those on the real model too (tens of minutes)
 	$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)
+
+test-faults: $(VENV)/installed-dev system-packages ## Break everything on purpose: kills, disks, clocks (30 minutes; ARGS="--rounds 8")
+	$(TEST_ENV) $(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(VENV)/installed-dev ## Check style, formatting and which room imports which
 	$(BIN)/ruff check .

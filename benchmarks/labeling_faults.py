@@ -145,6 +145,7 @@ class Person:
         self.chance = random.Random(name)
         self.page: PageSession | None = None
         self.cookie = ""
+        self.password = PASSWORD
         # What was sent and not answered: the page sends it again, with its nonce.
         self.pending: dict[str, Any] | None = None
         self.ranks: list[int] = []
@@ -165,7 +166,7 @@ class Person:
 
     async def _open(self) -> None:
         if not self.cookie:
-            self.cookie = await sign_in(self.http, self.site.url, self.name, PASSWORD)
+            self.cookie = await sign_in(self.http, self.site.url, self.name, self.password)
         page = PageSession(self.http, self.site.url, self.cookie)
         try:
             await page.open()

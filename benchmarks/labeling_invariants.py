@@ -123,7 +123,11 @@ def _miscounted(session: Session) -> list[str]:
         f"task {task}: {status}, counts {judged}, stored {counts.get(task or 0, 0)} of {overlap}"
         for task, overlap, status, judged in rows
         if judged != counts.get(task or 0, 0)
-        or (status == TaskStatus.DONE) != (counts.get(task or 0, 0) >= overlap)
+        # One that was withdrawn, or sent to the leads, stays so whoever had it still submits.
+        or (
+            status in (TaskStatus.READY, TaskStatus.DONE)
+            and (status == TaskStatus.DONE) != (counts.get(task or 0, 0) >= overlap)
+        )
     ]
 
 

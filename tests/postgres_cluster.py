@@ -6,7 +6,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 USER = "rankloop"
 
@@ -50,30 +53,43 @@ class PostgresCluster:
         if self._account:
             entry = pwd.getpwnam(self._account)
             os.chown(self._folder, entry.pw_uid, entry.pw_gid)
-        data = self._folder / "data"
         self._run(
-            "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
-        )
-        settings = [*self._settings, f"unix_socket_directories={self._folder}"]
-        options = " ".join([f"-p {self.port}", *(f"-c {setting}" for setting in settings)])
-        self._run(
-            "pg_ctl",
-            "-D",
-            data,
-            "-l",
-            self._folder / "log",
-            "-w",
-            "-t",
-            "60",
-            "-o",
-            options,
-            "start",
-        )
+            "initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C",
+            "--no-sync",
+        )  # fmt: skip
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
         shutil.rmtree(self._folder)
+
+    def start(self) -> None:
+        """Start the server, after a kill too: it then recovers what was committed."""
+        settings = [*self._settings, f"unix_socket_directories={self._folder}"]
+        options = " ".join([f"-p {self.port}", *(f"-c {setting}" for setting in settings)])
+        log = self._folder / "log"
+        self._run(
+            "pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "60", "-o", options, "start"
+        )  # fmt: skip
+
+    def restart(self) -> None:
+        """Stop the server as an administrator does, who ends every connection, and start it."""
+        self._run("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
+        self.start()
+
+    def kill(self) -> None:
+        """Kill the server and all its processes with -9, and wait until they are gone."""
+        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(processes, timeout=20)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         command = [str(self._binaries / program), *map(str, arguments)]

@@ -1,0 +1,142 @@
+"""kill -9 of everything at random moments, over many rounds, with two workers all the while."""
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlmodel import col, func, select
+
+from storage.engine import build_engine, reading
+from storage.settings import Settings
+from storage.tables import Round, RoundState
+from tests.faults.conftest import Tell
+from tests.faults.invariants import broken
+from tests.faults.site import Site, set_up, small_settings
+from tests.faults.table import Row
+from tests.faults.told import Team
+from tests.postgres_cluster import PostgresCluster
+
+ROUNDS = int(os.environ.get("RANKLOOP_FAULT_ROUNDS", "50"))
+SEED = int(os.environ.get("RANKLOOP_FAULT_SEED", "1"))
+ENDED = (RoundState.DONE, RoundState.FAILED, RoundState.REJECTED)
+BETWEEN = (1.0, 14.0)  # seconds from when it serves again to the next fault
+SECONDS_A_ROUND = 120.0  # at most, on average
+
+pytestmark = pytest.mark.faults
+
+
+class Breaker:
+    """Break one thing at a time, and note how long it takes until the pages serve again."""
+
+    def __init__(self, site: Site, cluster: PostgresCluster | None, seed: int) -> None:
+        self.site, self.cluster = site, cluster
+        self.chance = random.Random(seed)
+        self.done: Counter[str] = Counter()
+        self.slowest = 0.0
+        self.ways: list[tuple[str, Callable[[], bool]]] = [
+            ("web", self._web),
+            ("worker", self._worker),
+            ("child", self._child),
+        ]
+        if cluster is not None:
+            self.ways += [("database", self._database), ("database restarted", self._restart)]
+
+    def once(self) -> None:
+        name, act = self.chance.choice(self.ways)
+        if act():
+            self.done[name] += 1
+        self.slowest = max(self.slowest, self.site.seconds_until_ready())
+
+    def _web(self) -> bool:
+        self.site.kill("web")
+        return True
+
+    def _worker(self) -> bool:
+        self.site.kill(self.chance.choice(["worker-0", "worker-1"]))
+        return True
+
+    def _child(self) -> bool:
+        child = self.site.child()
+        if child is None:
+            return False
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+        return True
+
+    def _database(self) -> bool:
+        assert self.cluster is not None
+        self.cluster.kill()
+        self.cluster.start()
+        return True
+
+    def _restart(self) -> bool:
+        assert self.cluster is not None
+        self.cluster.restart()
+        return True
+
+
+def ended_rounds(site: Site) -> Counter[str]:
+    # An engine of its own: the database may just have been killed under the other.
+    engine = build_engine(site.settings.url)
+    with reading(engine) as session:
+        found = session.exec(
+            select(Round.state, func.count())
+            .where(col(Round.state).in_(ENDED))
+            .group_by(col(Round.state))
+        ).all()
+    engine.dispose()
+    return Counter({state.value: count for state, count in found})
+
+
+def storm(
+    settings: Settings, cluster: PostgresCluster | None, rounds: int
+) -> tuple[Row, list[str]]:
+    names = set_up(settings, annotators=3)
+    with Site(settings, workers=2) as site:
+        breaker = Breaker(site, cluster, SEED)
+        deadline = time.monotonic() + SECONDS_A_ROUND * rounds
+        with Team(site, names, pause=1.0, seed=SEED) as team:
+            while (ended := ended_rounds(site)).total() < rounds:
+                assert time.monotonic() < deadline, f"{ended}, {breaker.done}\n{site.last_lines()}"
+                time.sleep(breaker.chance.uniform(*BETWEEN))
+                breaker.once()
+                with reading(site.engine) as session:
+                    assert broken(session, [], settings.home) == []
+        ended = ended_rounds(site)
+        site.stop()
+        with reading(site.engine) as session:
+            wrong = broken(session, team.told.acknowledged, settings.home)
+    row = Row(
+        fault=f"kill -9 at random moments, two workers at once, {site.engine.dialect.name}",
+        times=", ".join(f"{name} {count}" for name, count in sorted(breaker.done.items())),
+        acknowledged=len(team.told.acknowledged),
+        rounds=", ".join(f"{count} {state}" for state, count in sorted(ended.items())),
+        ready_seconds=breaker.slowest,
+        seen=f"{team.told.sent_again} submits sent again with their nonce",
+    )
+    return row, wrong
+
+
+@pytest.mark.timeout(ROUNDS * SECONDS_A_ROUND + 300)
+def test_kills_on_postgresql(
+    own_postgres: PostgresCluster, tiny_model: Path, tmp_path: Path, tell: Tell
+) -> None:
+    settings = small_settings(tmp_path / "home", tiny_model, own_postgres.url("postgres"))
+    row, wrong = storm(settings, own_postgres, ROUNDS)
+    assert wrong == []
+    assert row.acknowledged
+    tell(row)
+
+
+@pytest.mark.timeout(ROUNDS * SECONDS_A_ROUND + 300)
+def test_kills_on_sqlite(tiny_model: Path, tmp_path: Path, tell: Tell) -> None:
+    row, wrong = storm(small_settings(tmp_path / "home", tiny_model), None, max(2, ROUNDS // 5))
+    assert wrong == []
+    assert row.acknowledged
+    tell(row)
