@@ -5,12 +5,14 @@ become more words than it is. Where a word is a command line itself (it holds a 
 `sbatch --wrap "{python} -m {job}"`) values are quoted for the shell that reads it.
 """
 
+import re
 import shlex
 import shutil
 import string
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import uuid4
 
 from storage.errors import BadInput, Unavailable
 from storage.settings import Settings
@@ -131,6 +133,12 @@ def check_launcher(settings: Settings) -> str:
             template.check()
     what = "whole rounds" if settings.launch_part == "round" else "training"
     return f"{what} by {launch_templates(settings)[0].command(_EXAMPLE)[0]}"
+
+
+def job_name(project: str, stage: str) -> str:
+    """Return a name that SLURM and Kubernetes take (RFC 1123's label), and that is never reused."""
+    words = re.sub("[^a-z0-9]+", "-", project.lower()).strip("-")[:20] or "project"
+    return f"rankloop-{words}-{stage}-{uuid4().hex[:12]}"
 
 
 def job_values(settings: Settings, *, name: str, stage: str, job: list[str]) -> Values:

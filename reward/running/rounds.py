@@ -79,7 +79,7 @@ def open_round(
         opened.seed = seed_of_round(seed, opened.number)
         session.add(opened)
         session.flush()
-        _record(session, opened, kind="round.opened", reason=opened.reason)
+        _record(session, opened, kind="round.opened", personal={"reason": opened.reason})
     return opened
 
 
@@ -129,6 +129,21 @@ def advance(
     session.flush()
     _record(session, one, kind="round.advanced", came_from=came_from.value, reason=reason)
     return one
+
+
+def fail_worn_out(session: Session, *, lease: Lease, tries: int, reason: str) -> Round | None:
+    """Mark the running round failed if its step was tried `tries` times; return it, else None.
+
+    Raises `LeaseLost`.
+    """
+    require(session, lease=lease)
+    running = current_round(session, project_id=lease.project_id)
+    if running is None or running.attempts < tries:
+        return None
+    text = f"Step {running.state} failed {running.attempts} times. {reason}"
+    return advance(
+        session, lease=lease, round_id=running.id or 0, to=RoundState.FAILED, reason=text
+    )
 
 
 def record_point(

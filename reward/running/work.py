@@ -1,7 +1,9 @@
 """The worker's child process: fills the task pool, runs rounds, and reports what it does.
 
 Launched by `reward/running/worker.py`, which holds the lease and watches. By hand, for debugging:
-`python -m reward.running.work --project default --owner NAME --epoch N`.
+`python -m reward.running.work --project default --owner NAME --epoch N`. With `--apart` it is a job
+on a machine that the worker does not see: it watches the lease in the database, and ends when that
+is not kept any more.
 """
 
 from reward.running.parent_watch import ChildExit, exit_when_parent_dies
@@ -11,10 +13,13 @@ if __name__ == "__main__":
     exit_when_parent_dies()
 
 import argparse
+import json
 import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -22,11 +27,13 @@ from labeling.rounds import current_round, round_due
 from reward.generation.pool import PoolFiller
 from reward.model_annotators.ahead_labeling import AheadLabeling
 from reward.running.lease import Lease, LeaseLost, report_progress, require
+from reward.running.lease_watch import exit_without_lease
 from reward.running.loop import Loop
+from reward.running.round_jobs import STOPPED
 from reward.running.runtime import Runtime
 from storage.engine import build_engine, reading, writing
 from storage.errors import RankloopError
-from storage.settings import load_settings
+from storage.settings import Settings, load_settings
 from storage.telemetry.logs import build_formatter
 from storage.telemetry.traces import configure_traces, end_traces
 
@@ -36,16 +43,19 @@ log = logging.getLogger("reward.running.work")
 def main() -> int:
     """Work until told to stop; return one of `ChildExit`."""
     arguments = _arguments()
-    settings = load_settings(project=arguments.project)
+    settings = _settings(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     logging.getLogger().handlers[0].setFormatter(build_formatter(settings, plain="%(message)s"))
     for noisy in ("httpx", "alembic", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     configure_traces(settings, service="rankloop-worker")
     torch.set_num_threads(settings.threads or torch.get_num_threads())
+    engine, lease = build_engine(settings.url), None
     try:
-        runtime = Runtime(build_engine(settings.url), settings)
+        runtime = Runtime(engine, settings)
         lease = Lease(runtime.project_id, arguments.owner, arguments.epoch)
+        if arguments.apart:
+            exit_without_lease(engine, lease, settings.worker_lease_seconds)
         work = build_work(runtime, lease)
         work.once() if arguments.once else work.forever()
     except LeaseLost as error:
@@ -53,6 +63,10 @@ def main() -> int:
         return ChildExit.LEASE_LOST
     except RankloopError as error:
         sys.stderr.write(f"{error}\n")
+        if arguments.apart and lease is not None:
+            # A scheduler may not pass the exit code on.
+            with suppress(LeaseLost), writing(engine) as session:
+                report_progress(session, lease=lease, doing=f"{STOPPED}{error}")
         return ChildExit.CANNOT_GO_ON
     finally:
         end_traces()
@@ -142,12 +156,25 @@ def build_work(runtime: Runtime, lease: Lease) -> Work:
     return Work(runtime, lease, pool, Loop(runtime, lease, pool))
 
 
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """Return the worker's settings, where its file is seen here; else this machine's own."""
+    given = {"project": arguments.project}
+    if arguments.settings is not None and arguments.settings.is_file():
+        given |= json.loads(arguments.settings.read_text(encoding="utf-8"))
+    if arguments.apart:
+        # The steps of a round that is a job already are trained where it runs.
+        given |= {"launcher": "local", "launch_command": "", "cancel_command": ""}
+    return load_settings(**given)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m reward.running.work", description=__doc__)
     parser.add_argument("--project", required=True)
     parser.add_argument("--owner", required=True)
     parser.add_argument("--epoch", required=True, type=int)
     parser.add_argument("--once", action="store_true")
+    parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--settings", type=Path)
     return parser.parse_args()
 
 

@@ -14,33 +14,24 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
-from labeling.rounds import current_round
+from reward.running.children import Children
 from reward.running.kept_lease import KeptLease, first_line
 from reward.running.launch_template import check_launcher
-from reward.running.lease import Lease, LeaseLost, acquire, read_lease
-from reward.running.parent_watch import ChildExit
-from reward.running.progress_folder import PROGRESS, remove_progress
-from reward.running.rounds import advance
+from reward.running.lease import Lease, acquire, read_lease
+from reward.running.round_jobs import RoundJobs, runs_rounds_by_command
 from reward.running.worker_identity import describe, is_surely_dead, new_owner
 from reward.running.worker_log import worker_log
-from reward.training.trainer_process import TrainerProcess, child_environment, describe_exit
 from storage.engine import build_engine, reading, writing
-from storage.errors import Conflict, NotFound, Unavailable
+from storage.errors import Conflict, NotFound
 from storage.settings import Settings
-from storage.tables import Project, RoundState
+from storage.tables import Project
 
 CHILD = (sys.executable, "-m", "reward.running.work")
-MAX_ATTEMPTS = 3
-LOOK_SECONDS = 0.2
-GRACE_SECONDS = 10.0
-LONGEST_PAUSE_SECONDS = 300.0
-HEALTHY_SECONDS = 600.0
 
 
 def run(
@@ -81,16 +72,6 @@ def run(
     return 0
 
 
-class Ending(StrEnum):
-    """Why the parent stopped watching a child."""
-
-    STOPPED = "stopped"
-    LEASE_LOST = "lease lost"
-    DONE = "done"
-    CANNOT_GO_ON = "cannot go on"
-    CRASHED = "crashed"
-
-
 @dataclass
 class Worker:
     """Wait for the project, then for its lease, then run children while the lease is ours."""
@@ -111,13 +92,27 @@ class Worker:
             if kept is None:
                 return
             try:
-                if self._work(kept):
+                if self._children().work(kept):
                     return
             finally:
                 kept.release()
             if self.once:
                 raise Conflict("Another worker took the project over; this one has stopped.")
             self.log.info("The lease is lost; waiting for it.")
+
+    def _children(self) -> Children:
+        by_command = runs_rounds_by_command(self.settings)
+        module = [word for word in self.command[1:] if word != "-m"]
+        return Children(
+            settings=self.settings,
+            engine=self.engine,
+            log=self.log,
+            stop=self.stop,
+            once=self.once,
+            command=self.command,
+            restart_seconds=self.restart_seconds,
+            jobs=RoundJobs(self.settings, self.engine, module) if by_command else None,
+        )
 
     def _wait_for_project(self) -> int | None:
         """Return the project's id, or None when told to stop."""
@@ -190,108 +185,6 @@ class Worker:
             )
         name = describe(holder) if holder else "another process"
         return lease, f"Project {self.settings.project} is trained by {name} already"
-
-    def _work(self, kept: KeptLease) -> bool:
-        """Run children; return True when done or told to stop, False when the lease is lost.
-
-        A crashed child is started again after a pause that doubles; the third crash in one step
-        of a round marks the round failed, and labeling goes on with the live policy.
-        """
-        crashes = 0
-        while True:
-            started = time.monotonic()
-            ending, reason = self._run_child(kept)
-            if ending is Ending.LEASE_LOST:
-                return False
-            if self.stop.is_set() or (ending is Ending.DONE and self.once):
-                return True
-            if time.monotonic() - started > HEALTHY_SECONDS:
-                crashes = 0
-            crashes += 1
-            failed = ending is Ending.CRASHED and self._fail_worn_out_round(kept.lease, reason)
-            if self.once and (failed or ending is Ending.CANNOT_GO_ON or crashes >= MAX_ATTEMPTS):
-                raise Unavailable(reason)
-            if failed:
-                crashes = 1
-            pause = min(self.restart_seconds * 2 ** (crashes - 1), LONGEST_PAUSE_SECONDS)
-            self.log.info("The trainer has ended: %s It starts again in %g s.", reason, pause)
-            if not self._pause(kept, pause):
-                return self.stop.is_set()
-
-    def _run_child(self, kept: KeptLease) -> tuple[Ending, str]:
-        """Run one child to its end; return how it ended, and why in one sentence."""
-        command = [*self.command, "--project", self.settings.project]
-        command += ["--owner", kept.lease.owner, "--epoch", str(kept.lease.epoch)]
-        command += ["--once"] if self.once else []
-        try:
-            kept.start_progress()
-            child = TrainerProcess(
-                command, environment=child_environment(self.settings), log=self.log
-            )
-        except LeaseLost as error:
-            return Ending.LEASE_LOST, str(error)
-        except OSError as error:
-            return Ending.CRASHED, f"The trainer could not be started ({error})."
-        ending, reason, grace = Ending.CRASHED, "", 0.0
-        try:
-            while child.poll() is None and not reason:
-                if self.stop.wait(LOOK_SECONDS):
-                    ending, reason, grace = Ending.STOPPED, "The worker was stopped.", GRACE_SECONDS
-                elif not kept.keep():
-                    ending, reason = Ending.LEASE_LOST, "Another worker may train the project."
-                else:
-                    reason = self._describe_stall(kept)
-        finally:
-            code = child.end(grace=grace)
-        return (ending, reason) if reason else self._read_exit(kept, code, child.last_error)
-
-    def _read_exit(self, kept: KeptLease, code: int, last_error: str) -> tuple[Ending, str]:
-        if code == ChildExit.DONE:
-            return Ending.DONE, "It was done."
-        if code == ChildExit.LEASE_LOST and not kept.keep(at_once=True):
-            return Ending.LEASE_LOST, last_error
-        if code == ChildExit.CANNOT_GO_ON:
-            return Ending.CANNOT_GO_ON, last_error or "It cannot go on and did not say why."
-        detail = f"{describe_exit(code)}, {last_error}" if last_error else describe_exit(code)
-        return Ending.CRASHED, f"The trainer crashed ({detail})."
-
-    def _describe_stall(self, kept: KeptLease) -> str:
-        if not kept.is_stalled():
-            return ""
-        minutes = self.settings.step_stall_minutes
-        return f"The trainer made no progress for {minutes:g} minutes and was ended."
-
-    def _pause(self, kept: KeptLease, seconds: float) -> bool:
-        """Wait with the lease kept; return False when told to stop or when the lease is lost."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if self.stop.wait(min(left, LOOK_SECONDS)) or not kept.keep():
-                return False
-        return True
-
-    def _fail_worn_out_round(self, lease: Lease, reason: str) -> bool:
-        """Mark the round failed if its step was tried often enough; say whether it was."""
-        try:
-            with writing(self.engine) as session:
-                running = current_round(session, project_id=lease.project_id)
-                if running is None or running.attempts < MAX_ATTEMPTS:
-                    return False
-                text = f"Step {running.state} failed {running.attempts} times. {reason}"
-                advance(
-                    session,
-                    lease=lease,
-                    round_id=running.id or 0,
-                    to=RoundState.FAILED,
-                    reason=text,
-                )
-                progress = running.artefacts.get(PROGRESS)
-            if progress is not None:
-                remove_progress(self.settings.home, progress)
-        except (LeaseLost, DBAPIError) as error:
-            self.log.info("The round could not be marked failed (%s).", first_line(error))
-            return False
-        self.log.info("Round %d failed. %s", running.number, text)
-        return True
 
 
 @contextmanager

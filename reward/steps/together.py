@@ -8,14 +8,12 @@ that dies fails the step with one sentence; nothing was touched then.
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 from labeling.model_annotators.out_of_fold import UnseenPair
 from reward.evaluating.intervals import Interval
@@ -27,8 +25,9 @@ from reward.reward_modeling.reward_fitting import FittedReward
 from reward.reward_modeling.reward_report import RewardReport
 from reward.running.command_guard import GuardedCommand
 from reward.running.commanded_job import CommandedJob, run_commanded
-from reward.running.launch_template import job_values, launch_templates
+from reward.running.launch_template import job_name, job_values, launch_templates
 from reward.running.launcher import Launch, run_together
+from reward.running.round_jobs import JOBS
 from reward.stages.job import POLICY, RESULT, RESULT_FILE, REWARD_MODELS, TRAINED, Job
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext
 from storage.blobs import local_path, verify
@@ -40,7 +39,6 @@ log = logging.getLogger(__name__)
 # Of the minutes after which the worker ends a silent step: this sentence has to come before it.
 PATIENCE = 0.8
 MODULE = "reward.stages.job"
-JOBS = "jobs"  # the folder under home that jobs on other machines see
 
 
 def trains_together(context: StepContext) -> bool:
@@ -103,12 +101,6 @@ def _job_folder(context: StepContext, stage: str) -> Iterator[Path]:
         folder = Path(place) / job_name(settings.project, stage)
         folder.mkdir()
         yield folder
-
-
-def job_name(project: str, stage: str) -> str:
-    """Return a name that SLURM and Kubernetes take (RFC 1123's label), and that is never reused."""
-    words = re.sub("[^a-z0-9]+", "-", project.lower()).strip("-")[:20] or "project"
-    return f"rankloop-{words}-{stage}-{uuid4().hex[:12]}"
 
 
 def _run(context: StepContext, stage: str, folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
