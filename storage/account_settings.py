@@ -13,6 +13,11 @@ class AccountSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/\s]+)?$",
+        description="Where people reach this server, such as https://rank.example.org: for links.",
+    )
     breached_passwords: Path | None = Field(
         default=None,
         description="File or folder of stolen passwords that new ones may not be in: Have I Been "

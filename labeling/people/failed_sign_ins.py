@@ -40,7 +40,7 @@ def record_failure(session: Session, *, name: str, browser: Browser) -> None:
         account_id=account.id if account else None,
         kind=FAILED,
         mark=_mark(name),
-        address=browser.address[:45],
+        personal={"address": browser.address[:45]},
     )
 
 
@@ -75,14 +75,14 @@ def wait_after(failures: int, last: datetime | None, free: int) -> float:
 
 def _recent(session: Session) -> list[_Failure]:
     statement = (
-        select(Event.detail, Event.created_at)
+        select(Event.detail, Event.personal, Event.created_at)
         .where(Event.kind == FAILED, Event.created_at > now() - FORGOTTEN)
         .order_by(col(Event.id).desc())
         .limit(MOST_READ)
     )
     return [
-        _Failure(str(detail.get("mark", "")), str(detail.get("address", "")), at)
-        for detail, at in session.exec(statement)
+        _Failure(str(detail.get("mark", "")), str((personal or {}).get("address", "")), at)
+        for detail, personal, at in session.exec(statement)
     ]
 
 

@@ -78,7 +78,7 @@ def open_sign_in(
         account_id=account_id,
         kind="sign_in.opened",
         way=str(way),
-        address=browser.address[:45],
+        personal={"address": browser.address[:45]},
     )
     return token
 

@@ -35,7 +35,10 @@ CONTRACT = {
     ("export", "preferences"), ("export", "formats"), ("snapshot", "create"),
     ("snapshot", "list"), ("snapshot", "show"), ("snapshot", "diff"), ("simulate",),
     ("rounds",), ("stats",), ("account", "add"),
-    ("account", "pool"), ("queue",), ("tasks", "requeue"), ("tasks", "withdraw"),
+    ("account", "pool"), *(("account", name) for name in (
+        "list", "role", "switch-off", "switch-on", "invite", "reset", "invitations", "uninvite",
+        "sign-ins", "sign-out", "token", "tokens", "revoke-token",
+    )), ("queue",), ("tasks", "requeue"), ("tasks", "withdraw"),
     ("guidelines", "show"), ("guidelines", "publish"), ("gold", "add"), ("labeling", "show"),
     ("labeling", "set"), ("doctor",),
     ("models",), ("policies", "list"), ("policies", "rollback"),

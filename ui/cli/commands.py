@@ -15,6 +15,7 @@ from ui.cli.policies import policies
 from ui.cli.snapshots import snapshot
 from ui.cli.tasks import queue, tasks
 from ui.cli.train import evaluate, train
+from ui.cli.ways_in import account
 from ui.cli.webhooks import events, webhook
 from ui.cli.withdrawals import withdraw
 
@@ -205,38 +206,6 @@ def reliability(options: Options, as_json: bool, most: int) -> None:
     show_reliability(options.settings(), as_json=as_json, most=most)
 
 
-@cli.group(cls=Group, example="rankloop account add ada --role annotator")
-def account() -> None:
-    """Manage accounts."""
-
-
-@account.command("add", example="rankloop account add ada --role annotator")
-@click.argument("name")
-@click.option("--role", type=click.Choice(["annotator", "lead", "engineer", "admin"]),
-              required=True, help="What the account may do.")  # fmt: skip
-@click.option("--password-stdin", is_flag=True, help="Read the password's line from stdin.")
-@pass_options
-def account_add(options: Options, name: str, role: str, password_stdin: bool) -> None:
-    """Add the account NAME; its generated password is printed once."""
-    from ui.cli.accounts import add_account
-
-    add_account(options.settings(), name, role, password_stdin)
-
-
-@account.command("pool", example="rankloop account pool ada medicine")
-@click.argument("name")
-@click.argument("pool", default="")
-@pass_options
-def account_pool(options: Options, name: str, pool: str) -> None:
-    """Put the annotator NAME into POOL, or without POOL out of any.
-
-    The setting labeling.assignment.pool_shares says which share of new tasks each pool is kept.
-    """
-    from ui.cli.accounts import put_into_pool
-
-    put_into_pool(options.settings(), name, pool)
-
-
 @cli.command(example="rankloop doctor --json")
 @JSON
 @pass_options
@@ -247,6 +216,7 @@ def doctor(options: Options, as_json: bool) -> int:
     return report(options.settings(), as_json=as_json)
 
 
+cli.add_command(account)
 cli.add_command(import_)
 cli.add_command(policies)
 cli.add_command(complete)
