@@ -34,6 +34,14 @@ from tests.postgres_cluster import free_port
 ROOT = Path(__file__).parents[2]
 SERVES_WITHIN = 30.0  # seconds after a fault
 AGAIN_AFTER = 0.3  # seconds until a process that ended is started again
+SERVE = [sys.executable, "-m", "ui.cli", "serve"]
+# `rankloop worker`, but for the pause after a crash, which is made for faults that are rare.
+WORK = [
+    sys.executable,
+    "-c",
+    "from reward.running.worker import run; from storage.settings import load_settings; "
+    "run(load_settings(), restart_seconds=0.2)",
+]
 # As small as a round can be and still be one: a gate that random weights pass, two iterations.
 TRAINING: dict[str, dict[str, object]] = {
     "backbone": {"top_layers": 1, "rank": 2},
@@ -204,7 +212,7 @@ class Site:
                         self._start(name)
 
     def _start(self, name: str) -> None:
-        command = [sys.executable, "-m", "ui.cli", "serve" if name == "web" else "worker"]
+        command = SERVE if name == "web" else WORK
         with self.log(name).open("ab") as output:
             self.processes[name] = subprocess.Popen(
                 command,

@@ -14,7 +14,7 @@ from sqlmodel import col, func, select
 
 from storage.engine import build_engine, reading
 from storage.settings import Settings
-from storage.tables import Round, RoundState
+from storage.tables import Round, RoundState, WorkerLease
 from tests.faults.conftest import Tell
 from tests.faults.invariants import broken
 from tests.faults.site import Site, set_up, small_settings
@@ -26,7 +26,8 @@ ROUNDS = int(os.environ.get("RANKLOOP_FAULT_ROUNDS", "50"))
 SEED = int(os.environ.get("RANKLOOP_FAULT_SEED", "1"))
 ENDED = (RoundState.DONE, RoundState.FAILED, RoundState.REJECTED)
 BETWEEN = (1.0, 14.0)  # seconds from when it serves again to the next fault
-SECONDS_A_ROUND = 120.0  # at most, on average
+AT_STARTING = 0.1  # of the kills of a trainer that has only begun to start: it must get to work
+SECONDS_A_ROUND = 180.0  # at most, on average
 
 pytestmark = pytest.mark.faults
 
@@ -57,13 +58,21 @@ class Breaker:
         self.site.kill("web")
         return True
 
+    def _spared(self) -> bool:
+        with reading(self.site.engine) as session:
+            lease = session.exec(select(WorkerLease)).first()
+        starting = lease is None or lease.doing == "starting"
+        return starting and self.chance.random() > AT_STARTING
+
     def _worker(self) -> bool:
+        if self._spared():
+            return False
         self.site.kill(self.chance.choice(["worker-0", "worker-1"]))
         return True
 
     def _child(self) -> bool:
         child = self.site.child()
-        if child is None:
+        if child is None or self._spared():
             return False
         with suppress(psutil.NoSuchProcess):
             child.kill()
