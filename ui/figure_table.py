@@ -6,11 +6,10 @@ from typing import Any
 import pandas
 import streamlit as st
 
+from labeling.spreadsheets import defused
 from labeling.statistics.judgments_behind import Selection
 from ui import page_links
 
-# What a spreadsheet would take for a formula (OWASP, CSV Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PAGE = "all-judgments"
 
 
@@ -65,11 +64,11 @@ def link_behind(label: str, selection: Selection) -> None:
 
 def csv_of(table: pandas.DataFrame) -> bytes:
     """Return a table as CSV (UTF-8), its text cells such that no spreadsheet runs one."""
-    return table.map(_defused).to_csv(index=False).encode()
+    return table.map(_safe).rename(columns=_safe).to_csv(index=False).encode()
 
 
-def _defused(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+def _safe(cell: object) -> object:
+    return defused(cell) if isinstance(cell, str) else cell
 
 
 def _chosen(key: str) -> int | None:

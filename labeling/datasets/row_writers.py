@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import pyarrow
 import pyarrow.parquet
 
+from labeling.spreadsheets import defused
+
 Row = dict[str, Any]
 
 _AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
-# A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class RowWriter(Protocol):
@@ -131,5 +131,4 @@ def open_arrow(path: Path, schema: pyarrow.Schema) -> Any:
 def _cell(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else _AS_JSON(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return defused(value if isinstance(value, str) else _AS_JSON(value))

@@ -1,5 +1,6 @@
 """Log lines as one JSON object each, with what the work at hand belongs to (request, round)."""
 
+import copy
 import json
 import logging
 import sys
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from storage.printable import printable
 from storage.settings import Settings
 
 PLAIN = "%(asctime)sZ %(message)s"
@@ -36,7 +38,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         message = record.getMessage()
-        if message.startswith(_START) and message.endswith("}"):
+        if _is_whole_line(message):
             return message
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
@@ -53,26 +55,52 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+def _is_whole_line(message: str) -> bool:
+    if not message.startswith(_START) or "\n" in message or "\r" in message:
+        return False
+    try:
+        return isinstance(json.loads(message), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+class PlainFormatter(logging.Formatter):
+    """Write a record as one line for people; what it says cannot begin another or command a screen.
+
+    Lines of a traceback follow it, each set in.
+    """
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        told = copy.copy(record)
+        told.msg, told.args = printable(record.getMessage(), keep="\t"), None
+        return super().format(told)
+
+    def formatException(self, ei: Any) -> str:
+        """Return a traceback, set in."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {printable(line, keep=chr(9))}" for line in lines)
+
+
 def build_formatter(settings: Settings, *, plain: str = PLAIN) -> logging.Formatter:
     """Return the formatter that the setting `log_format` asks for; times are in UTC."""
     if settings.log_format == "json":
         return JsonFormatter()
-    formatter = logging.Formatter(plain, datefmt="%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    return formatter
+    return PlainFormatter(plain, datefmt="%Y-%m-%dT%H:%M:%S")
 
 
 def configure_web_logs(settings: Settings) -> None:
-    """Send the web process's logs to stderr as JSON; plain logs are left as Python has them."""
-    if settings.log_format != "json":
-        return
+    """Send the web process's logs to stderr in one form; as JSON, every request too."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(build_formatter(settings))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    for room in ("ui", "labeling", "storage"):
-        logging.getLogger(room).setLevel(logging.INFO)
+    if settings.log_format == "json":
+        for room in ("ui", "labeling", "storage"):
+            logging.getLogger(room).setLevel(logging.INFO)
     # Streamlit gives its loggers handlers of their own; one form is enough.
     for name in ("streamlit", "uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers = []

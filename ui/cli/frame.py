@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from storage.errors import RankloopError
+from ui.cli.terminal import safe_terminals
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -83,6 +84,11 @@ def run(cli: click.Command, arguments: Sequence[str] | None = None) -> int:
 
     `--debug` counts wherever it stands, since an error's own advice is to add it.
     """
+    with safe_terminals():
+        return _run(cli, arguments)
+
+
+def _run(cli: click.Command, arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = (["--debug"] if debug else []) + [each for each in given if each != "--debug"]
