@@ -31,7 +31,7 @@ def build_app() -> "App":
 
     from ui import sign_in
     from ui.components.ranking import served
-    from ui.entrance import join
+    from ui.entrance import join, oidc
     from ui.guard import Guard
     from ui.inline_scripts import page_hashes
     from ui.limits import Limits
@@ -40,7 +40,7 @@ def build_app() -> "App":
 
     return App(
         SCRIPT,
-        routes=sign_in.routes() + join.routes() + served.routes() + routes.routes(),
+        routes=sign_in.routes() + join.routes() + oidc.routes() + served.routes() + routes.routes(),
         middleware=[
             Middleware(Requests),
             Middleware(Guard, signed_in=sign_in.signed_in, script_hashes=page_hashes()),

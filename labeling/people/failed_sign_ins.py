@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from labeling.events import record
 from labeling.people.sign_ins import Browser
 from storage.clock import now
-from storage.tables import Account, Event
+from storage.tables import Account, Event, SignInWay
 
 FAILED = "sign_in.failed"
 #: more than these is a flood, and the newest say how long to wait
@@ -41,6 +41,18 @@ def record_failure(session: Session, *, name: str, browser: Browser) -> None:
         kind=FAILED,
         mark=_mark(name),
         personal={"address": browser.address[:45]},
+    )
+
+
+def record_refusal(session: Session, *, way: SignInWay, browser: Browser) -> None:
+    """Remember that somebody who came another way than by a password was not let in."""
+    record(
+        session,
+        project_id=None,
+        account_id=None,
+        kind=FAILED,
+        way=str(way),
+        address=browser.address[:45],
     )
 
 

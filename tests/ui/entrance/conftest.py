@@ -15,7 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from tests.ui.conftest import Home
 from tests.ui.small_home import small_home
 from ui import process, sign_in
-from ui.entrance import join
+from ui.entrance import join, oidc
 from ui.guard import Guard
 
 
@@ -34,7 +34,7 @@ def client_of(address: str = "192.0.2.7") -> TestClient:
         return PlainTextResponse("inside")
 
     app = Starlette(
-        routes=[*sign_in.routes(), *join.routes(), Route("/", inside)],
+        routes=[*sign_in.routes(), *join.routes(), *oidc.routes(), Route("/", inside)],
         middleware=[
             Middleware(ProxyHeadersMiddleware, trusted_hosts="127.0.0.1"),
             Middleware(Guard, signed_in=sign_in.signed_in),

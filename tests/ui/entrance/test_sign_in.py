@@ -49,7 +49,7 @@ def test_the_database_holds_the_tokens_hash_and_where_it_came_from(
         event = session.exec(select(Event).where(Event.kind == "sign_in.opened")).one()
     assert token not in str(row)
     assert (row.address, row.user_agent, str(row.way)) == ("192.0.2.7", "Firefox/140", "password")
-    assert event.detail == {"way": "password", "address": "192.0.2.7"}
+    assert (event.detail, event.personal) == ({"way": "password"}, {"address": "192.0.2.7"})
 
 
 def test_who_does_not_come_through_a_proxy_cannot_say_who_they_are(entrance_home: Home) -> None:
