@@ -10,13 +10,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sqlmodel import col, func, select
+from sqlmodel import select
 
-from storage.engine import build_engine, reading
+from storage.engine import reading
 from storage.settings import Settings
-from storage.tables import Round, RoundState, WorkerLease
+from storage.tables import WorkerLease
 from tests.faults.conftest import Tell
 from tests.faults.invariants import broken
+from tests.faults.loop import ended_rounds, in_words, what_is_broken
 from tests.faults.site import Site, set_up, small_settings
 from tests.faults.table import Row
 from tests.faults.told import Team
@@ -24,7 +25,6 @@ from tests.postgres_cluster import PostgresCluster
 
 ROUNDS = int(os.environ.get("RANKLOOP_FAULT_ROUNDS", "50"))
 SEED = int(os.environ.get("RANKLOOP_FAULT_SEED", "1"))
-ENDED = (RoundState.DONE, RoundState.FAILED, RoundState.REJECTED)
 BETWEEN = (1.0, 14.0)  # seconds from when it serves again to the next fault
 AT_STARTING = 0.1  # of the kills of a trainer that has only begun to start: it must get to work
 SECONDS_A_ROUND = 180.0  # at most, on average
@@ -90,19 +90,6 @@ class Breaker:
         return True
 
 
-def ended_rounds(site: Site) -> Counter[str]:
-    # An engine of its own: the database may just have been killed under the other.
-    engine = build_engine(site.settings.url)
-    with reading(engine) as session:
-        found = session.exec(
-            select(Round.state, func.count())
-            .where(col(Round.state).in_(ENDED))
-            .group_by(col(Round.state))
-        ).all()
-    engine.dispose()
-    return Counter({state.value: count for state, count in found})
-
-
 def storm(
     settings: Settings, cluster: PostgresCluster | None, rounds: int
 ) -> tuple[Row, list[str]]:
@@ -111,21 +98,18 @@ def storm(
         breaker = Breaker(site, cluster, SEED)
         deadline = time.monotonic() + SECONDS_A_ROUND * rounds
         with Team(site, names, pause=1.0, seed=SEED) as team:
-            while (ended := ended_rounds(site)).total() < rounds:
+            while sum((ended := ended_rounds(site)).values()) < rounds:
                 assert time.monotonic() < deadline, f"{ended}, {breaker.done}\n{site.last_lines()}"
                 time.sleep(breaker.chance.uniform(*BETWEEN))
                 breaker.once()
                 with reading(site.engine) as session:
                     assert broken(session, [], settings.home) == []
-        ended = ended_rounds(site)
-        site.stop()
-        with reading(site.engine) as session:
-            wrong = broken(session, team.told.acknowledged, settings.home)
+        ended, wrong = ended_rounds(site), what_is_broken(site, team)
     row = Row(
         fault=f"kill -9 at random moments, two workers at once, {site.engine.dialect.name}",
         times=", ".join(f"{name} {count}" for name, count in sorted(breaker.done.items())),
         acknowledged=len(team.told.acknowledged),
-        rounds=", ".join(f"{count} {state}" for state, count in sorted(ended.items())),
+        rounds=in_words(ended),
         ready_seconds=breaker.slowest,
         seen=f"{team.told.sent_again} submits sent again with their nonce",
     )
