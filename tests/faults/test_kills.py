@@ -25,7 +25,7 @@ from tests.postgres_cluster import PostgresCluster
 
 ROUNDS = int(os.environ.get("RANKLOOP_FAULT_ROUNDS", "50"))
 SEED = int(os.environ.get("RANKLOOP_FAULT_SEED", "1"))
-BETWEEN = (1.0, 14.0)  # seconds from when it serves again to the next fault
+BETWEEN = (0.05, 0.6)  # of the seconds that a start and a round take here, to the next fault
 AT_STARTING = 0.1  # of the kills of a trainer that has only begun to start: it must get to work
 SECONDS_A_ROUND = 180.0  # at most, on average
 
@@ -96,11 +96,13 @@ def storm(
     names = set_up(settings, annotators=3)
     with Site(settings, workers=2) as site:
         breaker = Breaker(site, cluster, SEED)
-        deadline = time.monotonic() + SECONDS_A_ROUND * rounds
+        began = time.monotonic()
         with Team(site, names, pause=1.0, seed=SEED) as team:
+            site.until(lambda: ended_rounds(site), "a round without a fault", 2 * SECONDS_A_ROUND)
+            pace, deadline = time.monotonic() - began, time.monotonic() + SECONDS_A_ROUND * rounds
             while sum((ended := ended_rounds(site)).values()) < rounds:
                 assert time.monotonic() < deadline, f"{ended}, {breaker.done}\n{site.last_lines()}"
-                time.sleep(breaker.chance.uniform(*BETWEEN))
+                time.sleep(pace * breaker.chance.uniform(*BETWEEN))
                 breaker.once()
                 with reading(site.engine) as session:
                     assert broken(session, [], settings.home) == []

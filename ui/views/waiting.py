@@ -27,6 +27,7 @@ def show(found: Desk, look: Callable[[], Desk]) -> None:
 
 
 @st.fragment(run_every=SECONDS)
+@session.trouble_told()
 def _watch(look: Callable[[], Desk]) -> None:
     try:
         due = look().task is not None
