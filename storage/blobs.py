@@ -1,8 +1,9 @@
 """Folders of files (checkpoints, snapshots) that are written whole or not at all.
 
-A URI without a scheme is a path under home; one with a scheme goes through fsspec
-(`s3://bucket/run`, `gs://…`, `memory://…`). The last file of a folder is `manifest.json`, with
-the SHA-256 and the size of every other: a folder without it was never finished.
+A URI without a scheme is a path under home; one with a scheme is on an object store
+(`storage/object_store.py`), and copies of it are kept under home (`storage/fetched.py`). The last
+file of a folder is `manifest.json`, with the SHA-256 and the size of every other: a folder without
+it was never finished.
 """
 
 import hashlib
@@ -16,10 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-import fsspec
-from fsspec import AbstractFileSystem
-
+from storage import object_store
 from storage.errors import Unavailable
+from storage.fetched import fetched, forget
+from storage.object_store import is_remote
 
 MANIFEST = "manifest.json"
 
@@ -33,12 +34,12 @@ def write_folder(home: Path, uri: str) -> Iterator[Path]:
     block wrote keeps its fields and gains `files`. What an earlier attempt left at `uri` is
     replaced, so a step can be repeated; never name what the database already points at.
     """
-    if _is_remote(uri):
+    if is_remote(uri):
         with TemporaryDirectory(prefix="rankloop-upload-") as name:
             folder = Path(name)
             yield folder
             _write_manifest(folder)
-            _upload(folder, uri)
+            object_store.upload(folder, uri, last=MANIFEST)
         return
     target = local_path(home, uri)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,33 +54,78 @@ def write_folder(home: Path, uri: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def in_store(store: str, uri: str) -> str:
+    """Return where new files of `uri` are put: on the object store `store`, or under home."""
+    return f"{store}/{uri}" if store else uri
+
+
 def local_path(home: Path, uri: str) -> Path:
     """Return where the files of `uri` can be read; those of an object store are fetched first.
 
     Raises `Unavailable` where the object store has no whole copy.
     """
-    if not _is_remote(uri):
+    if not is_remote(uri):
         return home / uri.removeprefix("file://")
-    manifest = _read_manifest(home, uri)
-    digest = hashlib.sha256(json.dumps([uri, manifest], sort_keys=True).encode()).hexdigest()
-    name = f"fetched/{digest[:16]}-{PurePosixPath(uri).name}"
-    if not (home / name / MANIFEST).exists():
-        with write_folder(home, name) as folder:
-            _download(home, uri, manifest, folder)
-    return home / name
+    return _fetch(home, uri, read_manifest(home, uri))
+
+
+def checked_path(home: Path, uri: str) -> Path:
+    """Return where the files of `uri` can be read, all of them just found to be what was written.
+
+    What is on an object store is checked as it is fetched, and its copy each time: a copy that is
+    not right any more is fetched again. Raises `Unavailable` naming the first file that is wrong.
+    """
+    if not is_remote(uri):
+        verify(home, uri)
+        return local_path(home, uri)
+    manifest = read_manifest(home, uri)
+    folder = _fetch(home, uri, manifest)
+    try:
+        _check_files(home, str(folder), manifest)
+    except Unavailable:
+        forget(home, folder)
+        folder = _fetch(home, uri, manifest)
+        _check_files(home, str(folder), manifest)
+    return folder
+
+
+def at_hand(home: Path, uri: str) -> str:
+    """Return a URI of the same files on this machine; those of an object store are fetched."""
+    return str(checked_path(home, uri)) if is_remote(uri) else uri
+
+
+def remove_folder(home: Path, uri: str) -> None:
+    """Remove all that is under `uri`; absent is as good."""
+    if is_remote(uri):
+        object_store.remove(uri)
+    else:
+        shutil.rmtree(local_path(home, uri), ignore_errors=True)
+
+
+def is_there(home: Path, uri: str) -> bool:
+    """Say whether `uri` was ever finished; raise `Unavailable` where its store cannot be asked."""
+    if is_remote(uri):
+        return object_store.exists(uri, MANIFEST)
+    return (local_path(home, uri) / MANIFEST).exists()
 
 
 def verify(home: Path, uri: str) -> dict[str, Any]:
     """Return the manifest of `uri`; raise `Unavailable` naming the first file that is not right."""
-    manifest = _read_manifest(home, uri)
-    for name, expected in manifest["files"].items():
-        with _open(home, uri, name) as stream:
-            _compare(f"{uri}/{name}", _describe(stream), expected)
+    manifest = read_manifest(home, uri)
+    _check_files(home, uri, manifest)
     return manifest
 
 
-def _is_remote(uri: str) -> bool:
-    return "://" in uri and not uri.startswith("file://")
+def _check_files(home: Path, uri: str, manifest: dict[str, Any]) -> None:
+    for name, expected in manifest["files"].items():
+        with _open(home, uri, name) as stream:
+            _compare(f"{uri}/{name}", _describe(stream), expected)
+
+
+def _fetch(home: Path, uri: str, manifest: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps([uri, manifest], sort_keys=True).encode()).hexdigest()
+    name = f"{digest[:16]}-{PurePosixPath(uri).name}"
+    return fetched(home, name, lambda folder: _download(home, uri, manifest, folder))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -130,22 +176,6 @@ def _remove_leftovers(target: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _open_store(uri: str) -> tuple[AbstractFileSystem, str]:
-    filesystem, root = fsspec.core.url_to_fs(uri)
-    return filesystem, root.rstrip("/")
-
-
-def _upload(folder: Path, uri: str) -> None:
-    filesystem, root = _open_store(uri)
-    # An old manifest must not vouch for new files while they are being uploaded.
-    if filesystem.exists(f"{root}/{MANIFEST}"):
-        filesystem.rm(f"{root}/{MANIFEST}")
-    for path in sorted(_files(folder), key=lambda path: path == folder / MANIFEST):
-        remote = f"{root}/{path.relative_to(folder).as_posix()}"
-        filesystem.makedirs(remote.rpartition("/")[0], exist_ok=True)
-        filesystem.put_file(str(path), remote)
-
-
 def _download(home: Path, uri: str, manifest: dict[str, Any], folder: Path) -> None:
     for name, expected in manifest["files"].items():
         path = folder / name
@@ -154,11 +184,11 @@ def _download(home: Path, uri: str, manifest: dict[str, Any], folder: Path) -> N
             shutil.copyfileobj(source, target, 1 << 20)
         with path.open("rb") as stream:
             _compare(f"{uri}/{name}", _describe(stream), expected)
-    fields = {key: value for key, value in manifest.items() if key != "files"}
-    (folder / MANIFEST).write_text(json.dumps(fields))
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
 
-def _read_manifest(home: Path, uri: str) -> dict[str, Any]:
+def read_manifest(home: Path, uri: str) -> dict[str, Any]:
+    """Return the manifest of `uri`, whatever its files are; raise `Unavailable` without one."""
     with _open(home, uri, MANIFEST) as stream:
         content = stream.read()
     try:
@@ -177,13 +207,12 @@ def _read_manifest(home: Path, uri: str) -> dict[str, Any]:
 
 @contextmanager
 def _open(home: Path, uri: str, name: str) -> Iterator[BinaryIO]:
+    if is_remote(uri):
+        with object_store.open_object(uri, name) as stream:
+            yield stream
+        return
     try:
-        if _is_remote(uri):
-            filesystem, root = _open_store(uri)
-            stream = filesystem.open(f"{root}/{name}", "rb")
-        else:
-            stream = (local_path(home, uri) / name).open("rb")
-        with stream:
+        with (local_path(home, uri) / name).open("rb") as stream:
             yield stream
     except OSError as error:
         raise Unavailable(

@@ -138,6 +138,17 @@ class Settings(BaseSettings):
     launch_wait_minutes: float = Field(
         default=60.0, gt=0.0, description="Minutes that a job may wait in a queue to begin."
     )
+    checkpoint_store: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9+.-]*://\S*[^/\s])?$",
+        description="Where new checkpoints and snapshots go, such as s3://bucket/rankloop; unset: "
+        "under `home`.",
+    )
+    fetched_gigabytes: float = Field(
+        default=20.0,
+        ge=0.0,
+        description="Gigabytes of copies from `checkpoint_store` kept under `home`.",
+    )
     generator: str = Field(
         default="transformers",
         description="What samples tasks and evaluations: transformers, or the URL of an "

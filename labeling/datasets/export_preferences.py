@@ -66,7 +66,7 @@ def export_preferences(
         raise BadInput(f"The validation share {share} is not between 0 and 0.5; choose another.")
     folder = free_folder(out)
     found = _snapshot(engine, project, account, home, snapshot, include_models, progress)
-    blobs.verify(home, found.uri)
+    blobs.checked_path(home, found.uri)
     examples = SnapshotExamples(found, home, Pseudonyms(project), share)
     done = write_folder(folder, examples, shape, kind, settings, project, progress)
     _record(engine, project, account, done)

@@ -72,7 +72,7 @@ def _of(snapshot: Snapshot, name: str) -> str:
 
 
 def _rows(snapshot: Snapshot, home: Path) -> pd.DataFrame:
-    blobs.verify(home, snapshot.uri)
+    blobs.checked_path(home, snapshot.uri)
     found = _table(snapshot, home, ROWS, [*_KEY, "annotator_id", "ranks"])
     found["ranks"] = [tuple(ranks) for ranks in found["ranks"]]
     return found

@@ -26,6 +26,7 @@ def read_snapshot(uri: str, home: Path) -> pd.DataFrame:
     `finish_reasons` are lists by task position. Raises `Unavailable` naming the file that is
     missing, unreadable or not the one that was written.
     """
+    uri = blobs.at_hand(home, uri)
     manifest = blobs.verify(home, uri)
     columns = tuple(manifest.get("columns", FIRST_COLUMNS))
     rows = _read(home, f"{uri}/{ROWS}", columns, manifest.get("rows_sha256"))
@@ -37,6 +38,7 @@ def read_consolidated(uri: str, home: Path) -> pd.DataFrame:
 
     Raises `NotFound` where the snapshot has no consolidation rule, `Unavailable`.
     """
+    uri = blobs.at_hand(home, uri)
     manifest = blobs.verify(home, uri)
     if "consolidated_sha256" not in manifest:
         raise NotFound(f"The snapshot {uri} has no consolidated labels; create one with a rule.")
@@ -50,6 +52,7 @@ def read_demonstrations(uri: str, home: Path) -> pd.DataFrame:
     Columns as in `DEMONSTRATION_SCHEMA`: `messages` is JSON text. Raises `Unavailable` as
     `read_snapshot` does.
     """
+    uri = blobs.at_hand(home, uri)
     manifest = blobs.verify(home, uri)
     if "demonstrations_sha256" not in manifest:
         return pd.DataFrame({name: [] for name in DEMONSTRATION_SCHEMA.names})

@@ -1,10 +1,12 @@
 """Snapshots: judgments and demonstrations frozen in Parquet, so that any round can be repeated."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
@@ -72,14 +74,15 @@ def take_snapshot(
     query: SnapshotQuery | None = None,
     name: str = "",
     progress: Progress = no_progress,
+    store: str = "",
 ) -> Snapshot:
     """Freeze the judgments of a query; annotators go on judging meanwhile.
 
     `folder` is the snapshots' folder, directly under home: the files are in its `snapshot-N-HASH`,
-    and `uri` is relative to home. Only the last moment, when the files are whole and on disk, is a
-    writing transaction. Where a snapshot of the same query holds the same rows, and its files are
-    sound, that one is returned, unless a new `name` is given. `account` asks (None: the server's
-    shell, or a round). Raises `BadInput`, `Conflict` where the name is taken, `NotAllowed`.
+    and `uri` is relative to home. With an object store, `store`, they are put there. Only the last
+    moment, when the files are whole and where they stay, is a writing transaction. Where a snapshot
+    of the same query holds the same rows, and its files are sound, that one is returned, unless a
+    new `name` is given. `account` asks (None: the server's shell, or a round). Raises `BadInput`, `Conflict` where the name is taken, `NotAllowed`.
     """
     if account is not None:
         require(account, Action.EXPORT, project_id=key_of(project))
@@ -94,9 +97,13 @@ def take_snapshot(
             code_version=code_version,
             progress=progress,
         ) as ready,
-        writing(engine) as transaction,
     ):
-        return _stored(transaction, ready, project, folder, account, name)
+        uri = ""
+        # Before the transaction: an upload takes long, and annotators write meanwhile.
+        if store and (name or _same(session, key_of(project), ready, folder.parent) is None):
+            uri = _uploaded(ready, folder, store)
+        with writing(engine) as transaction:
+            return _stored(transaction, ready, project, folder, account, name, uri)
 
 
 def create_snapshot(
@@ -125,8 +132,12 @@ def _stored(
     folder: Path,
     account: Account | None,
     name: str,
+    uri: str = "",
 ) -> Snapshot:
-    """Put the files in their place and store the row; return an equal one that is there."""
+    """Put the files in their place, unless they are at `uri`, and store the row.
+
+    Returns an equal one that is there.
+    """
     project_id = key_of(project)
     _check_name(session, project_id, name)
     same = _same(session, project_id, ready, folder.parent)
@@ -147,10 +158,11 @@ def _stored(
     session.add(snapshot)
     session.flush()
     # The hash keeps apart what two databases in one home call by the same number.
-    snapshot.uri = f"{folder.name}/snapshot-{snapshot.id}-{digest[:12]}"
-    with blobs.write_folder(folder.parent, snapshot.uri) as place:
-        for file in ready.folder.iterdir():
-            os.replace(file, place / file.name)
+    snapshot.uri = uri or f"{folder.name}/snapshot-{snapshot.id}-{digest[:12]}"
+    if not uri:
+        with blobs.write_folder(folder.parent, snapshot.uri) as place:
+            for file in ready.folder.iterdir():
+                os.replace(file, place / file.name)
     record(
         session,
         project_id=project_id,
@@ -163,6 +175,16 @@ def _stored(
     )
     session.flush()
     return snapshot
+
+
+def _uploaded(ready: Frozen, folder: Path, store: str) -> str:
+    """Put the files on an object store under a name that nothing has; return its URI."""
+    digest = ready.manifest["rows_sha256"]
+    uri = blobs.in_store(store, f"{folder.name}/snapshot-{digest[:12]}-{uuid4().hex[:12]}")
+    with blobs.write_folder(folder.parent, uri) as place:
+        for file in ready.folder.iterdir():
+            shutil.copyfile(file, place / file.name)
+    return uri
 
 
 def _check_name(session: Session, project_id: int, name: str) -> None:
@@ -198,7 +220,7 @@ def _is_of(snapshot: Snapshot, ready: Frozen, home: Path) -> bool:
 
 def _sound(snapshot: Snapshot, home: Path) -> bool:
     try:
-        blobs.verify(home, snapshot.uri)
+        blobs.checked_path(home, snapshot.uri)
     except Unavailable:
         return False
     return True

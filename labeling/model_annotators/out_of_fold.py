@@ -53,9 +53,9 @@ def write_unseen_pairs(home: Path, uri: str, pairs: Sequence[UnseenPair]) -> Non
 
 def read_unseen_pairs(home: Path, uri: str) -> pd.DataFrame:
     """Return one row a pair, columns as the fields of `UnseenPair`; raise `Unavailable`."""
-    blobs.verify(home, uri)
+    folder = blobs.checked_path(home, uri)
     try:
-        table = pyarrow.parquet.read_table(blobs.local_path(home, uri) / _FILE)
+        table = pyarrow.parquet.read_table(folder / _FILE)
     except (OSError, pyarrow.ArrowException) as error:
         raise Unavailable(
             f"The file {uri}/{_FILE} cannot be read ({error}); restore it from a backup."

@@ -202,7 +202,7 @@ def _how_many(home: Path, file: str, column: str, ids: Ids) -> int | None:
     try:
         path = blobs.local_path(home, folder) / name
         rows = pyarrow.parquet.read_table(path, columns=[column])
-    except (OSError, pyarrow.ArrowException):
+    except (OSError, pyarrow.ArrowException, Unavailable):
         return None
     return int(np.isin(rows[column].to_numpy(), ids).sum())
 

@@ -21,7 +21,7 @@ from reward.reward_modeling.feature_model import FeatureRewardModel
 from reward.reward_modeling.ranked_examples import RankedExample, cache_trunks
 from reward.reward_modeling.reward_model import RewardModel, head_scores
 from reward.running.runtime import Runtime
-from storage.blobs import local_path, verify
+from storage.blobs import checked_path
 from storage.engine import reading
 from storage.errors import RankloopError
 from storage.tables import Round, RoundState
@@ -105,9 +105,8 @@ class LiveRewards:
 
     def _load(self, one: Round) -> LiveReward:
         uri = one.artefacts["reward"]
-        verify(self.runtime.home, uri)
         scorer: RewardScorer = load_reward_scorer(
-            self.runtime.backbone, local_path(self.runtime.home, uri), ADAPTER
+            self.runtime.backbone, checked_path(self.runtime.home, uri), ADAPTER
         )
         assert isinstance(scorer, RewardModel | FeatureRewardModel)
         assert one.finished_at is not None

@@ -6,7 +6,6 @@ Needs no database: the round's step and `rankloop train reward` both call `fit_r
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,6 +29,7 @@ from reward.reward_modeling.reward_training import (
     train_reward_model,
 )
 from reward.training.processes import Processes
+from reward.training.progress_checkpoint import ProgressPlace
 
 if TYPE_CHECKING:
     from reward.reward_modeling.feature_choice import FeatureSettings
@@ -46,14 +46,6 @@ class FittedReward:
     report: RewardReport
     loss: float
     unseen: list[UnseenPair] = field(default_factory=list)  #: pairs of judgments, out of fold
-
-
-@dataclass(frozen=True)
-class ProgressPlace:
-    """The folder `uri` of `home` that the fits of one step keep their progress in."""
-
-    home: Path
-    uri: str
 
 
 def fit_reward(

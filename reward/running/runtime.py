@@ -18,7 +18,7 @@ from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.devices import describe_device, find_device
 from reward.language_models.models import check_model_folder, is_embedded, model_folder
 from reward.language_models.profiles import training_profile
-from storage.blobs import MANIFEST, local_path, verify
+from storage.blobs import MANIFEST, checked_path, local_path, verify
 from storage.engine import reading, writing
 from storage.errors import BadInput, Unavailable
 from storage.settings import Settings
@@ -109,8 +109,7 @@ class Runtime:
 
     def load_checkpoint(self, uri: str, adapter: str) -> str:
         """Load a checkpoint into an adapter; return its name. Raises as `load_policy` does."""
-        verify(self.home, uri)
-        folder = local_path(self.home, uri)
+        folder = checked_path(self.home, uri)
         self.backbone.load_adapter(adapter, folder)
         self._folders[adapter] = folder
         return adapter

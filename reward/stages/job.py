@@ -35,12 +35,12 @@ from reward.language_models.devices import find_device
 from reward.language_models.profiles import TrainingProfile, training_profile
 from reward.policy_optimization.reward_scorer import load_reward_scorer
 from reward.reward_modeling.ranked_examples import RankedExample
-from reward.reward_modeling.reward_fitting import ProgressPlace, fit_reward
+from reward.reward_modeling.reward_fitting import fit_reward
 from reward.running import job_folder
 from reward.steps.outcome import CannotTrain
 from reward.steps.ppo import KEPT, climb
 from reward.training.processes import Processes
-from reward.training.progress_checkpoint import load_progress, save_progress
+from reward.training.progress_checkpoint import ProgressPlace, load_progress, save_progress
 from storage.blobs import write_folder
 from storage.errors import BadInput, RankloopError
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from reward.running.progress_folder import PROGRESS
 from reward.running.runtime import Runtime
 from reward.training.progress_checkpoint import load_progress, save_progress
+from storage.blobs import in_store
 from storage.tables import Round
 
 
@@ -57,7 +58,8 @@ Step = Callable[[StepContext], StepOutcome]
 def new_uri(context: StepContext, kind: str) -> str:
     """Return a name that nothing was ever written under: no attempt, project or copy reuses it."""
     number = context.round.number
-    return f"checkpoints/round-{number}-{kind}-{uuid4().hex[:12]}"
+    name = f"checkpoints/round-{number}-{kind}-{uuid4().hex[:12]}"
+    return in_store(context.runtime.settings.checkpoint_store, name)
 
 
 class CannotTrain(Exception):

@@ -18,7 +18,7 @@ from reward.steps.prompts import policy_prompts
 from reward.steps.snapshot import rankings_of_round
 from reward.training.out_of_memory import is_out_of_memory
 from reward.training.processes import Processes
-from storage.blobs import local_path, verify, write_folder
+from storage.blobs import checked_path, write_folder
 from storage.engine import reading
 from storage.errors import BadInput
 from storage.tables import Policy, Split
@@ -167,8 +167,7 @@ def _figures(history: list[dict[str, float]]) -> dict[str, Any]:
 def load_reward(context: StepContext, name: str = "reward") -> RewardScorer:
     """Load a reward model of the round from its checkpoint, whose hashes must hold."""
     runtime, uri = context.runtime, context.round.artefacts[name]
-    verify(runtime.home, uri)
-    return load_reward_scorer(runtime.backbone, local_path(runtime.home, uri), adapter=name)
+    return load_reward_scorer(runtime.backbone, checked_path(runtime.home, uri), adapter=name)
 
 
 def load_reference(context: StepContext) -> str | None:
@@ -177,8 +176,7 @@ def load_reference(context: StepContext) -> str | None:
     if uri is None:
         return None
     runtime = context.runtime
-    verify(runtime.home, uri)
-    runtime.backbone.load_adapter("reference", local_path(runtime.home, uri))
+    runtime.backbone.load_adapter("reference", checked_path(runtime.home, uri))
     return "reference"
 
 
@@ -187,8 +185,7 @@ def start_policy(context: StepContext) -> None:
     runtime = context.runtime
     fresh = context.round.artefacts.get("sft")
     if fresh is not None:
-        verify(runtime.home, fresh)
-        runtime.backbone.load_adapter("policy", local_path(runtime.home, fresh))
+        runtime.backbone.load_adapter("policy", checked_path(runtime.home, fresh))
         return
     with reading(runtime.engine) as session:
         base = session.get_one(Policy, context.round.base_policy_id)

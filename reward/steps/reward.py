@@ -13,7 +13,6 @@ from reward.policy_optimization.reward_scorer import RewardScorer
 from reward.reward_modeling.ranked_examples import RankedExample
 from reward.reward_modeling.reward_fitting import (
     FittedReward,
-    ProgressPlace,
     fit_reward,
     reference_samples,
 )
@@ -23,6 +22,7 @@ from reward.steps.ppo import load_reference
 from reward.steps.prompts import policy_prompts
 from reward.steps.snapshot import rankings_of_round
 from reward.steps.together import fit_reward_together, trains_together
+from reward.training.progress_checkpoint import ProgressPlace
 from storage.blobs import write_folder
 from storage.errors import RankloopError
 from storage.tables import Split

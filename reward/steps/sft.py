@@ -6,14 +6,14 @@ round keeps the reference that its base policy was trained against.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pandas
 
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext, StepOutcome, new_uri
 from reward.steps.snapshot import demonstrations_of_round, end_token
-from storage.blobs import local_path, verify, write_folder
+from reward.training.progress_checkpoint import ProgressPlace
+from storage.blobs import checked_path, write_folder
 from storage.engine import reading
 from storage.errors import BadInput, Unavailable
 from storage.tables import Policy, Round, Split
@@ -64,7 +64,7 @@ def _fine_tune(
             settings,
             seed=one.seed,
             on_step=context.report,
-            folder=_progress_folder(context),
+            folder=_progress(context),
         )
     except FloatingPointError as error:
         raise CannotTrain(f"{error}; lower training.sft.learning_rate.") from error
@@ -106,11 +106,9 @@ def _as_ids(context: StepContext, rows: pandas.DataFrame) -> list[Any]:
     return found
 
 
-def _progress_folder(context: StepContext) -> Path | None:
+def _progress(context: StepContext) -> ProgressPlace | None:
     uri = context.round.artefacts.get(PROGRESS)
-    if uri is None or "://" in uri:
-        return None
-    return local_path(context.runtime.home, uri) / ADAPTER
+    return ProgressPlace(context.runtime.home, f"{uri}/{ADAPTER}") if uri else None
 
 
 def _inherited_reference(context: StepContext) -> str | None:
@@ -130,8 +128,7 @@ def _trained_on(context: StepContext, reference: str | None) -> set[int]:
     if reference is None:
         return set()
     home = context.runtime.home
-    verify(home, reference)
-    file = local_path(home, reference) / TRAINED_ON
+    file = checked_path(home, reference) / TRAINED_ON
     try:
         return set(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas
 from sqlmodel import Session
@@ -33,6 +32,7 @@ def take_snapshot(context: StepContext) -> StepOutcome:
         project=runtime.project,
         folder=runtime.home / "snapshots",
         code_version=code_version(),
+        store=runtime.settings.checkpoint_store,
     )
     judgments = int(snapshot.manifest["judgments"])
     return StepOutcome(
@@ -130,4 +130,4 @@ def end_token(backbone: Backbone) -> int:
 
 
 def _snapshot_uri(session: Session, snapshot_id: int | None) -> str:
-    return str(Path(session.get_one(Snapshot, snapshot_id).uri).as_posix())
+    return session.get_one(Snapshot, snapshot_id).uri

@@ -30,7 +30,7 @@ from reward.running.launcher import Launch, run_together
 from reward.running.round_jobs import JOBS
 from reward.stages.job import POLICY, RESULT, RESULT_FILE, REWARD_MODELS, TRAINED, Job
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext
-from storage.blobs import local_path, verify
+from storage.blobs import checked_path, verify
 from storage.errors import Unavailable
 from storage.settings import Settings
 
@@ -75,8 +75,8 @@ def climb_together(
     inputs = {
         "prompts": prompts,
         "pretraining": pretraining,
-        "reward": str(local_path(runtime.home, artefacts["reward"])),
-        "reference": str(local_path(runtime.home, reference)) if reference else None,
+        "reward": str(checked_path(runtime.home, artefacts["reward"])),
+        "reference": str(checked_path(runtime.home, reference)) if reference else None,
     }
     with _job_folder(context, "ppo") as folder:
         runtime.backbone.save_adapter(POLICY, folder / POLICY)

@@ -23,6 +23,7 @@ from reward.language_models.backbone import Backbone
 from reward.language_models.role_model import IGNORED, RoleModel
 from reward.language_models.trained_shape import trained_shape
 from reward.training.out_of_memory import Halving
+from reward.training.progress_checkpoint import ProgressPlace
 from reward.training.sft_settings import SFTSettings
 from reward.training.trainer_progress import ResumableTrainer
 from reward.training.trl_trainer import (
@@ -87,7 +88,7 @@ def train_sft(
     *,
     seed: int,
     on_step: OnStep = lambda step, steps, metrics: None,
-    folder: Path | None = None,
+    folder: Path | ProgressPlace | None = None,
 ) -> list[float]:
     """Fit the role `adapter`, from the weights that it has; return the loss of every step.
 
@@ -98,6 +99,7 @@ def train_sft(
     """
     if not demonstrations:
         raise BadInput("There is no demonstration to train on that is short enough.")
+    place = ProgressPlace(folder.parent, folder.name) if isinstance(folder, Path) else folder
     weights = backbone.parameters(adapter)
     start = [weight.detach().clone() for weight in weights]
 
@@ -106,11 +108,11 @@ def train_sft(
             for weight, first in zip(weights, start, strict=True):
                 weight.copy_(first)
         sized = replace(settings, micro_batch=micro_batch)
-        with quiet() as place, backbone.training(adapter):
-            trainer = build_trainer(backbone, adapter, demonstrations, sized, place, seed=seed)
+        with quiet() as written, backbone.training(adapter):
+            trainer = build_trainer(backbone, adapter, demonstrations, sized, written, seed=seed)
             trainer.begin(on_step)
             trainer.keep_progress(
-                folder, _fingerprint(backbone, adapter, demonstrations, settings, seed)
+                place, _fingerprint(backbone, adapter, demonstrations, settings, seed)
             )
             trainer.train_on()
             return [logs["loss"] for logs in trainer.state.log_history if "loss" in logs]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers.trainer import TRAINER_STATE_NAME
 
 from reward.training.optimizer_state import optimizer_tensors, restore_optimizer
-from reward.training.progress_checkpoint import load_progress, save_progress
+from reward.training.progress_checkpoint import ProgressPlace, load_progress, save_progress
 
 NAME = "trainer"
 
@@ -27,36 +27,36 @@ NAME = "trainer"
 class ResumableTrainer:
     """Stand before a `Trainer`; `keep_progress` says where, `train_on` begins or goes on."""
 
-    folder: Path | None = None
+    place: ProgressPlace | None = None
     fingerprint: str = ""
 
-    def keep_progress(self, folder: Path | None, fingerprint: str) -> None:
-        """Keep progress in `folder` (None: nowhere); go on only from one of this fingerprint."""
-        self.folder = folder
+    def keep_progress(self, place: ProgressPlace | None, fingerprint: str) -> None:
+        """Keep progress in `place` (None: nowhere); go on only from one of this fingerprint."""
+        self.place = place
         self.fingerprint = fingerprint
         self._kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
 
     def train_on(self) -> None:
         """Train from the last progress, or from the start."""
         trainer: Any = self
-        if self.folder is not None:
-            self._kept = load_progress(self.folder.parent, self.folder.name, NAME)
+        if self.place is not None:
+            self._kept = load_progress(self.place.home, self.place.uri, NAME)
         if self._kept is None or self._kept[1].get("fingerprint") != self.fingerprint:
             self._kept = None
             trainer.train()
             return
-        with TemporaryDirectory(prefix="rankloop-resume-") as place:
+        with TemporaryDirectory(prefix="rankloop-resume-") as folder:
             # The one file of its own that transformers insists on, and the one that is JSON.
-            file = Path(place) / TRAINER_STATE_NAME
+            file = Path(folder) / TRAINER_STATE_NAME
             file.write_text(json.dumps(self._kept[1]["trainer"]), encoding="utf-8")
-            trainer.train(resume_from_checkpoint=place)
+            trainer.train(resume_from_checkpoint=folder)
 
     # -- what Trainer calls ------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         del model, trial
         trainer: Any = self
-        if self.folder is None or not trainer.args.should_save:
+        if self.place is None or not trainer.args.should_save:
             return
         tensors = {f"weight.{i}": p.detach() for i, p in enumerate(trainer.model.parameters())}
         tensors |= optimizer_tensors(_plain(trainer.optimizer), "optimizer")
@@ -69,7 +69,7 @@ class ResumableTrainer:
             "python_random": random.getstate(),
             "numpy_random": _without_words(np.random.get_state(legacy=False)),
         }
-        save_progress(self.folder.parent, self.folder.name, NAME, tensors, state)
+        save_progress(self.place.home, self.place.uri, NAME, tensors, state)
 
     @torch.no_grad()
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

@@ -45,6 +45,7 @@ def create(settings: Settings, asked: dict[str, Any], *, name: str, as_json: boo
         engine,
         project=project,
         folder=settings.home / "snapshots",
+        store=settings.checkpoint_store,
         code_version=code_version(),
         query=query,
         name=name,

@@ -17,12 +17,12 @@ from reward.reward_modeling.feature_model import FeatureRewardModel, FeatureSett
 from reward.reward_modeling.ranked_examples import RankedExample
 from reward.reward_modeling.reward_fitting import (
     FittedReward,
-    ProgressPlace,
     fit_reward,
     reference_samples,
 )
 from reward.reward_modeling.reward_model import RewardModel
 from reward.reward_modeling.reward_settings import RewardSettings
+from reward.training.progress_checkpoint import ProgressPlace
 from storage.errors import Unavailable
 from tests.reward.ranked_tokens import ranked_tokens
 

@@ -1,7 +1,6 @@
 """Whole rounds by a command: the job is out of sight, the lease in the database ties it."""
 
 import json
-import os
 import subprocess
 import sys
 import time
