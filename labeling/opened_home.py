@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from labeling.keys import key_of
 from labeling.projects import get_project
+from labeling.statistics.known_judgments import kept_on_disk
 from storage.engine import reading
 from storage.opening import open_database
 from storage.settings import Settings, load_settings
@@ -42,6 +43,7 @@ def open_home(folder: Path | str | None = None, *, project: str | None = None) -
     """
     settings = load_settings(home=Path(folder) if folder is not None else None, project=project)
     engine = open_database(settings)
+    kept_on_disk(engine, settings.home / "judgments")
     with reading(engine) as session:
         found = get_project(session, name=settings.project)
     return OpenedHome(settings, engine, found)

@@ -63,8 +63,10 @@ def round_due(
 
 def judgments_until_round(session: Session, *, project_id: int, judgments_per_round: int) -> int:
     """Return how many more judgments start the next round by their number."""
-    count, _ = _count_new(session, project_id=project_id)
-    return max(0, judgments_per_round - count)
+    # No more are counted than are asked for, however many there are.
+    some = select(col(Judgment.id)).where(*_new(session, project_id)).limit(judgments_per_round)
+    count = session.exec(select(func.count()).select_from(some.subquery())).one()
+    return judgments_per_round - count
 
 
 def add_round(
@@ -211,7 +213,16 @@ def _count_usable(session: Session, *, project_id: int) -> int:
 
 
 def _count_new(session: Session, *, project_id: int) -> tuple[int, datetime | None]:
-    """Return how many usable judgments no round has seen, and when the oldest was made.
+    """Return how many usable judgments no round has seen, and when the oldest was made."""
+    wanted = _new(session, project_id)
+    count, oldest = session.exec(
+        select(func.count(col(Judgment.id)), func.min(col(Judgment.created_at))).where(*wanted)
+    ).one()
+    return count, oldest
+
+
+def _new(session: Session, project_id: int) -> list[ColumnElement[bool]]:
+    """Select the usable judgments that no round has seen.
 
     Seen means made before the last round's snapshot, or before its creation if it ended without
     one: so a round that failed is not tried again on the same judgments.
@@ -222,7 +233,4 @@ def _count_new(session: Session, *, project_id: int) -> tuple[int, datetime | No
         snapshot = session.get(Snapshot, latest.snapshot_id) if latest.snapshot_id else None
         seen_until = snapshot.created_at if snapshot else latest.created_at
         wanted.append(col(Judgment.created_at) > seen_until)
-    count, oldest = session.exec(
-        select(func.count(col(Judgment.id)), func.min(col(Judgment.created_at))).where(*wanted)
-    ).one()
-    return count, oldest
+    return wanted

@@ -164,7 +164,7 @@ def work(account: Account) -> WorkByHour:
     here = key_of(process.project())
     return kept(
         "work",
-        lambda rows, before: work_by_hour(rows, project_id=here, account=account, before=before),
+        lambda rows, _: work_by_hour(rows, project_id=here, account=account),
         account=account,
     )
 

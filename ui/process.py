@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from labeling.keys import key_of
 from labeling.projects import get_project
+from labeling.statistics.known_judgments import kept_on_disk
 from storage.engine import build_engine, reading
 from storage.settings import Settings, load_settings
 from storage.tables import Project
@@ -40,6 +41,7 @@ def engine() -> Engine:
     """Return the one engine of the process: a rerun is a new thread, so nothing is per thread."""
     if _process.engine is None:
         _process.engine = build_engine(settings().url)
+        kept_on_disk(_process.engine, settings().home / "judgments")
     return _process.engine
 
 

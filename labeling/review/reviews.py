@@ -177,7 +177,8 @@ def _agreements(session: Session, project_id: int, settings: ReviewSettings) -> 
             col(Task.status) != TaskStatus.WITHDRAWN,
             *counted(),
         )
-        .order_by(col(Judgment.id).desc())
+        # The order of an index: by the id alone all judgments of the project would be sorted.
+        .order_by(col(Judgment.created_at).desc(), col(Judgment.id).desc())
         .limit(settings.newest_judgments)
     )
     columns = ["task_id", "annotator_id", "ranks", "created_at"]

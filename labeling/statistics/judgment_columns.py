@@ -14,19 +14,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sqlalchemy import Engine, Executable, func, select
-from sqlmodel import Session, col
+from sqlalchemy import Engine
+from sqlmodel import Session
 
 from labeling.review.decisions import REAL_WORK
-from labeling.statistics.stored_judgments import (
-    TASK_KINDS,
-    StoredJudgments,
-    discarded_ids,
-    read_judgments,
-    read_prompts,
-    withdrawn_ids,
-)
-from storage.tables import Account, AccountKind, Judgment, Policy, Review, TaskKind, Withdrawal
+from labeling.statistics.known_judgments import KnownJudgments, is_writing, known_judgments
+from labeling.statistics.stored_judgments import TASK_KINDS, StoredJudgments, discarded_ids
+from storage.tables import AccountKind, TaskKind
 
 #: What `JudgmentColumns.kind` holds the position in.
 KINDS = tuple(AccountKind)
@@ -123,39 +117,26 @@ class JudgmentColumns:
 def judgment_columns(session: Session, *, project_id: int) -> JudgmentColumns:
     """Return the project's judgments that `eligibility.counted` lets into figures.
 
-    The first call in a process reads them all; a later one reads the judgments that are new, and
-    looks again at what leads' decisions and withdrawals leave out. Nothing changed: the very same
-    object is returned. Tags and language are those that a prompt had when it was first read. It
-    asks no permission: whoever shows figures to an account does.
+    The first call in a process reads them all, from the file of `kept_on_disk` where it fits; a
+    later one reads the judgments that are new, and looks again at what leads' decisions and
+    withdrawals leave out. Nothing changed: the very same object is returned. Tags and language are
+    those that a prompt had when it was first read. It asks no permission: whoever shows figures to
+    an account does.
     """
-    with _lock:
-        held = _held.setdefault(session.get_bind().engine, {})
-        fresh = _brought_up_to_date(session, project_id, held.get(project_id))
-        # What a transaction that writes has seen may never be committed.
-        if not session.connection().get_execution_options().get("rankloop_write"):
-            held[project_id] = fresh
-    return fresh.columns
+    return _kept(session, project_id).columns
+
+
+def all_judgments(session: Session, *, project_id: int) -> StoredJudgments:
+    """Return every judgment of the project, whatever became of it; kept as the columns are."""
+    return _kept(session, project_id).judgments.stored
 
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
     """What a process keeps of a project: all its judgments, and the columns of those that count."""
 
-    stored: StoredJudgments
-    prompts: pd.DataFrame
-    withdrawn: Ints
-    surroundings: "_Surroundings"
+    judgments: KnownJudgments
     columns: JudgmentColumns
-
-
-@dataclass(frozen=True)
-class _Surroundings:
-    """Hold what else decides which judgments count and what is said of them; all of it is small."""
-
-    accounts: tuple[Any, ...]
-    policies: tuple[Any, ...]
-    decisions: tuple[Any, ...]
-    withdrawals: tuple[Any, ...]
 
 
 # One that is gone takes what was kept of its database with it.
@@ -163,56 +144,21 @@ _held: WeakKeyDictionary[Engine, dict[int, _Kept]] = WeakKeyDictionary()
 _lock = Lock()
 _versions = count(1)
 
-# Transactions commit out of the order of their ids: that many of the newest are looked at again.
-_OVERTAKEN = 1000
 
-
-def _brought_up_to_date(session: Session, project_id: int, kept: _Kept | None) -> _Kept:
-    around = _surroundings(session, project_id)
-    if kept is None:
-        return _read_anew(session, project_id, around)
-    known = kept.stored.arrays["judgment_id"]
-    after = int(known.max(initial=0)) - _OVERTAKEN
-    found = read_judgments(session, project_id=project_id, after=after)
-    new = found.taken(~np.isin(found.arrays["judgment_id"], known[known > after]))
-    if len(known) + len(new) != _count(session, project_id):
-        return _read_anew(session, project_id, around)
-    if not len(new) and around == kept.surroundings:
-        return kept
-    prompts, withdrawn = kept.prompts, kept.withdrawn
-    if len(new):
-        more = read_prompts(session, project_id=project_id, after=after)
-        prompts = pd.concat([prompts, more[~more.index.isin(prompts.index)]])
-    if around.withdrawals != kept.surroundings.withdrawals:
-        withdrawn = _withdrawn(session, project_id, around)
-    elif len(new):
-        withdrawn = np.union1d(withdrawn, _withdrawn(session, project_id, around, after))
-    return _kept(session, project_id, kept.stored.joined(new), prompts, withdrawn, around)
-
-
-def _read_anew(session: Session, project_id: int, around: _Surroundings) -> _Kept:
-    return _kept(
-        session,
-        project_id,
-        read_judgments(session, project_id=project_id),
-        read_prompts(session, project_id=project_id),
-        _withdrawn(session, project_id, around),
-        around,
-    )
-
-
-def _kept(
-    session: Session,
-    project_id: int,
-    stored: StoredJudgments,
-    prompts: pd.DataFrame,
-    withdrawn: Ints,
-    around: _Surroundings,
-) -> _Kept:
-    left_out = np.union1d(withdrawn, discarded_ids(session, project_id=project_id))
-    current = stored.taken(_counts(stored, left_out))
-    columns = _columns(project_id, current, prompts, around)
-    return _Kept(stored, prompts, withdrawn, around, columns)
+def _kept(session: Session, project_id: int) -> _Kept:
+    with _lock:
+        held = _held.setdefault(session.get_bind().engine, {})
+        before = held.get(project_id)
+        known = before.judgments if before else None
+        judgments = known_judgments(session, project_id=project_id, before=known)
+        if before is not None and judgments is known:
+            return before
+        left_out = discarded_ids(session, project_id=project_id)
+        fresh = _Kept(judgments, _columns(project_id, judgments, left_out))
+        # What a transaction that writes has seen may never be committed.
+        if not is_writing(session):
+            held[project_id] = fresh
+    return fresh
 
 
 def _counts(stored: StoredJudgments, left_out: Ints) -> Flags:
@@ -223,9 +169,10 @@ def _counts(stored: StoredJudgments, left_out: Ints) -> Flags:
     return kept
 
 
-def _columns(
-    project_id: int, current: StoredJudgments, prompts: pd.DataFrame, around: _Surroundings
-) -> JudgmentColumns:
+def _columns(project_id: int, known: KnownJudgments, discarded: Ints) -> JudgmentColumns:
+    around, prompts = known.surroundings, known.prompts
+    left_out = np.union1d(known.withdrawn, discarded)
+    current = known.stored.taken(_counts(known.stored, left_out))
     arrays = dict(current.arrays)
     del arrays["supersedes_id"]
     kinds, policies = arrays.pop("task_kind"), arrays.pop("policy_id")
@@ -258,40 +205,3 @@ def _languages(prompt_id: Ints, language: "pd.Series[str]") -> tuple[Ints, tuple
     # The last entry is for a prompt that has no row: -1 leads there.
     codes = np.array([*(names.index(name) for name in language), 0], dtype=np.int32)
     return codes[language.index.get_indexer(prompt_id)], names
-
-
-def _surroundings(session: Session, project_id: int) -> _Surroundings:
-    def rows(statement: Executable) -> tuple[Any, ...]:
-        return tuple(tuple(row) for row in session.execute(statement))
-
-    return _Surroundings(
-        accounts=rows(
-            select(
-                col(Account.id), col(Account.name), col(Account.kind), col(Account.active)
-            ).order_by(col(Account.id))
-        ),
-        policies=rows(
-            select(col(Policy.id), col(Policy.version)).where(col(Policy.project_id) == project_id)
-        ),
-        decisions=rows(
-            select(func.count(), func.max(col(Review.id))).where(
-                col(Review.project_id) == project_id, col(Review.judgment_id).is_not(None)
-            )
-        ),
-        withdrawals=rows(
-            select(col(Withdrawal.id))
-            .where(col(Withdrawal.project_id) == project_id, col(Withdrawal.reverted_at).is_(None))
-            .order_by(col(Withdrawal.id))
-        ),
-    )
-
-
-def _count(session: Session, project_id: int) -> int:
-    statement = select(func.count()).select_from(Judgment)
-    return session.execute(statement.where(col(Judgment.project_id) == project_id)).scalar_one()
-
-
-def _withdrawn(session: Session, project_id: int, around: _Surroundings, after: int = 0) -> Ints:
-    if not around.withdrawals:
-        return np.array([], dtype=np.int64)
-    return withdrawn_ids(session, project_id=project_id, after=after)

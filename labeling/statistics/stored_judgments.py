@@ -70,7 +70,7 @@ class StoredJudgments:
     def taken(self, rows: npt.NDArray[Any]) -> "StoredJudgments":
         """Return the judgments at `rows` (positions, or one truth value each)."""
         return StoredJudgments(
-            *({name: each[rows] for name, each in some.items()} for some in self._parts())
+            *({name: each[rows] for name, each in some.items()} for some in self.parts())
         )
 
     def joined(self, more: "StoredJudgments") -> "StoredJudgments":
@@ -81,18 +81,26 @@ class StoredJudgments:
         ids = both.arrays["judgment_id"]
         return both if (np.diff(ids) > 0).all() else both.taken(np.argsort(ids))
 
-    def _parts(self) -> tuple[Arrays, Arrays, Arrays]:
+    def parts(self) -> tuple[Arrays, Arrays, Arrays]:
+        """Return `arrays`, `likert` and `checks`."""
         return self.arrays, self.likert, self.checks
 
 
-def read_judgments(session: Session, *, project_id: int, after: int = 0) -> StoredJudgments:
-    """Return the project's judgments with an id above `after`, whatever became of them since."""
+def read_judgments(
+    session: Session, *, project_id: int, after: int = 0, ids: Sequence[int] | None = None
+) -> StoredJudgments:
+    """Return the project's judgments with an id above `after`, whatever became of them since.
+
+    With `ids`, of these alone.
+    """
     dialect = session.get_bind().dialect.name
     # By `+ 0` no index on the project serves, and SQLite goes along the ids instead: it would sort
     # all that it finds by the index.
     statement = _statement(dialect).where(
         col(Judgment.project_id) + 0 == project_id, col(Judgment.id) > after
     )
+    if ids is not None:
+        statement = statement.where(col(Judgment.id).in_(ids))
     # Of the connection, not of the session: that one would wrap each row once more.
     result = session.connection().execute(statement.execution_options(yield_per=_BATCH))
     batches = [_batch_arrays(rows, dialect) for rows in result.partitions()]

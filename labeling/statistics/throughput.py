@@ -5,19 +5,18 @@ What models judged, and what was imported with its annotators, is no work here.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+import numpy as np
 import pandas as pd
-from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from labeling.permissions import Action, require
-from storage.tables import Account, AccountKind, Judgment
+from labeling.statistics.judgment_columns import all_judgments
+from storage.tables import Account, AccountKind
 
 HOUR_COLUMNS = ("annotator_id", "hour", "judgments", "milliseconds")
-# Work is read again from so long before the newest hour: a transaction that began earlier may
-# end later, but not by more.
-_OVERLAP = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -46,32 +45,39 @@ class Throughput:
     annotators: pd.DataFrame
 
 
-def work_by_hour(
-    session: Session, *, project_id: int, account: Account, before: WorkByHour | None = None
-) -> WorkByHour:
+def work_by_hour(session: Session, *, project_id: int, account: Account) -> WorkByHour:
     """Return judgments and active milliseconds of each annotator in each hour.
 
-    `before` is an earlier answer: only what came since is read, which is all that can have changed
-    as long as nothing is imported. Raises `NotAllowed`.
+    In the order of hour and annotator. Raises `NotAllowed`.
     """
     require(account, Action.SEE_QUALITY, project_id=project_id)
-    wanted = [
-        col(Judgment.project_id) == project_id,
-        col(Account.imported_from) == "",
-        col(Account.kind) != AccountKind.MODEL,
-    ]
-    if before is None or before.hours.empty:
-        hours = _hours(session, wanted)
-    else:
-        since = before.hours["hour"].max().to_pydatetime() - _OVERLAP
-        newest = _hours(session, [*wanted, col(Judgment.created_at) >= since])
-        older = before.hours[before.hours["hour"] < since]
-        hours = pd.concat([older, newest], ignore_index=True)
-    ids = [int(one) for one in hours["annotator_id"].unique()]
-    named = session.execute(
-        select(col(Account.id), col(Account.name)).where(col(Account.id).in_(ids))
+    stored = all_judgments(session, project_id=project_id).arrays
+    names = _names(session)
+    theirs = np.isin(stored["annotator_id"], list(names))
+    work = pd.DataFrame(
+        {
+            "annotator_id": stored["annotator_id"][theirs],
+            "hour": stored["created_at"][theirs].astype("datetime64[h]").astype("datetime64[us]"),
+            "milliseconds": stored["milliseconds"][theirs],
+        }
     )
-    return WorkByHour(hours, {row[0]: row[1] for row in named})
+    of_hour = work.groupby(["hour", "annotator_id"])["milliseconds"]
+    hours = of_hour.agg(judgments="size", milliseconds="sum").reset_index()
+    hours["hour"] = hours["hour"].dt.tz_localize("UTC")
+    worked = {int(one) for one in hours["annotator_id"].unique()}
+    return WorkByHour(
+        hours[list(HOUR_COLUMNS)], {one: name for one, name in names.items() if one in worked}
+    )
+
+
+def _names(session: Session) -> dict[int, str]:
+    """Return the names of those whose judgments are work, by account."""
+    rows = session.execute(
+        select(col(Account.id), col(Account.name)).where(
+            col(Account.imported_from) == "", col(Account.kind) != AccountKind.MODEL
+        )
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def throughput(work: WorkByHour, *, since: datetime | None, hourly_rate: float) -> Throughput:
@@ -102,32 +108,3 @@ def throughput(work: WorkByHour, *, since: datetime | None, hourly_rate: float) 
         hours=hours,
         annotators=table,
     )
-
-
-def _hours(session: Session, wanted: list[ColumnElement[bool]]) -> pd.DataFrame:
-    hour = _hour_of(session)
-    rows = session.execute(
-        select(
-            col(Judgment.annotator_id),
-            hour,
-            func.count(),
-            func.sum(col(Judgment.milliseconds)),
-        )
-        .join(Account, col(Account.id) == col(Judgment.annotator_id))
-        .where(*wanted)
-        .group_by(col(Judgment.annotator_id), hour)
-        .order_by(hour, col(Judgment.annotator_id))
-    ).all()
-    found = pd.DataFrame(rows, columns=list(HOUR_COLUMNS))
-    times = [datetime.strptime(each, "%Y-%m-%d %H").replace(tzinfo=UTC) for each in found["hour"]]
-    found["hour"] = pd.Series(times, index=found.index, dtype="datetime64[us, UTC]")
-    return found.astype({"annotator_id": int, "judgments": int, "milliseconds": int})
-
-
-def _hour_of(session: Session) -> ColumnElement[str]:
-    """Return the hour of a judgment in UTC as text, `2026-11-22 03`."""
-    created = col(Judgment.created_at)
-    if session.get_bind().dialect.name == "postgresql":
-        return func.to_char(func.timezone("UTC", created), "YYYY-MM-DD HH24")
-    # SQLite stores UTC as text: its first 13 characters are the hour.
-    return func.substr(cast(created, Text), 1, 13)

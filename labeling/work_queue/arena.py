@@ -174,7 +174,8 @@ def _counts(session: Session, project_id: int) -> dict[tuple[int, int], tuple[in
         select(Judgment.task_id, Judgment.ranks)
         .join(Task, col(Task.id) == col(Judgment.task_id))
         .join(Account, col(Account.id) == col(Judgment.annotator_id))
-        .where(Judgment.project_id == project_id, Task.kind == TaskKind.ARENA, *usable())
+        # The task's project: by their own all judgments would be gone through.
+        .where(Task.project_id == project_id, Task.kind == TaskKind.ARENA, *usable())
     ).all()
     # After the judgments: each is of a task that is judged by now, whatever is committed meanwhile.
     of_task = _versions_by_position(session, project_id)

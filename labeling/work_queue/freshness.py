@@ -71,7 +71,8 @@ def staleness(session: Session, project_id: int) -> Staleness:
         select(Task.policy_id)
         .join(Judgment, col(Judgment.task_id) == col(Task.id))
         .where(Judgment.project_id == project_id, col(Task.kind).in_(REAL_WORK))
-        .order_by(col(Judgment.id).desc())
+        # The order of an index: by the id alone all judgments of the project would be sorted.
+        .order_by(col(Judgment.created_at).desc(), col(Judgment.id).desc())
         .limit(window)
     ).all()
     found = [ages[policy_id] for policy_id in judged if policy_id in ages]
