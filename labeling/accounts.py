@@ -77,7 +77,7 @@ def store_account(
         account_id=by.id if by else None,
         kind="account.created",
         created_id=account.id,
-        name=name,
+        personal={"name": name},
         role=str(role),
         account_kind=str(kind),
     )

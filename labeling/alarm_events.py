@@ -117,4 +117,12 @@ def _standing(session: Session, project_id: int) -> set[str]:
 
 
 def _record(session: Session, project: Project, event: str, kind: str, words: list[str]) -> None:
-    record(session, project_id=project.id, account_id=None, kind=event, alarm=kind, words=words)
+    # The words may name annotators.
+    record(
+        session,
+        project_id=project.id,
+        account_id=None,
+        kind=event,
+        alarm=kind,
+        personal={"words": words},
+    )

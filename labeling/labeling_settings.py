@@ -302,7 +302,8 @@ def change_labeling(
     """
     if by is not None:
         require(by, Action.CHANGE_LABELING, project_id=key_of(project))
-    changed = {**project.labeling, section: {**project.labeling.get(section, {}), **values}}
+    stored = project.labeling.get(section, {})
+    changed = {**project.labeling, section: {**stored, **values}}
     settings = _checked(changed)
     project.labeling = settings.model_dump(mode="json", exclude_defaults=True)
     session.add(project)
@@ -312,6 +313,7 @@ def change_labeling(
         account_id=by.id if by else None,
         kind="labeling.changed",
         section=section,
+        before=LabelingSettings().model_dump(mode="json")[section] | stored,
         values=settings.model_dump(mode="json")[section],
     )
     return settings

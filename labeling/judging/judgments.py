@@ -255,7 +255,6 @@ def _record_of(session: Session, judgment: Judgment, kind: str, **more: Any) -> 
         detail |= {
             "ranks": judgment.ranks,
             "display_order": judgment.display_order,
-            "rationale": judgment.rationale,
             "flags": judgment.flags,
             "milliseconds": judgment.milliseconds,
             "strength": judgment.strength,
@@ -267,5 +266,6 @@ def _record_of(session: Session, judgment: Judgment, kind: str, **more: Any) -> 
         project_id=judgment.project_id,
         account_id=judgment.annotator_id,
         kind=kind,
+        personal={"rationale": judgment.rationale} if kind == _REFUSED else None,
         **detail,
     )

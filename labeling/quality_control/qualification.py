@@ -167,7 +167,7 @@ def share_of(attempt: Qualification) -> float:
 def wave_through(session: Session, *, project: Project, account_id: int, by: Account) -> None:
     """Let an annotator do real work whatever the test says; raise `NotAllowed`, `NotFound`."""
     require(by, Action.CHANGE_LABELING, project_id=key_of(project))
-    annotator = _annotator(session, account_id)
+    _annotator(session, account_id)
     newest = _newest(session, key_of(project), account_id)
     if newest is not None and newest.passed:
         return
@@ -181,7 +181,7 @@ def wave_through(session: Session, *, project: Project, account_id: int, by: Acc
             decided_at=now(),
         )
     )
-    _record(session, project, by.id, "qualification.waved_through", annotator.name)
+    _record(session, project, by.id, "qualification.waved_through", account_id)
 
 
 def reset_qualification(
@@ -194,7 +194,7 @@ def reset_qualification(
     if newest is None or newest.passed is None:
         return
     _begin(session, project, annotator, number=newest.attempt + 1, by=by)
-    _record(session, project, by.id, "qualification.reset", annotator.name)
+    _record(session, project, by.id, "qualification.reset", account_id)
 
 
 def _set_of(session: Session, project_id: int) -> list[int]:
@@ -254,7 +254,9 @@ def _begin(
     )
     session.add(attempt)
     session.flush()
-    _record(session, project, annotator.id, "qualification.begun", annotator.name, attempt=number)
+    _record(
+        session, project, annotator.id, "qualification.begun", key_of(annotator), attempt=number
+    )
     return attempt
 
 
@@ -369,6 +371,13 @@ def _annotator(session: Session, account_id: int) -> Account:
 
 
 def _record(
-    session: Session, project: Project, account_id: int | None, kind: str, name: str, **more: int
+    session: Session, project: Project, by_id: int | None, kind: str, annotator_id: int, **more: int
 ) -> None:
-    record(session, project_id=project.id, account_id=account_id, kind=kind, annotator=name, **more)
+    record(
+        session,
+        project_id=project.id,
+        account_id=by_id,
+        kind=kind,
+        annotator_id=annotator_id,
+        **more,
+    )

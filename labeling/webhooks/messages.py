@@ -40,6 +40,8 @@ SOURCES = {
 }
 # A message is read outside: what only the page's own protocol needs stays here.
 _INNER = frozenset({"nonce", "assignment_id"})
+# Why a round began and what an alarm says may name somebody; receivers are told as leads are.
+_WITH_PERSONAL = frozenset({"alarm.raised", "alarm.cleared", "round.started"})
 _NAMESPACE = UUID("6f6f1a52-7a3c-5f0e-9a4e-0c7a1a1f5d11")
 
 
@@ -81,7 +83,8 @@ def message_id(project: Project, event_id: int, kind: str) -> str:
 
 def body_of(project: Project, event: Event, kind: str) -> bytes:
     """Return the message as ASCII JSON: `data` has the project, the event and what it tells."""
-    told = {name: value for name, value in event.detail.items() if name not in _INNER}
+    whole = event.detail | ((event.personal or {}) if kind in _WITH_PERSONAL else {})
+    told = {name: value for name, value in whole.items() if name not in _INNER}
     message = {
         "type": kind,
         "timestamp": event.created_at.isoformat(),

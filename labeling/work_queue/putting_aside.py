@@ -85,7 +85,7 @@ def _put_aside(
         kind=f"task.{state}",
         task_id=task.id,
         assignment_id=assignment.id,
-        reason=said,
+        personal={"reason": said} if said else None,
         flags=assignment.flags or [],
     )
     session.flush()

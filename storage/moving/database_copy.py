@@ -206,5 +206,6 @@ def _record(writer: Connection, source: Engine, sent: dict[str, TableHash]) -> N
         "sha256": {name: one.sha256 for name, one in sent.items() if one.rows},
     }
     writer.execute(
-        event.insert(), {"kind": "database.copied", "detail": detail, "created_at": now()}
+        event.insert(),
+        {"kind": "database.copied", "detail": detail, "audited": True, "created_at": now()},
     )

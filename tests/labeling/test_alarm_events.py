@@ -44,13 +44,13 @@ def test_an_alarm_is_raised_once_and_cleared_once(stage: Stage) -> None:
     assert look(stage) == (["worker"], [])
     with reading(stage.engine) as session:
         told = session.exec(
-            select(Event.kind, Event.detail)
+            select(Event.kind, Event.detail, Event.personal)
             .where(col(Event.kind).startswith("alarm."))
             .order_by(col(Event.id))
         ).all()
-    of_worker = [kind for kind, detail in told if detail["alarm"] == "worker"]
+    of_worker = [kind for kind, detail, _ in told if detail["alarm"] == "worker"]
     assert of_worker == ["alarm.raised", "alarm.cleared", "alarm.raised"]
-    assert any("rankloop worker" in word for _, detail in told for word in detail["words"])
+    assert any("rankloop worker" in word for _, _, words in told for word in words["words"])
 
 
 def test_only_projects_whose_webhooks_ask_are_looked_at(

@@ -199,7 +199,7 @@ def test_a_late_submit_of_a_full_task_is_told_and_kept(
                 Event.kind == "judgment.refused", Event.account_id == assignment.annotator_id
             )
         ).one()
-    assert refused.detail["rationale"] == "too late"
+    assert refused.personal == {"rationale": "too late"}
     assert [refused.detail["ranks"][at] for at in assignment.display_order] == [2, 1, 3, 4]
     assert module_home.judgments(name) == []
     assert shown(page) != begun

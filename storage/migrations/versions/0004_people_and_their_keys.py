@@ -1,4 +1,4 @@
-"""Roles by project, invitations, access tokens, where a sign-in came from.
+"""Roles by project, invitations, access tokens, where a sign-in came from; events for good.
 
 Revision 0004, after 0003.
 """
@@ -13,6 +13,42 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+
+#: kinds of events that were written before and belong to the audit log
+AUDITED = (
+    *("account.created", "sign_in.opened", "sign_in.closed"),
+    *("completions.imported", "demonstrations.imported", "known_answers.imported"),
+    *("preferences.imported", "prompts.imported", "preferences.exported", "export.written"),
+    *("database.backed_up", "database.copied", "guidelines.published", "judgments.withdrawn"),
+    *("known_answer.added", "known_answer.withdrawn", "labeling.changed"),
+    *("policy.endpoint_added", "policy.endpoint_switched_off", "policy.endpoint_switched_on"),
+    *("policy.rolled_back", "pool.changed", "project.changed", "project.created"),
+    *("qualification.reset", "qualification.waved_through", "round.requested"),
+    *("snapshot.created", "tasks.requeued", "tasks.withdrawn", "webhook.added"),
+    *("webhook.removed", "webhook.switched_off", "withdrawal.reverted"),
+)
+#: what their details held that tells of a person
+PERSONAL = {
+    "account.created": ("name",),
+    "alarm.raised": ("words",),
+    "judgment.refused": ("rationale",),
+    "qualification.begun": ("annotator",),
+    "qualification.reset": ("annotator",),
+    "qualification.waved_through": ("annotator",),
+    "round.opened": ("reason",),
+    "task.flagged": ("reason",),
+    "task.skipped": ("reason",),
+}
+_JSON = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+_EVENT = sa.table(
+    "event",
+    sa.column("id", sa.Integer()),
+    sa.column("kind", sa.String()),
+    sa.column("detail", _JSON),
+    sa.column("personal", _JSON),
+    sa.column("audited", sa.Boolean()),
+)
+_KEPT = ("id", "project_id", "account_id", "kind", "detail", "audited", "created_at")
 
 
 def _add_columns(table: str, columns: list[sa.Column[Any]], *, filled: dict[str, Any]) -> None:
@@ -118,10 +154,88 @@ def upgrade() -> None:
         ],
         filled={"way": "password", "address": "", "user_agent": ""},
     )
+    _events_for_good()
+
+
+def _events_for_good() -> None:
+    op.add_column("event", sa.Column("personal", _JSON, nullable=True))
+    op.add_column(
+        "event", sa.Column("audited", sa.Boolean(), nullable=False, server_default=sa.false())
+    )
+    op.execute(_EVENT.update().where(_EVENT.c.kind.in_(AUDITED)).values(audited=True))
+    for row in _rows_of(tuple(PERSONAL)):
+        names = [name for name in PERSONAL[row.kind] if name in row.detail]
+        _store(
+            row.id,
+            detail={name: value for name, value in row.detail.items() if name not in names},
+            personal={name: row.detail[name] for name in names} or None,
+        )
+    condition = sa.text("audited")
+    for name, columns in {
+        "ix_event_audit": ["id"],
+        "ix_event_audit_account": ["account_id", "id"],
+    }.items():
+        op.create_index(name, "event", columns, sqlite_where=condition, postgresql_where=condition)
+    _make_triggers()
+
+
+def _rows_of(kinds: tuple[str, ...]) -> list[Any]:
+    columns = (_EVENT.c.id, _EVENT.c.kind, _EVENT.c.detail, _EVENT.c.personal)
+    statement = sa.select(*columns).where(_EVENT.c.kind.in_(kinds))
+    return list(op.get_bind().execute(statement).all())
+
+
+def _store(event_id: int, **values: Any) -> None:
+    op.execute(_EVENT.update().where(_EVENT.c.id == event_id).values(values))
+
+
+def _make_triggers() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        same = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in _KEPT)
+        refused = "BEGIN SELECT RAISE(ABORT, 'events are append-only'); END"
+        op.execute(
+            "CREATE TRIGGER event_stays_as_it_is BEFORE UPDATE ON event "
+            f"WHEN NOT (NEW.personal IS NULL AND {same}) {refused}"
+        )
+        op.execute(f"CREATE TRIGGER event_stays BEFORE DELETE ON event {refused}")
+        return
+    new, old = (", ".join(f"{which}.{name}" for name in _KEPT) for which in ("NEW", "OLD"))
+    op.execute(
+        "CREATE FUNCTION event_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF TG_OP = 'UPDATE' AND NEW.personal IS NULL AND ({new}) IS NOT DISTINCT FROM ({old}) "
+        "THEN RETURN NEW; END IF; RAISE EXCEPTION 'events are append-only'; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER event_stays BEFORE UPDATE OR DELETE ON event "
+        "FOR EACH ROW EXECUTE FUNCTION event_append_only()"
+    )
+    op.execute(
+        "CREATE TRIGGER event_stays_whole BEFORE TRUNCATE ON event "
+        "FOR EACH STATEMENT EXECUTE FUNCTION event_append_only()"
+    )
+
+
+def _events_as_before() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER event_stays_as_it_is")
+        op.execute("DROP TRIGGER event_stays")
+    else:
+        op.execute("DROP TRIGGER event_stays ON event")
+        op.execute("DROP TRIGGER event_stays_whole ON event")
+        op.execute("DROP FUNCTION event_append_only()")
+    for row in _rows_of(tuple(PERSONAL)):
+        if row.personal is not None:
+            _store(row.id, detail={**row.detail, **row.personal})
+    op.drop_index("ix_event_audit_account", "event")
+    op.drop_index("ix_event_audit", "event")
+    with op.batch_alter_table("event") as batch_op:
+        batch_op.drop_column("audited")
+        batch_op.drop_column("personal")
 
 
 def downgrade() -> None:
     """Change them back."""
+    _events_as_before()
     with op.batch_alter_table("sign_in") as batch_op:
         batch_op.drop_constraint(batch_op.f("ck_sign_in_signinway"), type_="check")
         for column in ("user_agent", "address", "way", "last_seen_at"):

@@ -168,7 +168,7 @@ def test_a_late_submit_without_room_is_kept_in_an_event_only(
         (event,) = session.exec(select(Event).where(Event.kind == "judgment.refused")).all()
     assert event.account_id == stage.account("ann")
     assert event.detail["ranks"] == [4, 3, 2, 1]
-    assert event.detail["rationale"] == "clear"
+    assert event.personal == {"rationale": "clear"}
     assert event.detail["display_order"] == late.display_order
 
 
@@ -260,7 +260,7 @@ def test_skips_need_a_reason_and_are_recorded_once(sqlite_stage: Stage) -> None:
     with reading(stage.engine) as session:
         events = session.exec(select(Event).where(Event.kind == "task.skipped")).all()
         row = session.get_one(Assignment, task.assignment_id)
-    assert [event.detail["reason"] for event in events] == ["offensive"]
+    assert [event.personal for event in events] == [{"reason": "offensive"}]
     assert (row.state, row.skip_reason) == (AssignmentState.SKIPPED, "offensive")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import delete, select
+from sqlmodel import select, update
 
 from storage.blobs import write_folder
 from storage.engine import build_engine, writing
@@ -59,7 +59,7 @@ def restored(file: Path, engine: Engine, home: Path, *, replace: bool = True) ->
 
 def spoil(engine: Engine) -> None:
     with writing(engine) as session:
-        session.execute(delete(Event))
+        session.execute(update(Policy).values(checkpoint_uri="spoiled"))
         session.add(Event(kind="after.backup"))
     engine.dispose()
 
@@ -83,7 +83,7 @@ def test_what_was_lost_comes_back(filled: Engine, home: Path, tmp_path: Path) ->
     )
     if found.kept is not None:
         with sqlite3.connect(found.kept) as old:
-            assert old.execute("SELECT kind FROM event").fetchall() == [("after.backup",)]
+            assert ("after.backup",) in old.execute("SELECT kind FROM event").fetchall()
 
 
 def test_a_database_in_use_is_not_replaced(filled: Engine, home: Path, tmp_path: Path) -> None:
