@@ -82,7 +82,8 @@ def take_snapshot(
     and `uri` is relative to home. With an object store, `store`, they are put there. Only the last
     moment, when the files are whole and where they stay, is a writing transaction. Where a snapshot
     of the same query holds the same rows, and its files are sound, that one is returned, unless a
-    new `name` is given. `account` asks (None: the server's shell, or a round). Raises `BadInput`, `Conflict` where the name is taken, `NotAllowed`.
+    new `name` is given. `account` asks (None: the server's shell, or a round). Raises `BadInput`,
+    `Conflict` where the name is taken, `NotAllowed`.
     """
     if account is not None:
         require(account, Action.EXPORT, project_id=key_of(project))
