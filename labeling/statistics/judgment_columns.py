@@ -181,8 +181,7 @@ def _columns(project_id: int, known: KnownJudgments, discarded: Ints) -> Judgmen
     judges = accounts.loc[np.unique(arrays["annotator_id"])]
     place = judges.index.get_indexer(arrays["annotator_id"])
     versions = pd.Series(dict(around.policies), dtype=np.int32)
-    language, languages = _languages(arrays["prompt_id"], prompts["language"])
-    tags = prompts["tags"].explode().dropna().rename("tag").reset_index()
+    language, languages = prompts.languages(arrays["prompt_id"])
     return JudgmentColumns(
         project_id=project_id,
         version=(project_id, next(_versions)),
@@ -194,14 +193,7 @@ def _columns(project_id: int, known: KnownJudgments, discarded: Ints) -> Judgmen
         languages=languages,
         likert=current.likert,
         checks=current.checks,
-        tags=tags,
+        tags=prompts.tags(),
         annotators=judges.assign(kind=[str(kind) for kind in judges["kind"]]),
         **arrays,
     )
-
-
-def _languages(prompt_id: Ints, language: "pd.Series[str]") -> tuple[Ints, tuple[str, ...]]:
-    names = ("", *sorted({name for name in language if name}))
-    # The last entry is for a prompt that has no row: -1 leads there.
-    codes = np.array([*(names.index(name) for name in language), 0], dtype=np.int32)
-    return codes[language.index.get_indexer(prompt_id)], names

@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sqlalchemy import Engine, Executable, func, select
 from sqlmodel import Session, col
 
@@ -19,9 +18,9 @@ from labeling.statistics.judgments_on_disk import load, save
 from labeling.statistics.stored_judgments import (
     StoredJudgments,
     read_judgments,
-    read_prompts,
     withdrawn_ids,
 )
+from labeling.statistics.stored_prompts import StoredPrompts, read_prompts
 from storage.tables import Account, Judgment, Policy, Review, Withdrawal
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -51,7 +50,7 @@ class KnownJudgments:
     """Hold all judgments, their prompts' tags and language, and the ids of those withdrawn."""
 
     stored: StoredJudgments
-    prompts: pd.DataFrame
+    prompts: StoredPrompts
     withdrawn: Ints
     surroundings: Surroundings
 
@@ -82,7 +81,7 @@ def known_judgments(
     new = stored is not before.stored
     if new:
         more = read_prompts(session, project_id=project_id, after=after)
-        prompts = pd.concat([prompts, more[~more.index.isin(prompts.index)]])
+        prompts = prompts.joined(more)
     if around.withdrawals != before.surroundings.withdrawals:
         withdrawn = _withdrawn(session, project_id, around)
     elif new:

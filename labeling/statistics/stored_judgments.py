@@ -15,7 +15,6 @@ from sqlalchemy import (
     String,
     cast,
     extract,
-    func,
     literal,
     select,
 )
@@ -24,7 +23,7 @@ from sqlmodel import Session, col
 from labeling.judging.pace import FAST
 from labeling.review.decisions import not_discarded
 from labeling.withdrawals import not_withdrawn
-from storage.tables import Judgment, Prompt, Task, TaskKind
+from storage.tables import Judgment, Task, TaskKind
 
 #: The most completions of a task, and so the width of every array by task position.
 MOST_COMPLETIONS = 9
@@ -105,38 +104,6 @@ def read_judgments(
     result = session.connection().execute(statement.execution_options(yield_per=_BATCH))
     batches = [_batch_arrays(rows, dialect) for rows in result.partitions()]
     return _all_joined(batches or [_batch_arrays([], dialect)])
-
-
-def read_prompts(session: Session, *, project_id: int, after: int = 0) -> pd.DataFrame:
-    """Return language and tags (list) of the prompts judged in judgments above `after`.
-
-    Indexed by prompt_id; a prompt that has neither has no row.
-    """
-    judged = (
-        select(col(Task.prompt_id))
-        .join(Judgment, col(Judgment.task_id) == col(Task.id))
-        .where(col(Judgment.project_id) == project_id, col(Judgment.id) > after)
-    )
-    tags = func.nullif(cast(col(Prompt.tags), String), "[]")
-    rows = (
-        session.connection()
-        .execute(
-            select(col(Prompt.id), col(Prompt.language), tags).where(
-                col(Prompt.project_id) == project_id,
-                (col(Prompt.language) != "") | tags.is_not(None),
-                col(Prompt.id).in_(judged),
-            )
-        )
-        .all()
-    )
-    ids, languages, texts = zip(*rows, strict=True) if rows else ((), (), ())
-    parsed = {text: json.loads(text) for text in {*texts} - {None}}
-    return pd.DataFrame(
-        {
-            "language": pd.Categorical(languages),
-            "tags": pd.Series([parsed.get(text, []) for text in texts], dtype=object),
-        }
-    ).set_index(pd.Index(ids, dtype=np.int64, name="prompt_id"))
 
 
 def discarded_ids(session: Session, *, project_id: int) -> npt.NDArray[np.int64]:
