@@ -55,7 +55,7 @@ TRAINING: dict[str, dict[str, object]] = {
     "gate": {"min_accuracy": -1.0, "min_win_rate": -1.0, "min_length_ratio": 0.0,
              "max_length_ratio": 1e9, "max_identical": 1.0, "min_second_win_rate": -1.0,
              "min_distinct_ratio": 0.0, "max_repetition_rise": 1.0, "max_refusal_rise": 1.0,
-             "max_perplexity_ratio": 1e9},
+             "max_perplexity_ratio": 1e9, "min_pairs": 1},
 }  # fmt: skip
 
 
