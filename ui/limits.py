@@ -1,7 +1,7 @@
 """The middleware that takes no request body larger than the server has room for."""
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEBIBYTE = 2**20
@@ -61,5 +61,8 @@ class Limits:
 async def _refuse(most: int, scope: Scope, receive: Receive, send: Send) -> None:
     size = f"{most // 1024} KiB" if most < MEBIBYTE else f"{most / MEBIBYTE:.1f} MiB"
     said = f"The request is too large; {size} are the most that this server takes.\n"
-    answer = PlainTextResponse(said, 413, {"connection": "close"})
+    kept = {"connection": "close"}
+    answer: Response = PlainTextResponse(said, 413, kept)
+    if scope["path"].startswith("/api/"):
+        answer = JSONResponse({"error": said.strip()}, 413, kept)
     await answer(scope, receive, send)

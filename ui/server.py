@@ -30,6 +30,7 @@ def build_app() -> "App":
     from streamlit.starlette import App
 
     from ui import sign_in
+    from ui.api import routes as api
     from ui.components.ranking import served
     from ui.entrance import join, oidc
     from ui.guard import Guard
@@ -40,7 +41,14 @@ def build_app() -> "App":
 
     return App(
         SCRIPT,
-        routes=sign_in.routes() + join.routes() + oidc.routes() + served.routes() + routes.routes(),
+        routes=[
+            *sign_in.routes(),
+            *join.routes(),
+            *oidc.routes(),
+            *api.routes(),
+            *served.routes(),
+            *routes.routes(),
+        ],
         middleware=[
             Middleware(Requests),
             Middleware(Guard, signed_in=sign_in.signed_in, script_hashes=page_hashes()),

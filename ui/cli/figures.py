@@ -1,20 +1,19 @@
 """Rounds, as words or as JSON, and what figures look like in JSON."""
 
 import json
-import math
-from datetime import datetime
 from typing import Any
 
 import click
-import pandas
 
 from labeling.rounds import request_round, round_summaries
-from labeling.statistics.figure import Figure
 from storage.engine import reading, writing
 from storage.settings import Settings
 from ui.cli.frame import project_of, shell_account
 from ui.cli.policies import win_words
 from ui.database import open_database
+from ui.json_values import plain
+
+__all__ = ["list_rounds", "plain"]
 
 
 def list_rounds(settings: Settings, *, as_json: bool, start: bool) -> None:
@@ -43,20 +42,3 @@ def _line(one: dict[str, Any]) -> str:
         f"round {one['number']:<3} {one['state']:<9} {one['judgments']:>6} judgments"
         f"{version}{seconds}{wins}  ({one['reason']})"
     )
-
-
-def plain(value: Any) -> Any:
-    """Return `value` as what JSON can hold: tables as lists of rows, times as text, NaN as null."""
-    if isinstance(value, pandas.DataFrame):
-        return plain(value.to_dict("records"))
-    if isinstance(value, Figure):
-        return {name: plain(each) for name, each in vars(value).items()}
-    if isinstance(value, dict):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

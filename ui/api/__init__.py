@@ -1,0 +1,1 @@
+"""The HTTP API: JSON for programs, with an access token; docs/api.md has examples."""
