@@ -7,7 +7,8 @@ from ui.plain_text import plain, without_images
     ("text", "shown"),
     [
         ("ada", "ada"),
-        ("![x](http://a)", r"\!\[x\]\(http\:\/\/a\)".replace(r"\/", "/")),
+        ("![x](http://a)", "\\!\\[x\\]\\(http\u2060\\://a\\)"),
+        ("www.a.b a@b.c", "www\u2060\\.a\\.b a@\u2060b\\.c"),
         ("<b>:smile: $x$", r"\<b\>\:smile\: \$x\$"),
     ],
 )
