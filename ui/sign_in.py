@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from labeling.accounts import account_of_token, authenticate, close_sign_in, open_sign_in
+from labeling.events import from_address
 from labeling.keys import key_of
 from labeling.people.failed_sign_ins import record_failure, seconds_to_wait
 from labeling.people.sign_ins import Browser
@@ -126,7 +127,8 @@ async def _log_out(request: Request) -> Response:
     token = request.cookies.get(COOKIE)
     try:
         if token:
-            await to_thread.run_sync(close, token)
+            with from_address(browser_of(request).address):
+                await to_thread.run_sync(close, token)
     except Unavailable:
         return trouble(words_of(request))
     response = RedirectResponse("/login", status_code=303)

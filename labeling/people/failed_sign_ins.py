@@ -52,7 +52,7 @@ def record_refusal(session: Session, *, way: SignInWay, browser: Browser) -> Non
         account_id=None,
         kind=FAILED,
         way=str(way),
-        address=browser.address[:45],
+        personal={"address": browser.address[:45]},
     )
 
 

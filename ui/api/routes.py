@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from labeling.events import from_address
 from labeling.imports.row_shape import BadRow
 from labeling.imports.row_streams import ENDINGS
 from labeling.people.access_tokens import account_of_secret, note_used
@@ -25,6 +26,7 @@ from ui import process
 from ui.api.asked import Asked
 from ui.api.endpoints import BASE, ENDPOINTS, Endpoint, openapi
 from ui.database import retried
+from ui.entrance.browsers import browser_of
 from ui.json_values import plain
 from ui.last_seen import LastSeen
 
@@ -84,7 +86,8 @@ def _answering(
                 file=file,
                 folder=folder,
             )
-            given = await to_thread.run_sync(_work, endpoint, asked, limiter=limiter)
+            address = browser_of(request).address
+            given = await to_thread.run_sync(_work, endpoint, asked, address, limiter=limiter)
             if isinstance(given, Response):
                 kept, given.background = True, BackgroundTask(_remove, folder)
                 return given
@@ -141,8 +144,8 @@ async def _body(request: Request, endpoint: Endpoint, folder: Path) -> tuple[Any
     return None, file
 
 
-def _work(endpoint: Endpoint, asked: Asked) -> Any:
-    with narrowed_to(asked.token.actions):
+def _work(endpoint: Endpoint, asked: Asked, address: str) -> Any:
+    with narrowed_to(asked.token.actions), from_address(address):
         given = endpoint.answer(asked)
     return given if isinstance(given, Response) else plain(given)
 

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from labeling.accounts import MINIMUM_PASSWORD, close_sign_in, open_sign_in
+from labeling.events import from_address
 from labeling.keys import key_of
 from labeling.people.invitations import Offer, accept, offered
 from labeling.people.sign_ins import Browser
@@ -97,7 +98,7 @@ def _offered(code: str) -> Offer:
 
 def _join(given: _Given) -> str:
     settings = process.settings()
-    with writing(process.engine()) as session:
+    with from_address(given.browser.address), writing(process.engine()) as session:
         account = accept(
             session,
             code=given.code,

@@ -1,6 +1,7 @@
 """Somebody whom a provider vouches for: their account, and their sign-in here (blocks)."""
 
 from labeling.accounts import account_of_token, open_sign_in
+from labeling.events import from_address
 from labeling.keys import key_of
 from labeling.people.failed_sign_ins import record_refusal
 from labeling.people.identities import Identity, account_of_identity, link_identity
@@ -30,7 +31,7 @@ def _come_in(
     identity: Identity, invitation: str | None, own_token: str | None, browser: Browser
 ) -> str:
     settings = process.settings()
-    with writing(process.engine()) as session:
+    with from_address(browser.address), writing(process.engine()) as session:
         if own_token is not None:
             account = account_of_token(session, token=own_token)
             if account is None:
