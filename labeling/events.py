@@ -1,6 +1,6 @@
 """Write the append-only record of who did what, when, and from where."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -16,6 +16,7 @@ from storage.tables import Event
 
 LONGEST_ADDRESS = 45
 _address: ContextVar[str] = ContextVar("address", default="")
+_sources: list[Callable[[], str]] = []
 
 
 def record(
@@ -24,19 +25,19 @@ def record(
     project_id: int | None,
     account_id: int | None,
     kind: str,
-    personal: Mapping[str, Any] | None = None,
+    personal: Any = None,
     **detail: Any,
 ) -> None:
     """Add an Event to the caller's transaction: it is stored if and only if the deed is.
 
     `kind` is `subject.verb` in the past tense (`judgment.stored`); `detail` must be JSON, and stays
     for good. What tells of a person beyond an account's number (names, addresses, what they wrote)
-    goes into `personal`, which an erasure takes out. Where the deed belongs to the audit log and
-    the address of who did it is known (`from_address`), it is added there.
+    goes into `personal`, a mapping that an erasure takes out. Where the deed belongs to the audit
+    log and the address of who did it is known (`from_address`), it is added there.
     """
     audited = is_audited(kind)
     told = dict(personal or {})
-    if audited and (address := _address.get()):
+    if audited and (address := _where()):
         told["address"] = told.get("address") or address
     execute_core(
         session,
@@ -61,9 +62,15 @@ def from_address(address: str) -> Iterator[None]:
         _address.reset(token)
 
 
-def note_address(address: str) -> None:
-    """Say where the deeds of this thread or task come from, from now on."""
-    _address.set(address[:LONGEST_ADDRESS])
+def ask_for_address(source: Callable[[], str]) -> None:
+    """Ask `source` where deeds outside any `from_address` come from; "" where it does not know."""
+    if source not in _sources:
+        _sources.append(source)
+
+
+def _where() -> str:
+    found = _address.get() or next((each for ask in _sources if (each := ask())), "")
+    return found[:LONGEST_ADDRESS]
 
 
 @cache

@@ -9,9 +9,12 @@ from storage.tables import Role
 from ui import page_links, process, session
 from ui.language_choice import language_pages
 from ui.plain_text import plain
+from ui.views import account as account_page
 from ui.views import (
+    accounts,
     agreement,
     annotators,
+    audit,
     export,
     guidelines,
     history,
@@ -38,6 +41,7 @@ st.logo(str(HERE / "logo.svg"), size="large")
 account = session.require_account()
 words = session.words()
 own = [
+    st.Page(account_page.show, title=words.say("account.title"), url_path="account"),
     *language_pages(words),
     st.Page(session.sign_out, title=words.say("sign_out"), url_path="sign-out"),
 ]
@@ -45,6 +49,8 @@ here = process.project_id()
 role = role_of(account, here)
 if role is None:
     only = [no_business.page(words)]
+    if people := accounts.page(account, words):
+        only.append(people)
     st.navigation({"": only, plain(account.name): own}, position="top").run()
     st.stop()
 # An admin may be all there is: whoever has just installed it begins by ranking.
@@ -85,6 +91,10 @@ if allows(account, Action.CHANGE_LABELING, project_id=here):
     lead["settings"] = st.Page(labeling_settings.show, title="Settings", url_path="settings")
 if allows(account, Action.MANAGE_WEBHOOKS, project_id=here):
     lead["webhooks"] = st.Page(webhooks.show, title="Webhooks", url_path="webhooks")
+if people := accounts.page(account, words):
+    lead["accounts"] = people
+if allows(account, Action.SEE_AUDIT, project_id=None):
+    lead["audit"] = st.Page(audit.show, title=words.say("audit.title"), url_path="audit")
 # The first page has the bare address: its own name leads there, too.
 shown, name = (overview.show, "overview") if leading else (rank.show, "rank")
 also = st.Page(shown, title=name.capitalize(), url_path=name, visibility="hidden")

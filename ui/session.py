@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 
+from labeling.events import ask_for_address
 from labeling.people.sign_ins import account_of_token, note_seen
 from storage.engine import reading, writing
 from storage.tables import Account
@@ -21,6 +22,14 @@ from ui.plain_text import plain
 
 _log = logging.getLogger(__name__)
 _last_seen = LastSeen()
+
+
+def _address() -> str:
+    return st.context.ip_address or ""
+
+
+# A page's deeds are recorded with where its browser is, whichever callback does them.
+ask_for_address(_address)
 
 
 def current_account() -> Account | None:

@@ -43,7 +43,7 @@ CONTRACT = {
     ("labeling", "set"), ("doctor",),
     ("models",), ("policies", "list"), ("policies", "rollback"),
     ("policies", "add"), ("policies", "switch"),
-    ("backup",), ("restore",), ("db", "copy"), ("reliability",), ("events",),
+    ("backup",), ("restore",), ("db", "copy"), ("reliability",), ("events",), ("audit",),
     ("withdraw", "annotator"), ("withdraw", "import"), ("withdraw", "window"),
     ("withdraw", "list"), ("withdraw", "revert"), ("webhook", "add"), ("webhook", "list"),
     ("webhook", "remove"), ("webhook", "test"), ("webhook", "kinds"), ("webhook", "deliver"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ui.cli.audit import audit
 from ui.cli.endpoints import complete
 from ui.cli.export import export
 from ui.cli.frame import Group, Options, pass_options
@@ -233,6 +234,7 @@ cli.add_command(export)
 cli.add_command(snapshot)
 cli.add_command(webhook)
 cli.add_command(events)
+cli.add_command(audit)
 cli.add_command(backup)
 cli.add_command(restore)
 cli.add_command(db)
