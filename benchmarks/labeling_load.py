@@ -119,7 +119,7 @@ async def _play(server: Server, names: Sequence[str], options: argparse.Namespac
         began = time.perf_counter() + WARM_UP
         ends = began + options.seconds
         players = [
-            asyncio.create_task(_annotate(page, number, began, ends, found, options))
+            asyncio.create_task(annotate(page, number, began, ends, found, options))
             for number, page in enumerate(pages)
         ]
         await asyncio.sleep(began - time.perf_counter())
@@ -158,7 +158,7 @@ async def open_pages(
     return list(await asyncio.gather(*(one(name) for name in names)))
 
 
-async def _annotate(
+async def annotate(
     page: PageSession,
     number: int,
     began: float,
@@ -166,6 +166,7 @@ async def _annotate(
     found: Found,
     options: argparse.Namespace,
 ) -> None:
+    """Submit at the times that were drawn beforehand, and note how long each answer took."""
     chance = random.Random(f"{options.seed}/{number}")
     due = began - WARM_UP + chance.random() * options.pause
     while due < ends:

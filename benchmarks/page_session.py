@@ -57,6 +57,7 @@ class PageSession:
     http: aiohttp.ClientSession
     url: str
     cookie: str
+    page_name: str = ""  # the address of another page than the first one
     data: dict[str, Any] | None = None
     received: int = 0  # bytes, after decompression
     _socket: aiohttp.ClientWebSocketResponse | None = None
@@ -95,6 +96,7 @@ class PageSession:
         self._reader = asyncio.create_task(self._read(self._socket))
         message = BackMsg()
         message.rerun_script.context_info.timezone = "UTC"
+        message.rerun_script.page_name = self.page_name
         await self._send(message)
         self.data = (await self._next_run()).data
 
@@ -200,6 +202,17 @@ class PageSession:
         elif kind == "alert" and _TROUBLE in element.alert.body:
             # No task is on such a page, and yet nobody was told that all is done.
             run.error = "the page has no database"
+
+
+async def sign_out(http: aiohttp.ClientSession, url: str, cookie: str) -> None:
+    """End the sign-in of a cookie by the form; raise `PageLost` where it was not taken."""
+    headers = {"Cookie": f"{COOKIE}={cookie}", "Origin": url, "Sec-Fetch-Site": "same-origin"}
+    try:
+        async with http.post(f"{url}/logout", headers=headers, allow_redirects=False) as answer:
+            if answer.status != 303:
+                raise PageLost(f"signing out was answered with {answer.status}")
+    except (aiohttp.ClientError, OSError) as error:
+        raise PageLost(str(error)) from error
 
 
 async def sign_in(http: aiohttp.ClientSession, url: str, name: str, password: str) -> str:
