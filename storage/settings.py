@@ -166,6 +166,11 @@ class Settings(BaseSettings):
         le=200.0,
         description="Largest message of an open page (its websocket), in MiB.",
     )
+    remote_code_models: tuple[str, ...] = Field(
+        default=(),
+        description="Models (a folder, or a Hugging Face id) whose own Python code may be run; "
+        "look at the code first, it can do whatever this server can.",
+    )
     webhook_private_addresses: bool = Field(
         default=False,
         description="Let webhooks reach addresses within this server's own network.",

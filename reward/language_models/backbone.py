@@ -30,6 +30,7 @@ from reward.language_models.model_shape import (
     runs_by_layer,
     store_columns_first,
 )
+from reward.language_models.remote_code import code_brought, code_is_allowed, not_allowed
 from reward.reward_modeling.packing import Layout
 from reward.training.freed_memory import return_freed_memory
 from reward.tuning.checkpoint import read_checkpoint
@@ -287,12 +288,17 @@ def load_backbone(
     Raises `Unavailable` in one sentence where it cannot be loaded.
     """
     transformers_logging.disable_progress_bar()
+    folder = Path(source)
+    # Said outright: left unsaid, transformers asks whoever sits at the terminal.
+    code = {"trust_remote_code": code_is_allowed(folder)}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, **code)
         model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, attn_implementation="sdpa"
+            source, dtype=dtype, use_safetensors=True, attn_implementation="sdpa", **code
         )
     except Exception as error:  # Every loader behind this call raises kinds of its own.
+        if "trust_remote_code" in str(error) and code_brought(folder):
+            raise not_allowed(folder) from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise Unavailable(
             f"The model {source} cannot be loaded ({first}); set `model` to a folder or a Hugging "

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from reward.language_models.embedded import PREFIX, SMOLLM2, prepare
+from reward.language_models.remote_code import allows_code_of
 from storage.errors import BadInput, Unavailable
 from storage.settings import EMBEDDED_MODEL, Settings
 
@@ -96,9 +97,8 @@ def _download(model: str, folder: Path) -> None:
     remedy = "or set RANKLOOP_MODEL to a local folder"
     try:
         # Repositories often hold other formats of the same weights in folders.
-        snapshot_download(
-            model, local_dir=folder, allow_patterns=WANTED_FILES, ignore_patterns=["*/*"]
-        )
+        wanted = [*WANTED_FILES, "*.py"] if allows_code_of(model) else WANTED_FILES
+        snapshot_download(model, local_dir=folder, allow_patterns=wanted, ignore_patterns=["*/*"])
     except GatedRepoError as error:
         raise Unavailable(
             f"{model} is gated: accept its licence on huggingface.co and set HF_TOKEN, {remedy}."

@@ -100,9 +100,15 @@ class SentenceEncoder:
         self.device = device or torch.device("cpu")
         self.name = folder.name
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
             model: Any = AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=torch.float32,
+                trust_remote_code=False,
             )
         except Exception as error:  # Every loader behind this call raises kinds of its own.
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
