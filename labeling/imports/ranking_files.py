@@ -79,12 +79,16 @@ def split_rankings(
     """Return the rankings to train on and those to test on.
 
     What a row says of its split holds; else the prompt's hash decides, as it does in a project, so
-    that no prompt is ever on both sides.
+    that no prompt is ever on both sides. It decides for all where every row says the same, as in
+    an export's `train.jsonl` alone.
     """
+    rankings = list(rankings)
+    told = len({one.split for one in rankings}) > 1
     train: list[RankedText] = []
     heldout: list[RankedText] = []
     for one in rankings:
-        split = one.split or split_of(one.prompt_sha256, heldout_share)
+        named = one.split if told else None
+        split = named or split_of(one.prompt_sha256, heldout_share)
         (train if split is Split.TRAIN else heldout).append(one)
     return train, heldout
 

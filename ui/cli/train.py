@@ -59,7 +59,7 @@ def train() -> None:
 @_tuning(*TUNINGS, "feature")
 @OUT
 @click.option("--heldout-share", type=click.FloatRange(0.0, 0.5), default=0.15, show_default=True,
-              help="Share of prompts to test on, where rows name no split.")  # fmt: skip
+              help="Share of prompts to test on, where rows do not name both sides.")  # fmt: skip
 @click.option("--max-rankings", type=click.IntRange(1), help="Train on the first so many only.")
 @_common
 @pass_options

@@ -163,3 +163,13 @@ def test_no_prompt_is_on_both_sides_and_the_file_has_its_say(tmp_path: Path) -> 
     ]
     train, heldout = split_rankings(read_rankings(write(tmp_path, marked)), 0.2)
     assert [one.messages[0]["content"] for one in heldout] == ["Why 0?", "Why 1?", "Why 2?"]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_file_of_one_side_alone_is_split_by_prompt(tmp_path: Path, split: str) -> None:
+    rows = [{**PAIR, "prompt": f"Why {number}?", "split": split} for number in range(100)]
+    train, heldout = split_rankings(read_rankings(write(tmp_path, rows)), 0.2)
+    assert {len(train), len(heldout)} != {0, 100}
+    bare = [{**PAIR, "prompt": f"Why {number}?"} for number in range(100)]
+    again, _ = split_rankings(read_rankings(write(tmp_path, bare)), 0.2)
+    assert [one.messages for one in again] == [one.messages for one in train]
