@@ -34,7 +34,6 @@ def upload(folder: Path, uri: str, *, last: str) -> None:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         for path in sorted(files, key=lambda path: path == folder / last):
             remote = f"{root}/{path.relative_to(folder).as_posix()}"
-            filesystem.makedirs(remote.rpartition("/")[0], exist_ok=True)
             filesystem.put_file(str(path), remote)
 
 

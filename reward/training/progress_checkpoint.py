@@ -65,7 +65,8 @@ def load_progress(
     slots = [name]
     if is_remote(uri):
         counts = _counts(home, uri, name)
-        slots = sorted(counts, key=lambda slot: -counts[slot])
+        whole = [slot for slot in counts if counts[slot]]
+        slots = sorted(whole, key=lambda slot: -counts[slot])
     for slot in slots:
         place = f"{uri}/{slot}"
         if not is_remote(uri) and not local_path(home, place).exists():

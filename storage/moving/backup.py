@@ -16,7 +16,8 @@ from storage.errors import Conflict, Unavailable
 from storage.migrate import check_version, newest_revision
 from storage.moving.archive import ArchiveWriter, Progress, write_archive
 from storage.moving.postgres_tools import dump_database
-from storage.tables import Policy, Snapshot
+from storage.object_store import is_remote
+from storage.tables import Policy, Round, Snapshot
 
 DATABASE = {"sqlite": "database.sqlite", "postgresql": "database.pgdump"}
 #: what rounds and snapshots wrote; models are fetched anew, logs and caches are made anew
@@ -136,4 +137,7 @@ def _named_uris(engine: Engine) -> set[str]:
     with reading(engine) as session:
         policies = session.exec(select(Policy.checkpoint_uri)).all()
         snapshots = session.exec(select(Snapshot.uri)).all()
-    return {uri for uri in (*policies, *snapshots) if uri}
+        rounds = session.exec(select(Round.artefacts)).all()
+    # Reward models and the like under home are found there; those on an object store only here.
+    remote = [uri for one in rounds for uri in one.values() if is_remote(uri)]
+    return {uri for uri in (*policies, *snapshots, *remote) if uri}

@@ -15,7 +15,7 @@ from sqlmodel import select
 
 from labeling.policies import list_policies, live_policy
 from labeling.projects import get_project
-from storage.blobs import local_path, verify
+from storage.blobs import is_there, local_path, verify
 from storage.clock import now
 from storage.engine import build_engine, reading
 from storage.errors import Unavailable
@@ -141,6 +141,14 @@ def launcher(settings: Settings) -> str:
     return check_launcher(settings)
 
 
+def store(settings: Settings) -> str:
+    """Check that the object store of checkpoints answers; what it lets write, a round shows."""
+    if not settings.checkpoint_store:
+        return "checkpoints are put under home"
+    is_there(settings.home, settings.checkpoint_store)
+    return f"{settings.checkpoint_store} answers"
+
+
 def curves(settings: Settings) -> str:
     """Return which tool gets the curves of training beside the pages."""
     from reward.training.tracking import check_report_to
@@ -191,6 +199,7 @@ ALL: dict[str, Callable[[Settings], str]] = {
     "clock": running_checks.clock,
     "gpu": running_checks.gpu,
     "launcher": launcher,
+    "store": store,
     "curves": curves,
     "port": port,
 }

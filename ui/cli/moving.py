@@ -36,7 +36,7 @@ def backup(options: Options, out: Path, with_files: bool, as_json: bool) -> None
         return
     click.echo(f"{made.file}  {made.bytes / 2**20:.1f} MiB, {made.files} files, hashes in it")
     for uri in made.elsewhere:
-        click.echo(f"Not in it: {uri}")
+        click.echo(f"Not in it, copy it by its own store's tools: {uri}")
 
 
 def _record_backup(options: Options, name: str, with_files: bool) -> None:
