@@ -13,7 +13,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=fal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-faults lint format typecheck bench bench-training bench-labeling bench-quality clean system-packages
+.PHONY: help run test test-all test-faults lint format typecheck bench bench-training bench-labeling bench-load bench-quality clean system-packages
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench-training: $(VENV)/installed-dev system-packages ## Measure training agains
 
 bench-labeling: $(VENV)/installed-dev system-packages ## Measure labeling: load, scale, peers, faults (45 minutes; ARGS=--quick: 12)
 	$(BIN)/python -m benchmarks.labeling $(ARGS)
+
+bench-load: $(VENV)/installed-dev system-packages ## Measure 300 and 1,000 annotators, and a day's work (an hour; ARGS=--quick: 10)
+	$(BIN)/python -m benchmarks.load $(ARGS)
 
 bench-quality: $(VENV)/installed-dev ## Measure agreement and reliability beside krippendorff, crowd-kit and choix (10 minutes)
 	$(BIN)/python -m benchmarks.agreement --work benchmark-work $(ARGS)

@@ -45,7 +45,7 @@ def main() -> None:
         Path(folder).chmod(0o755)
         with (
             replicas(settings, options.replicas) as servers,
-            nginx(servers, Path(folder) / "nginx") as url,
+            nginx([server.port for server in servers], Path(folder) / "nginx") as url,
         ):
             found, memory, pages = asyncio.run(_play(url, servers, names, options))
     text = "\n".join(_table(found, memory, pages, options))

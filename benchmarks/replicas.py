@@ -47,16 +47,19 @@ def replicas(settings: Settings, count: int) -> Iterator[list[Server]]:
 
 
 @contextmanager
-def nginx(servers: Sequence[Server], folder: Path) -> Iterator[str]:
-    """Run nginx in front of the servers; yield its address. Raises `SystemExit` without nginx."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+def nginx(ports: Sequence[int], folder: Path) -> Iterator[str]:
+    """Run nginx in front of the servers at these ports of this machine; yield its address.
+
+    Raises `SystemExit` where there is no nginx.
+    """
+    program = nginx_program()
     if program is None:
         raise SystemExit("There is no nginx; `make test` as root installs it.")
     port = free_port()
     folder.mkdir()
     folder.chmod(0o777)
     text = MAIN.format(
-        folder=folder, site=_site(servers, port), connections=CONNECTIONS, files=2 * CONNECTIONS
+        folder=folder, site=_site(ports, port), connections=CONNECTIONS, files=2 * CONNECTIONS
     )
     (folder / "nginx.conf").write_text(text)
     process = subprocess.Popen(
@@ -71,11 +74,16 @@ def nginx(servers: Sequence[Server], folder: Path) -> Iterator[str]:
         process.wait(10)
 
 
-def _site(servers: Sequence[Server], port: int) -> str:
+def nginx_program() -> str | None:
+    """Return nginx's path, or None where it is not installed; Debian has it outside of PATH."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+
+def _site(ports: Sequence[int], port: int) -> str:
     """Return the shipped config with other ports, and as many servers as there are."""
     site = CONFIG.read_text()
     first, second = (next(line for line in site.splitlines() if each in line) for each in _SHIPPED)
-    lines = [first.replace(_SHIPPED[0], f"127.0.0.1:{server.port}") for server in servers]
+    lines = [first.replace(_SHIPPED[0], f"127.0.0.1:{each}") for each in ports]
     site = site.replace(f"{second}\n", "").replace(first, "\n".join(lines))
     return site.replace("listen 80;", f"listen 127.0.0.1:{port};")
 

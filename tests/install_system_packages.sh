@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install what the tests use besides Python: Chromium (the pages) and PostgreSQL (the tables).
+# Install what the tests use besides Python: Chromium (the pages), PostgreSQL (the tables), nginx
+# (several web servers as one).
 # Says what it could not install, and never fails: the tests that need it then skip, or fail
 # where CI=true.
 set -u
@@ -18,6 +19,10 @@ has_postgresql() {
     [ -x "$1" ]
 }
 
+has_nginx() {
+    command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ]
+}
+
 may_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
 }
@@ -29,6 +34,7 @@ install_package() {
 wanted=""
 has_chromium || wanted="$wanted chromium"
 has_postgresql || wanted="$wanted postgresql"
+has_nginx || wanted="$wanted nginx"
 [ -n "$wanted" ] || exit 0
 
 if may_install; then
@@ -45,10 +51,18 @@ if may_install; then
     for name in $wanted; do
         install_package "$name"
     done
+    case "$wanted" in
+    *nginx*)
+        # The tests start one of their own; the package's takes port 80.
+        command -v systemctl >/dev/null 2>&1 && systemctl disable --now nginx >/dev/null 2>&1
+        ;;
+    esac
 fi
 
 has_chromium || echo "Chromium is absent, so the browser tests cannot run:" \
     "install the package chromium, or run .venv/bin/playwright install chromium." >&2
 has_postgresql || echo "PostgreSQL is absent, so the tests on it cannot run:" \
     "install the package postgresql." >&2
+has_nginx || echo "nginx is absent, so the tests of replicas cannot run:" \
+    "install the package nginx." >&2
 exit 0

@@ -2,13 +2,11 @@
 
 import asyncio
 import random
-import shutil
 import signal
-import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
 
@@ -22,28 +20,14 @@ from benchmarks.labeling_load import send_draft, submission
 from benchmarks.labeling_stage import fill
 from benchmarks.page_session import PageLost, PageSession, sign_in
 from benchmarks.pages import PASSWORD
+from benchmarks.replicas import nginx, nginx_program
 from storage.engine import reading
 from storage.settings import load_settings
 from storage.tables import Assignment, AssignmentState, Judgment
 from tests.requirement import missing
-from tests.ui.conftest import ROOT, Server, free_port, running_server
+from tests.ui.conftest import Server, running_server
 
 pytestmark = pytest.mark.slow
-MAIN = """\
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-{site}
-}}
-"""
 
 
 @pytest.fixture
@@ -61,28 +45,12 @@ def replicas(postgres_engine: Engine, tmp_path: Path) -> Iterator[list[Server]]:
 @pytest.fixture
 def proxy(replicas: list[Server], tmp_path: Path) -> Iterator[str]:
     """Run nginx with the config that is shipped; only its ports are others."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
+    if nginx_program() is None:
         missing("nginx", "install the package nginx")
-    site, port = (ROOT / "deploy/nginx/rankloop.conf").read_text(), free_port()
-    for shipped, server in zip(("127.0.0.1:8501", "127.0.0.1:8502"), replicas, strict=True):
-        assert shipped in site
-        site = site.replace(shipped, server.url.removeprefix("http://"))
-    assert "listen 80;" in site
-    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};")
-    folder = tmp_path / "nginx"
-    folder.mkdir()
-    folder.chmod(0o777)
     tmp_path.chmod(0o755)
-    (folder / "nginx.conf").write_text(MAIN.format(folder=folder, site=site))
-    process = subprocess.Popen(
-        [program, "-c", str(folder / "nginx.conf"), "-g", "daemon off; user root;"]
-    )
-    url = f"http://127.0.0.1:{port}"
-    until(lambda: answers(url))
-    yield url
-    process.terminate()
-    process.wait(10)
+    ports = [int(server.url.rpartition(":")[2]) for server in replicas]
+    with nginx(ports, tmp_path / "nginx") as url:
+        yield url
 
 
 def get(url: str, **headers: str) -> tuple[int, Message, str]:
@@ -93,20 +61,6 @@ def get(url: str, **headers: str) -> tuple[int, Message, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, ""
-
-
-def answers(url: str) -> bool:
-    try:
-        return get(f"{url}/readyz")[0] == 200
-    except OSError:
-        return False
-
-
-def until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def open_pages(server: Server) -> int:
