@@ -1,5 +1,6 @@
 """Conversations as token ids: the chat template, the system prompt, and where an answer starts."""
 
+import re
 from collections.abc import Sequence
 
 from jinja2 import TemplateError
@@ -8,6 +9,10 @@ from transformers import PreTrainedTokenizerBase
 from storage.errors import BadInput
 
 Messages = list[dict[str, str]]
+
+# Holds a text's place while the template is filled in; the character is of no language.
+_HOLD = "\ue0f1"
+_HELD = re.compile(f"({_HOLD}\\d+{_HOLD})")
 
 
 def with_system(messages: Messages, system_prompt: str, hint: str = "") -> Messages:
@@ -26,16 +31,39 @@ def prompt_ids(
     """Return the ids of a conversation up to where the assistant's answer begins.
 
     A tokenizer without a chat template gets a plain `Role: text` layout. A template that takes no
-    system message gets it at the head of the first user message. Raises `BadInput` where the
-    template refuses the conversation all the same.
+    system message gets it at the head of the first user message. A text that spells a control token
+    (`<|im_start|>`) gets the ids of its letters: nobody can end their turn or begin the system's.
+    Raises `BadInput` where the template refuses the conversation all the same.
     """
     chat = with_system(messages, system_prompt, hint)
+    spelled = [at for at, one in enumerate(chat) if _spells_control(tokenizer, one["content"])]
+    held = {f"{_HOLD}{at}{_HOLD}": chat[at]["content"] for at in spelled}
+    for hold, at in zip(held, spelled, strict=True):
+        chat[at]["content"] = hold
     if tokenizer.chat_template:
         text = _templated(tokenizer, chat)
     else:
         turns = [f"{message['role'].capitalize()}: {message['content']}" for message in chat]
         text = "\n\n".join([*turns, "Assistant:"])
-    ids: list[int] = tokenizer(text, add_special_tokens=not tokenizer.chat_template)["input_ids"]
+    ids: list[int] = []
+    for piece in _HELD.split(text):
+        if piece in held:
+            ids += _letters(tokenizer, held[piece])
+        elif piece or not ids:
+            first = not tokenizer.chat_template and not ids
+            ids += tokenizer(piece, add_special_tokens=first)["input_ids"]
+    return ids
+
+
+def _spells_control(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
+    return any(token and token in text for token in tokenizer.all_special_tokens)
+
+
+def _letters(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Return the ids of a text in which a control token's name is only letters."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+        "input_ids"
+    ]
     return ids
 
 
@@ -62,7 +90,7 @@ def answer_ids(
     tokenizer: PreTrainedTokenizerBase, text: str, *, ended: bool, end_token: int
 ) -> list[int]:
     """Return the ids of an answer, with the end token where the policy ended it by itself."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = _letters(tokenizer, text)
     return [*ids, end_token] if ended or not ids else ids
 
 

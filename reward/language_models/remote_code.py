@@ -59,7 +59,8 @@ def not_allowed(folder: Path) -> Unavailable:
     """Return the error about a model that cannot be loaded without its own code."""
     return Unavailable(
         f"The model {folder} brings code of its own, which is not run; choose one that "
-        "transformers knows, or let an admin allow it by name: RANKLOOP_REMOTE_CODE_MODELS='[\"owner/name\"]', or a folder's path."
+        "transformers knows, or let an admin allow it by name (an id or a folder): "
+        "RANKLOOP_REMOTE_CODE_MODELS='[\"owner/name\"]'."
     )
 
 
