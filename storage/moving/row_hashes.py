@@ -14,6 +14,9 @@ from storage.tables import Row
 
 _AT_ONCE = 2000
 _MODULUS = 2**256
+# One for all rows: `json.dumps` would build one a row. Most values are plain and stay as they are.
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True)
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 @dataclass
@@ -29,7 +32,7 @@ class TableHash:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take one more row in: column name → value."""
-        text = json.dumps(canonical(dict(row)), sort_keys=True, ensure_ascii=True)
+        text = _ENCODER.encode(canonical(row))
         digest = hashlib.sha256(text.encode()).digest()
         self.rows += 1
         self.total = (self.total + int.from_bytes(digest, "big")) % _MODULUS
@@ -45,16 +48,21 @@ def canonical(value: Any) -> Any:
 
     JSONB gives 1e22 back as an integer and -0.0 as 0.0, and SQLite drops time zones.
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, dict):
-        return {str(key): canonical(each) for key, each in value.items()}
+    if isinstance(value, Mapping):
+        return {
+            str(key): each if type(each) in _PLAIN else canonical(each)
+            for key, each in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [canonical(each) for each in value]
+        return [each if type(each) in _PLAIN else canonical(each) for each in value]
     return value
 
 
