@@ -9,6 +9,7 @@ import pandas
 import streamlit as st
 from sqlmodel import Session
 
+from labeling.imports.row_files import ENDINGS
 from labeling.keys import key_of
 from labeling.quality_control.known_answer_import import import_known_answers
 from labeling.quality_control.known_answers import withdraw_known_answer
@@ -122,8 +123,9 @@ def _add_file(account: Account) -> None:
 
 def _import(account: Account, file: Any, kind: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # Only the name's last part is used, so that it cannot lead out of the folder.
-        path = Path(folder) / Path(file.name).name
+        # Of the name, which anyone can forge, only the ending counts.
+        ending = next((one for one in ENDINGS if file.name.lower().endswith(one)), ".jsonl")
+        path = Path(folder) / f"the-file{ending}"
         path.write_bytes(file.getvalue())
         try:
             with writing(process.engine()) as database:

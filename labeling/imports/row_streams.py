@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import itertools
 import json
 import zlib
 from collections.abc import Collection, Iterator
@@ -24,6 +25,9 @@ ENDINGS = (
 Found = tuple[Place, Row | BadRow]
 _CHUNK = 1 << 16  # characters of a JSON array read at once
 _BATCH = 1024  # rows of a column file turned into Python at once
+_LONGEST_LINE = (
+    1 << 26
+)  # bytes of a line or an item: a few packed bytes can become as many as these
 _LARGEST_CELL = 1 << 24  # characters; the csv module's own bound of 131,072 is short of a dialogue
 
 
@@ -91,8 +95,14 @@ class RowStream:
 
     def _lines(self) -> Iterator[tuple[Place, str | BadRow]]:
         with self._opened() as file:
-            for number, line in enumerate(io.BufferedReader(_Readable(file)), start=1):
+            lines = io.BufferedReader(_Readable(file))
+            for number in itertools.count(1):
                 place = Place(self.path, number, self.shape)
+                line = lines.readline(_LONGEST_LINE + 1)
+                if not line:
+                    return
+                if len(line) > _LONGEST_LINE:
+                    raise place.bad(f"the line is longer than {_LONGEST_LINE >> 20} MiB")
                 try:
                     yield place, line.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError:
@@ -250,7 +260,10 @@ def _array_items(text: IO[str]) -> Iterator[Any]:
     decoder = json.JSONDecoder()
     buffer = text.read(_CHUNK).lstrip()
     if buffer[:1] == "{":
-        yield json.loads(buffer + text.read())
+        whole_text = buffer + text.read(_LONGEST_LINE)
+        if len(whole_text) > _LONGEST_LINE:
+            raise ValueError(f"it is longer than {_LONGEST_LINE >> 20} MiB")
+        yield json.loads(whole_text)
         return
     if buffer[:1] != "[":
         raise ValueError("it does not begin with [ or {")
@@ -269,6 +282,8 @@ def _array_items(text: IO[str]) -> Iterator[Any]:
             yield value
             buffer, wants = buffer[end:], _CHUNK
             continue
+        if len(buffer) > _LONGEST_LINE:
+            raise ValueError(f"an item in it is longer than {_LONGEST_LINE >> 20} MiB")
         more = text.read(wants)
         if not more:
             raise ValueError("it is cut short, or an item in it is no JSON")
