@@ -107,7 +107,8 @@ async def _log_in(request: Request, hashing: CapacityLimiter) -> Response:
     name, target = fields.get("name", "").strip(), safe_path(fields.get("next"))
     given = name, fields.get("password", ""), browser_of(request)
     try:
-        token = await to_thread.run_sync(_open, *given, limiter=hashing)
+        with from_address(given[-1].address):
+            token = await to_thread.run_sync(_open, *given, limiter=hashing)
     except Unavailable:
         return trouble(words, target=target, name=name)
     except TooManyFailures as error:

@@ -1,0 +1,1 @@
+"""Parts of the pages Your account and Accounts."""

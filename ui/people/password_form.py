@@ -1,0 +1,76 @@
+"""A new password for one's own account, and single sign-on beside it."""
+
+import streamlit as st
+
+from labeling.people.identities import unlink_identity
+from labeling.people.own_password import change_password
+from labeling.people.passwords import MINIMUM_PASSWORD
+from storage.engine import writing
+from storage.errors import BadInput
+from storage.tables import Account
+from ui import process, session
+from ui.components.leave import leave
+from ui.people.said import acting, doing, say_what_came
+from ui.plain_text import plain
+
+PLACE = "password"
+
+
+def show(account: Account) -> None:
+    """Draw the form, or say that an admin sets the first password."""
+    words = session.words()
+    st.subheader(words.say("password.title"))
+    say_what_came(PLACE)
+    if account.password_hash is None:
+        st.text(words.say("password.none"))
+        return
+    with st.form("password", clear_on_submit=True, border=False):
+        st.text_input(words.say("password.now"), type="password", key="password now",
+                      autocomplete="current-password")  # fmt: skip
+        st.text_input(
+            words.say("password.new"), type="password", key="password new",
+            autocomplete="new-password", help=words.say("password.help", fewest=MINIMUM_PASSWORD),
+        )  # fmt: skip
+        st.text_input(words.say("password.again"), type="password", key="password again",
+                      autocomplete="new-password")  # fmt: skip
+        st.form_submit_button(
+            words.say("password.send"), on_click=doing, args=(PLACE, _change), width="stretch"
+        )
+
+
+def _change() -> str:
+    words, state = session.words(), st.session_state
+    if state["password new"] != state["password again"]:
+        raise BadInput(words.say("join.differ"))
+    with writing(process.engine()) as rows:
+        count = change_password(
+            rows,
+            account=acting(),
+            old=state["password now"],
+            new=state["password new"],
+            token=session.own_token(),
+            breached=process.settings().accounts.breached_passwords,
+        )
+    return words.say("password.changed", count=count)
+
+
+def show_provider(account: Account) -> None:
+    """Draw whether the account can be signed in to through the provider, where there is one."""
+    words, settings = session.words(), process.settings().oidc
+    if not settings.client_id:
+        return
+    st.subheader(words.say("provider.title"))
+    say_what_came("provider")
+    linked = account.oidc_subject is not None
+    key = "provider.linked" if linked else "provider.not_linked"
+    st.text(words.say(key, name=settings.name))
+    if linked:
+        st.button(words.say("provider.unlink"), on_click=doing, args=("provider", _unlink))
+    elif st.button(words.say("provider.link", name=plain(settings.name))):
+        leave("/oidc/begin", method="post", link="1")
+
+
+def _unlink() -> str:
+    with writing(process.engine()) as rows:
+        unlink_identity(rows, account=acting())
+    return session.words().say("provider.unlinked")
