@@ -13,6 +13,7 @@ from pydantic_settings import (
 
 from storage.account_settings import AccountSettings, OidcSettings
 from storage.errors import BadInput
+from storage.privacy_settings import PrivacySettings
 
 EMBEDDED_MODEL = "embedded:smollm2-135m-instruct"
 
@@ -85,6 +86,9 @@ class Settings(BaseSettings):
     oidc: OidcSettings = Field(
         default=OidcSettings(), description="An OpenID Connect provider (docs/accounts.md)."
     )
+    privacy: PrivacySettings = Field(
+        default=PrivacySettings(), description="What an erasure does unless told (docs/privacy.md)."
+    )
     trusted_proxies: str = Field(
         default="127.0.0.1",
         description="Addresses of proxies, with commas, whose X-Forwarded-For and -Proto are true.",
@@ -151,8 +155,21 @@ class Settings(BaseSettings):
     )
     generator: str = Field(
         default="transformers",
-        description="What samples tasks and evaluations: transformers, or the URL of an "
-        "OpenAI-compatible server such as vLLM's.",
+        description="What samples tasks and evaluations: transformers, or URLs (with commas "
+        "between) of OpenAI-compatible servers of one model, such as vLLM's.",
+    )
+    generator_requests: int = Field(
+        default=16, ge=1, description="Requests that each of these servers has at once."
+    )
+    generator_seconds: float = Field(
+        default=600.0,
+        gt=0.0,
+        description="Seconds without an answer after which a server is left out.",
+    )
+    publish_command: str = Field(
+        default="",
+        description="Command that makes such a server, {url}, serve a policy's {folder} under "
+        "{name}; unset: vLLM's own endpoint for LoRA.",
     )
     upload_megabytes: float = Field(
         default=1.0,

@@ -16,7 +16,7 @@ import numpy
 
 from labeling.labeling_settings import ModelAnnotatorSettings
 from labeling.model_annotators.model_judgments import TaskToJudge
-from reward.generation.server_generator import CompletionServer, ServerSettings
+from reward.generation.completion_server import CompletionServer, ServerSettings
 
 #: the environment variable of the judge's key: no file, no table and no page ever holds it
 API_KEY = "RANKLOOP_JUDGE_API_KEY"

@@ -1,4 +1,4 @@
-"""The settings `launch_command` and `cancel_command`: templates of commands, filled for one job.
+"""The settings `launch_command`, `cancel_command` and `publish_command`: templates of commands.
 
 A template is split into words as a shell would, then its placeholders are filled, so no value can
 become more words than it is. Where a word is a command line itself (it holds a space, as in
@@ -17,7 +17,7 @@ from uuid import uuid4
 from storage.errors import BadInput, Unavailable
 from storage.settings import Settings
 
-PLACEHOLDERS = {
+PLACEHOLDERS: dict[str, str] = {
     "python": "this Python",
     "job": "the module to run and its arguments, for `python -m`",
     "name": "the job's name: letters, digits and hyphens, never used twice",
@@ -26,6 +26,19 @@ PLACEHOLDERS = {
     "project": "the project's name",
     "stage": "reward, ppo or round",
 }
+PUBLISHED = {
+    "url": "a server's address",
+    "name": "what it has to serve the policy as",
+    "folder": "the policy's checkpoint, a LoRA folder in peft's layout",
+    "home": "RANKLOOP_HOME",
+    "project": "the project's name",
+}
+KNOWN = {
+    "launch_command": PLACEHOLDERS,
+    "cancel_command": PLACEHOLDERS,
+    "publish_command": PUBLISHED,
+}
+NEEDED = {"launch_command": "job", "publish_command": "name"}
 SHELL = "/bin/sh"
 
 Values = Mapping[str, str | list[str]]
@@ -44,14 +57,15 @@ class LaunchTemplate:
         if not self.text.strip():
             raise self._wrong("is empty")
         names = {name for _, name, _, _ in self._parsed(self.text) if name is not None}
-        for name in sorted(names - PLACEHOLDERS.keys()):
-            known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
+        for name in sorted(names - KNOWN[self.setting].keys()):
+            known = ", ".join(f"{{{one}}}" for one in KNOWN[self.setting])
             raise self._wrong(
                 f"has the placeholder {{{name}}}, which does not exist; there are {known} "
                 "(write {{ and }} for braces)"
             )
-        if self.setting == "launch_command" and "job" not in names:
-            raise self._wrong("does not name {job}, which is what it has to start")
+        needed = NEEDED.get(self.setting)
+        if needed is not None and needed not in names:
+            raise self._wrong(f"does not name {{{needed}}}, which is what it is about")
         program = SHELL if self.shell else self.command(_EXAMPLE)[0]
         if shutil.which(program) is None:
             raise Unavailable(
@@ -104,8 +118,10 @@ class LaunchTemplate:
         )
 
 
-_EXAMPLE: Values = {name: ["job"] if name == "job" else "1" for name in PLACEHOLDERS} | {
-    "python": sys.executable
+_EXAMPLE: Values = {
+    **dict.fromkeys({**PLACEHOLDERS, **PUBLISHED}, "1"),
+    "job": ["job"],
+    "python": sys.executable,
 }
 
 
@@ -122,6 +138,8 @@ def launch_templates(settings: Settings) -> tuple[LaunchTemplate, LaunchTemplate
 
 def check_launcher(settings: Settings) -> str:
     """Return in words how training is started; raise where that cannot work, saying why."""
+    if settings.publish_command:
+        LaunchTemplate("publish_command", settings.publish_command, settings.launch_shell).check()
     if settings.launcher != "command":
         if settings.launch_command:
             raise BadInput(

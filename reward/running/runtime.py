@@ -12,8 +12,9 @@ from labeling.events import record
 from labeling.keys import key_of
 from labeling.policies import live_policy
 from labeling.projects import get_project
+from reward.generation.completion_fleet import completion_servers
 from reward.generation.generator import BackboneGenerator, Generator
-from reward.generation.server_generator import CompletionServer, served_policy
+from reward.generation.server_generator import served_policy
 from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.devices import describe_device, find_device
 from reward.language_models.models import check_model_folder, is_embedded, model_folder
@@ -129,7 +130,7 @@ class Runtime:
                 f"Policies of tuning {self.backbone.tuning} cannot be served; set generator to "
                 f"{TRANSFORMERS}, or training.backbone.tuning to lora."
             )
-        server = CompletionServer(self.settings.generator)
+        server = completion_servers(self.settings)
         folder = self._folders[adapter] if adapter is not None else None
         with served_policy(server, self.backbone, folder) as generator:
             yield generator

@@ -2,8 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,6 +22,8 @@ class Served:
 
     backbone: Backbone
     url: str = ""
+    model: str = "tiny"
+    delay: float = 0.0  #: seconds before each answer
     returns_ids: bool = True
     adapters: list[str] = field(default_factory=list)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -51,13 +54,16 @@ class Served:
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
         self.requests.append((path, body))
+        time.sleep(self.delay)
         if self.faults:
             return self.faults.pop(0)
         if path == "/v1/models":
-            names = [{"id": "tiny", "parent": None}]
-            names += [{"id": name, "parent": "tiny"} for name in self.adapters]
+            names = [{"id": self.model, "parent": None}]
+            names += [{"id": name, "parent": self.model} for name in self.adapters]
             return 200, json.dumps({"object": "list", "data": names[::-1]})
         if path == "/v1/completions":
+            if body["model"] not in (self.model, *self.adapters):
+                return 404, f"The model {body['model']} does not exist."
             return 200, json.dumps(self.complete(body))
         if path == "/v1/load_lora_adapter":
             if body["lora_name"] in self.adapters:
@@ -91,7 +97,9 @@ def serving(backbone: Backbone) -> Iterator[Served]:
             if 300 <= status < 400:
                 self.send_header("Location", text)
             self.end_headers()
-            self.wfile.write(text.encode())
+            # A client that waited too long is gone.
+            with suppress(ConnectionError):
+                self.wfile.write(text.encode())
 
         def log_message(self, *args: object) -> None:
             pass

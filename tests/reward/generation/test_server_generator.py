@@ -8,16 +8,11 @@ import pytest
 import torch
 from sqlmodel import func, select
 
+from reward.generation.completion_server import CompletionServer, ServerSettings
 from reward.generation.generator import BackboneGenerator
 from reward.generation.pool import fill_pool
 from reward.generation.sampling import Sample, SamplingSettings, sample
-from reward.generation.server_generator import (
-    CompletionServer,
-    ServerGenerator,
-    ServerSettings,
-    seed_of,
-    served_policy,
-)
+from reward.generation.server_generator import ServerGenerator, seed_of, served_policy
 from reward.language_models.backbone import Backbone, load_backbone
 from storage.engine import build_engine, reading
 from storage.errors import BadInput, RankloopError, Unavailable
