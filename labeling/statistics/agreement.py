@@ -53,14 +53,17 @@ def pairwise_agreement(ratings: Ratings, *, resampling: Resampling = USUAL) -> F
     leave ties out of the ratings to leave them out. n counts pairs of ratings.
     """
     builder = TaskSumsBuilder(resampling)
-    for counts, begins in shared_counts(ratings).parts():
-        of_unit = counts.sum(axis=1)
-        pairs = of_unit * (of_unit - 1) / 2
-        equal = (counts * (counts - 1)).sum(axis=1) / 2
-        builder.add(np.add.reduceat(np.column_stack([equal, pairs]), begins))
+    for of_tasks in shared_counts(ratings).by_task(_equal_and_all_pairs):
+        builder.add(of_tasks)
     sums = builder.built()
     n = 0 if sums is None else round(sums.total[1])
     return figure_of(sums, ratio, n=n, of="pairs of ratings", resampling=resampling)
+
+
+def _equal_and_all_pairs(counts: Floats) -> Floats:
+    raters = counts.sum(axis=1)
+    equal = (counts * (counts - 1)).sum(axis=1) / 2
+    return np.column_stack([equal, raters * (raters - 1) / 2])
 
 
 def task_agreement(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -87,11 +90,15 @@ def krippendorff_alpha(ratings: Ratings, level: Level, *, resampling: Resampling
     """
     counts = shared_counts(ratings)
     distance = _distance(counts.counts.sum(axis=0), counts.values, level)
-    builder = TaskSumsBuilder(resampling)
-    for some, begins in counts.parts():
+
+    def of_units(some: Floats) -> Floats:
         # The sum of the unit's part of the coincidence matrix times the distances.
         observed = ((some @ distance) * some).sum(axis=1) / (some.sum(axis=1) - 1)
-        builder.add(np.add.reduceat(np.column_stack([observed, some]), begins))
+        return np.column_stack([observed, some])
+
+    builder = TaskSumsBuilder(resampling)
+    for of_tasks in counts.by_task(of_units):
+        builder.add(of_tasks)
 
     def alpha(totals: Floats) -> Floats:
         observed, of_value = totals[:, 0], totals[:, 1:]

@@ -137,12 +137,15 @@ def kappa_and_influence(tables: Floats, weights: Floats) -> tuple[Floats, Floats
 
 def _unit_means(counts: UnitCounts, table: Floats, resampling: Resampling) -> TaskSums | None:
     """Return the sums over a task's units of: agreement, share of each value, and 1."""
-    builder = TaskSumsBuilder(resampling)
-    for some, begins in counts.parts():
+
+    def of_units(some: Floats) -> Floats:
         n = some.sum(axis=1)
         agreeing = (((some @ table) * some).sum(axis=1) - n) / (n * (n - 1))
-        columns = np.column_stack([agreeing, some / n[:, None], np.ones(len(some))])
-        builder.add(np.add.reduceat(columns, begins))
+        return np.column_stack([agreeing, some / n[:, None], np.ones(len(some))])
+
+    builder = TaskSumsBuilder(resampling)
+    for of_tasks in counts.by_task(of_units):
+        builder.add(of_tasks)
     return builder.built()
 
 

@@ -10,6 +10,7 @@ from sqlmodel import Session, col
 
 from labeling.reliability_models.rankings import as_rankings
 from labeling.statistics.clustered_shares import clustered_shares
+from labeling.statistics.driver_rows import driver_rows
 from labeling.statistics.judgment_columns import JudgmentColumns
 from labeling.statistics.stored_judgments import MOST_COMPLETIONS
 from storage.tables import Completion, Task, TaskCompletion
@@ -68,7 +69,7 @@ def _lengths(session: Session, project_id: int) -> _Kept:
 
 
 def _read(session: Session, project_id: int, after: int) -> _Kept:
-    rows = session.connection().execute(
+    statement = (
         select(
             col(TaskCompletion.task_id),
             col(TaskCompletion.position),
@@ -78,8 +79,10 @@ def _read(session: Session, project_id: int, after: int) -> _Kept:
         .join(Task, col(Task.id) == col(TaskCompletion.task_id))
         .where(col(Task.project_id) == project_id, col(Task.id) > after)
     )
-    table = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3)
-    ids, task = np.unique(table[:, 0], return_inverse=True)
+    batches = [np.array(rows, dtype=np.int64) for rows in driver_rows(session, statement)]
+    table = np.concatenate([np.zeros((0, 3), dtype=np.int64), *batches])
+    task_id, position, length = table.T
+    ids, task = np.unique(task_id, return_inverse=True)
     lengths = np.zeros((len(ids), MOST_COMPLETIONS), dtype=np.int32)
-    lengths[task, table[:, 1]] = table[:, 2]
+    lengths[task, position] = length
     return ids, lengths

@@ -114,10 +114,12 @@ def rating_figures(
 
 def tie_share(pairs: UnitCounts, *, resampling: Resampling = USUAL) -> Figure:
     """Return the share of ranked pairs that are tied, of tasks with one ranking too."""
+    tied = pairs.values == 0
     builder = TaskSumsBuilder(resampling)
-    for counts, begins in pairs.parts():
-        both = np.column_stack([counts[:, pairs.values == 0].sum(axis=1), counts.sum(axis=1)])
-        builder.add(np.add.reduceat(both, begins))
+    for of_tasks in pairs.by_task(
+        lambda counts: np.column_stack([counts[:, tied].sum(axis=1), counts.sum(axis=1)])
+    ):
+        builder.add(of_tasks)
     sums = builder.built()
     n = 0 if sums is None else round(sums.total[1])
     return figure_of(sums, ratio, n=n, of="ranked pairs", resampling=resampling)

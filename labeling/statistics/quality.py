@@ -168,11 +168,13 @@ def _agreement(columns: JudgmentColumns, people: Rankings) -> pd.DataFrame:
 
 
 def _skipped(session: Session, project_id: int) -> "pd.Series[int]":
+    # From each account by an index: by the project, all its tasks would be gone through.
     rows = session.execute(
         select(col(Assignment.annotator_id))
         .join(Task, col(Task.id) == col(Assignment.task_id))
         .where(
-            col(Task.project_id) == project_id,
+            col(Task.project_id) + 0 == project_id,
+            col(Assignment.annotator_id).in_(select(col(Account.id))),
             col(Assignment.state) == AssignmentState.SKIPPED,
         )
     ).all()

@@ -1,12 +1,12 @@
 """How far each annotator's judgments can be relied on: known answers, repeats, pace, standing."""
 
+import numpy as np
 import pandas as pd
-from sqlalchemy import String, and_, case, cast, func, or_, text
+from sqlalchemy import and_, or_, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from labeling.judging.judgments import not_superseded
-from labeling.judging.pace import FAST
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require, role_in
@@ -14,7 +14,7 @@ from labeling.quality_control.known_answers import score
 from labeling.reliability_models.abilities import rater_evidence
 from labeling.reliability_models.rankings import as_rankings
 from labeling.statistics.agreement import pairwise_agreement
-from labeling.statistics.judgment_columns import JudgmentColumns, judgment_columns
+from labeling.statistics.judgment_columns import JudgmentColumns, all_judgments, judgment_columns
 from labeling.statistics.quality import pair_ratings
 from labeling.withdrawals import not_withdrawn
 from storage.tables import (
@@ -173,14 +173,10 @@ def _people(session: Session, project_id: int, judged: list[int]) -> pd.DataFram
 
 
 def _pace(session: Session, project_id: int) -> pd.DataFrame:
-    marked = case((cast(col(Judgment.marks), String).like(f'%"{FAST}"%'), 1.0), else_=0.0)
-    rows = session.exec(
-        select(Judgment.annotator_id, func.count(), func.avg(marked))
-        .where(Judgment.project_id == project_id, not_superseded())
-        .group_by(col(Judgment.annotator_id))
-    ).all()
-    table = pd.DataFrame(rows, columns=["annotator_id", "judgments", "fast"])
-    return table.astype({"fast": float}).set_index("annotator_id")
+    stored = all_judgments(session, project_id=project_id).arrays
+    current = ~np.isin(stored["judgment_id"], stored["supersedes_id"])
+    rows = pd.DataFrame({name: stored[name][current] for name in ("annotator_id", "fast")})
+    return rows.groupby("annotator_id")["fast"].agg(judgments="size", fast="mean")
 
 
 def _gold(session: Session, project_id: int) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from sqlmodel import Session, col
 
 from labeling.judging.pace import FAST
 from labeling.review.decisions import not_discarded
+from labeling.statistics.driver_rows import driver_rows
 from labeling.withdrawals import not_withdrawn
 from storage.tables import Judgment, Task, TaskKind
 
@@ -29,10 +30,6 @@ from storage.tables import Judgment, Task, TaskKind
 MOST_COMPLETIONS = 9
 #: What `task_kind` holds the position in.
 TASK_KINDS = tuple(TaskKind)
-
-# A batch is turned into arrays before the next is fetched: a million rows of Python objects at once
-# would take a gigabyte.
-_BATCH = 20_000
 
 _PLAIN = {
     "judgment_id": np.int64,
@@ -100,9 +97,7 @@ def read_judgments(
     )
     if ids is not None:
         statement = statement.where(col(Judgment.id).in_(ids))
-    # Of the connection, not of the session: that one would wrap each row once more.
-    result = session.connection().execute(statement.execution_options(yield_per=_BATCH))
-    batches = [_batch_arrays(rows, dialect) for rows in result.partitions()]
+    batches = [_batch_arrays(rows, dialect) for rows in driver_rows(session, statement)]
     return _all_joined(batches or [_batch_arrays([], dialect)])
 
 

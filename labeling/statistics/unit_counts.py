@@ -5,7 +5,7 @@ Likert score), a task with one label. Units with one rating say nothing about ag
 out of every figure and every n.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 
 Counts = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
 
-# Units that are worked on at once: enough to be fast, and little memory.
-_AT_ONCE = 200_000
+# Numbers that are worked on at once: enough to be fast, and little memory.
+_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +44,39 @@ class UnitCounts:
         """Return the number of units."""
         return len(self.counts)
 
-    def parts(self) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
-        """Yield the counts as floats, some whole tasks at a time, and where each task begins."""
+    @cached_property
+    def kinds(self) -> tuple[Counts, npt.NDArray[np.int64]]:
+        """Return the different counts (K, V) that units have, and which of them each unit has (U,).
+
+        Three raters can give three values in ten ways: what is measured of a unit is measured of
+        these, however many units there are.
+        """
+        base = int(self.counts.max(initial=0)) + 1
+        if base ** self.counts.shape[1] >= 2**62:
+            found, which = np.unique(self.counts, axis=0, return_inverse=True)
+            return found, which.reshape(-1)
+        code = self.counts @ base ** np.arange(self.counts.shape[1])
+        which, codes = pd.factorize(code)
+        places = codes[:, None] // base ** np.arange(self.counts.shape[1]) % base
+        return places.astype(np.int32), which.astype(np.int64)
+
+    def by_task(self, of_units: Callable[[Floats], Floats]) -> Iterator[Floats]:
+        """Yield the sums (T, C) over the units of each task of `of_units`, some tasks at a time.
+
+        `of_units` takes counts (K, V) and returns (K, C), for each row by itself.
+        """
+        kinds, which = self.kinds
+        values = of_units(kinds.astype(np.float64))
         begins = np.flatnonzero(np.diff(self.task, prepend=-1))
-        first = 0
-        while first < len(begins):
-            start = begins[first]
-            after = int(np.searchsorted(begins, start + _AT_ONCE))
-            after = max(after, first + 1)
+        tasks_at_once = max(1, _AT_ONCE // max(len(kinds), 1))
+        for first in range(0, len(begins), tasks_at_once):
+            some = begins[first : first + tasks_at_once]
+            after = first + tasks_at_once
             end = begins[after] if after < len(begins) else len(self.counts)
-            yield self.counts[start:end].astype(np.float64), begins[first:after] - start
-            first = after
+            units = np.diff(np.append(some, end))
+            code = np.repeat(np.arange(len(some)) * len(kinds), units) + which[some[0] : end]
+            often = np.bincount(code, minlength=len(some) * len(kinds))
+            yield often.reshape(len(some), len(kinds)) @ values
 
 
 def counts_of_ratings(ratings: pd.DataFrame) -> UnitCounts:
