@@ -68,8 +68,12 @@ class PageSession:
     _component: str = ""
 
     async def __aenter__(self) -> "PageSession":
-        """Open the page and wait for its first run."""
-        await self.open()
+        """Open the page and wait for its first run; raise `PageLost` where there is none."""
+        try:
+            await self.open()
+        except PageLost:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(
