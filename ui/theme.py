@@ -37,6 +37,8 @@ SHARED: dict[str, Any] = {
 
 SERVER: dict[str, Any] = {
     "browser.gatherUsageStats": False,
+    # An error in a page goes into the log, in its form, and not in colours to stdout.
+    "logger.enableRich": False,
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
     "server.enableAgentApi": False,
