@@ -2,10 +2,11 @@
 
     python -m benchmarks.quality_pages --judgments 100000 --judgments 1000000
 
-Each page is loaded three times: first right after the server has started, when its figures are
-measured for the first time (cold); then with them kept (warm: the median); then after new judgments
-have come, so that newer figures are wanted (grown). A load is timed from the request until the
-page's last chart or table is painted. The data are `benchmarks.quality_rows`.
+Each page is loaded right after the server has started on a home that no server has seen (first),
+right after it was started again (cold), three times with its figures kept (warm: the median), and
+after new judgments have come, so that newer figures are wanted (grown). A load is timed from the
+request until the page's last chart or table is painted; beside it the CPU seconds of the server's
+processes. The data are `benchmarks.quality_rows`.
 """
 
 import argparse
@@ -13,20 +14,23 @@ import shutil
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.sync_api import Page, sync_playwright
+import psutil
+from playwright.sync_api import Browser, Page, sync_playwright
+from sqlalchemy import Engine
 
 from benchmarks.pages import Server
-from benchmarks.quality_rows import Size, fill
+from benchmarks.quality_rows import COPIES, Size, fill
 from labeling.accounts import create_account
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.settings import load_settings
 from storage.tables import Role
 
-PAGES = ("", "agreement", "annotators", "all-judgments", "throughput", "rounds")
+PAGES = ("", "agreement", "annotators", "review", "all-judgments", "throughput", "rounds")
 NAME, PASSWORD = "reader", "correct horse battery staple"
 WARM_LOADS = 3
 NEW_JUDGMENTS = 20
@@ -48,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> list[str]:
     parser.add_argument("--judgments", type=int, action="append")
     parser.add_argument("--home", type=Path, help="a home filled before; it is changed")
     given = parser.parse_args(arguments)
-    lines = ["| page | judgments | cold | warm | grown |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| page | judgments | first | cold | warm | grown |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for judgments in given.judgments or [100_000]:
         with TemporaryDirectory() as folder:
             home = given.home or Path(folder) / "home"
@@ -67,42 +74,52 @@ def _fill(home: Path, judgments: int) -> None:
     engine.dispose()
 
 
+@dataclass(frozen=True)
+class Load:
+    """What one load of a page took: wall seconds, and CPU seconds of the server's processes."""
+
+    seconds: float
+    cpu: float
+
+
+Loads = dict[str, list[Load]]
+
+
 def _measure(home: Path, judgments: int) -> list[str]:
     engine = build_engine(load_settings(home=home).url)
     with writing(engine) as session:
         create_account(session, name=NAME, role=Role.LEAD, password=PASSWORD)
-    found: dict[str, list[float]] = {page: [] for page in PAGES}
-    server = Server(home)
     try:
-        server.wait_for_page()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
-            page = _signed_in(browser.new_page(viewport={"width": 1440, "height": 900}), server.url)
-            for _ in range(1 + WARM_LOADS):
-                for name in PAGES:
-                    found[name].append(_load(page, f"{server.url}/{name}"))
-            for name in PAGES:
-                with writing(engine) as session:
-                    session.connection().exec_driver_sql(COPIES, (NEW_JUDGMENTS,))
-                found[name].append(_load(page, f"{server.url}/{name}"))
+            first = _after_a_start(home, browser, engine, warm_loads=0)
+            later = _after_a_start(home, browser, engine, warm_loads=WARM_LOADS)
             browser.close()
     finally:
-        server.stop()
         engine.dispose()
-    return [_line(name, judgments, seconds) for name, seconds in found.items()]
+    return [_line(page, judgments, first[page] + later[page]) for page in PAGES]
 
 
-# The newest judgments once more, as corrections that supersede them.
-COPIES = """
-INSERT INTO judgment (project_id, task_id, assignment_id, annotator_id, ranks, likert, checks,
-  flags, rationale, milliseconds, marks, guideline_version, display_order, nonce, supersedes_id,
-  created_at)
-SELECT project_id, task_id, assignment_id, annotator_id, ranks, likert, checks, flags, rationale,
-  milliseconds, marks, guideline_version, display_order, nonce || '+', id, created_at
-FROM judgment ORDER BY id DESC LIMIT ?
-"""
+def _after_a_start(home: Path, browser: Browser, engine: Engine, *, warm_loads: int) -> Loads:
+    """Return the loads of each page: the first, `warm_loads` more, and then one with new data."""
+    found: Loads = {page: [] for page in PAGES}
+    server = Server(home)
+    try:
+        server.wait_for_page()
+        page = _signed_in(browser.new_page(viewport={"width": 1440, "height": 900}), server.url)
+        for _ in range(1 + warm_loads):
+            for name in PAGES:
+                found[name].append(_load(page, server, name))
+        for name in PAGES if warm_loads else ():
+            with writing(engine) as session:
+                session.connection().exec_driver_sql(COPIES, (NEW_JUDGMENTS,))
+            found[name].append(_load(page, server, name))
+        page.close()
+    finally:
+        server.stop()
+    return found
 
 
 def _signed_in(page: Page, url: str) -> Page:
@@ -115,20 +132,28 @@ def _signed_in(page: Page, url: str) -> Page:
     return page
 
 
-def _load(page: Page, address: str) -> float:
-    began = time.monotonic()
-    page.goto(address)
+def _load(page: Page, server: Server, name: str) -> Load:
+    before, began = _cpu_seconds(server), time.monotonic()
+    page.goto(f"{server.url}/{name}")
     page.wait_for_function(PAINTED)
-    return time.monotonic() - began
+    return Load(time.monotonic() - began, _cpu_seconds(server) - before)
 
 
-def _line(name: str, judgments: int, seconds: list[float]) -> str:
-    cold, *warm = seconds[:-1]
-    middle = statistics.median(warm)
-    return (
-        f"| {name or 'overview'} | {judgments:,} | {cold:.1f} s | {middle:.1f} s "
-        f"| {seconds[-1]:.1f} s |"
+def _cpu_seconds(server: Server) -> float:
+    process = psutil.Process(server.process.pid)
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+def _line(name: str, judgments: int, loads: list[Load]) -> str:
+    first, cold, *warm, grown = loads
+    middle = Load(
+        statistics.median(one.seconds for one in warm), statistics.median(one.cpu for one in warm)
     )
+    cells = " | ".join(
+        f"{one.seconds:.1f} s ({one.cpu:.1f})" for one in (first, cold, middle, grown)
+    )
+    return f"| {name or 'overview'} | {judgments:,} | {cells} |"
 
 
 if __name__ == "__main__":
