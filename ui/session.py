@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from labeling.events import ask_for_address
 from labeling.people.sign_ins import account_of_token, note_seen
@@ -25,7 +26,11 @@ _last_seen = LastSeen()
 
 
 def _address() -> str:
-    return st.context.ip_address or ""
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return ""
+    found = st.context.ip_address
+    # Where no server runs, as in Streamlit's AppTest, it is no text.
+    return found if isinstance(found, str) else ""
 
 
 # A page's deeds are recorded with where its browser is, whichever callback does them.

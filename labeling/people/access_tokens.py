@@ -68,7 +68,7 @@ def make_token(
     )
     session.add(made)
     session.flush()
-    _record(session, made, by, "access_token.made", name=made.name, actions=made.actions)
+    _record(session, made, by, "access_token.made", actions=made.actions)
     return made, secret
 
 
@@ -139,7 +139,7 @@ def revoke_token(session: Session, *, account: Account, token_id: int, by: Accou
         raise NotFound(f"{account.name} has no token {token_id} that is good; list them again.")
     row.revoked_at = now()
     session.add(row)
-    _record(session, row, by, "access_token.revoked", name=row.name)
+    _record(session, row, by, "access_token.revoked")
 
 
 def _open() -> list[object]:
@@ -167,6 +167,7 @@ def _record(
         project_id=None,
         account_id=by.id if by else None,
         kind=kind,
+        personal={"name": row.name},
         token_id=row.id,
         whose_id=row.account_id,
         **detail,

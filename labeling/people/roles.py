@@ -28,7 +28,7 @@ def give_role(session: Session, *, account: Account, role: Role, by: Account | N
     if stored.role is role and ELSEWHERE not in stored.project_roles:
         return
     if role is not Role.ADMIN:
-        _keep_an_admin(session, stored)
+        keep_an_admin(session, stored)
     before, stored.role = stored.role, role
     roles = stored.project_roles
     stored.project_roles = {name: roles[name] for name in roles if name != ELSEWHERE}
@@ -77,7 +77,7 @@ def switch_off(session: Session, *, account: Account, by: Account | None) -> Non
     stored = _changeable(session, account)
     if not stored.active:
         return
-    _keep_an_admin(session, stored)
+    keep_an_admin(session, stored)
     stored.active = False
     session.add(stored)
     _record(session, by, stored, "account.switched_off")
@@ -112,7 +112,7 @@ def _changeable(session: Session, account: Account) -> Account:
     return stored
 
 
-def _keep_an_admin(session: Session, account: Account) -> None:
+def keep_an_admin(session: Session, account: Account) -> None:
     """Raise `Conflict` where `account` is the last admin who can act."""
     if account.role is not Role.ADMIN or not account.active:
         return

@@ -19,6 +19,7 @@ from storage.tables import Account, SignIn, SignInWay
 
 #: characters of a token's hash by which a sign-in is named
 NAME_LENGTH = 16
+ENDED = "Your sign-in has ended; sign in again."
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def open_sign_ins(
     `token` is the asking browser's own. Raises `NotAllowed` unless `by` is the account itself, an
     admin, or None (the server's shell).
     """
-    _require_own_or_admin(account, by)
+    require_own_or_admin(account, by)
     rows = session.exec(select(SignIn).where(*_counting(account)))
     own = None if token is None else digest(token)
     found = [_row(row, own) for row in rows]
@@ -169,7 +170,7 @@ def close_sign_in(session: Session, *, token: str) -> None:
 
 def revoke_sign_in(session: Session, *, account: Account, name: str, by: Account | None) -> None:
     """Close the sign-in of that name; raise `NotFound` where the account has no open one."""
-    _require_own_or_admin(account, by)
+    require_own_or_admin(account, by)
     if len(name) != NAME_LENGTH:
         raise BadInput(f"A sign-in's name has {NAME_LENGTH} characters; list the sign-ins.")
     rows = session.exec(select(SignIn).where(*_counting(account))).all()
@@ -185,7 +186,7 @@ def revoke_sign_ins(
     session: Session, *, account: Account, by: Account | None, but_token: str | None = None
 ) -> int:
     """Close every open sign-in of an account, but for one's own; return how many they were."""
-    _require_own_or_admin(account, by)
+    require_own_or_admin(account, by)
     return close_all(session, account=account, by=by, but_token=but_token)
 
 
@@ -215,6 +216,7 @@ def _record_revoked(session: Session, account: Account, by: Account | None, *, c
     )
 
 
-def _require_own_or_admin(account: Account, by: Account | None) -> None:
+def require_own_or_admin(account: Account, by: Account | None) -> None:
+    """Raise `NotAllowed` unless `by` is the account itself, an admin, or None (the shell)."""
     if by is not None and by.id != account.id:
         require(by, Action.MANAGE_ACCOUNTS, project_id=None)

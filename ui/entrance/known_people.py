@@ -5,7 +5,7 @@ from labeling.events import from_address
 from labeling.keys import key_of
 from labeling.people.failed_sign_ins import record_refusal
 from labeling.people.identities import Identity, account_of_identity, link_identity
-from labeling.people.sign_ins import Browser
+from labeling.people.sign_ins import ENDED, Browser
 from storage.engine import writing
 from storage.errors import NotAllowed
 from storage.tables import SignInWay
@@ -35,7 +35,7 @@ def _come_in(
         if own_token is not None:
             account = account_of_token(session, token=own_token)
             if account is None:
-                raise NotAllowed("Your sign-in has ended; sign in again, then link it.")
+                raise NotAllowed(ENDED)
             link_identity(session, account=account, identity=identity, settings=settings.oidc)
             return ""
         account = account_of_identity(

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from labeling.people.sign_ins import ENDED
 from storage.errors import NotAllowed, RankloopError
 from storage.tables import Account
 from ui import session
@@ -28,7 +29,7 @@ def acting() -> Account:
     """
     account = session.current_account()
     if account is None:
-        raise NotAllowed("Your sign-in has ended; sign in again.")
+        raise NotAllowed(ENDED)
     return account
 
 
