@@ -24,16 +24,19 @@ def build_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
         raise Unavailable(
-            f"The database URL {url!r} cannot be read; it looks like sqlite:///file.db or "
+            "The database URL cannot be read; it looks like sqlite:///file.db or "
             "postgresql+psycopg://user@host/name."
-        ) from error
+        ) from None
     if parsed.get_backend_name() == "sqlite":
         return _build_sqlite(url, parsed.database)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=20)
+    # What a statement was given (texts, hashes of passwords) is in no error, and so in no log.
+    engine = create_engine(
+        parsed, pool_pre_ping=True, pool_size=20, max_overflow=20, hide_parameters=True
+    )
     event.listen(engine, "connect", _configure_postgresql)
     event.listen(engine, "commit", _refuse_failed)
     return engine
@@ -68,7 +71,9 @@ def _build_sqlite(url: str, database: str | None) -> Engine:
                 "folder that you can write to."
             ) from error
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        url,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

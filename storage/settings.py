@@ -13,6 +13,7 @@ from pydantic_settings import (
 
 from storage.account_settings import AccountSettings, OidcSettings
 from storage.errors import BadInput
+from storage.secrets import secret_text
 from storage.privacy_settings import PrivacySettings
 
 EMBEDDED_MODEL = "embedded:smollm2-135m-instruct"
@@ -27,13 +28,14 @@ class Settings(BaseSettings):
         toml_file="rankloop.toml",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(
         default=Path("rankloop-data"), description="Folder of the database, checkpoints, snapshots."
     )
     database_url: str | None = Field(
-        default=None, description="SQLAlchemy URL; SQLite inside `home` when unset."
+        default=None, repr=False, description="SQLAlchemy URL; SQLite inside `home` when unset."
     )
     model: str = Field(
         default=EMBEDDED_MODEL,
@@ -253,7 +255,27 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Rank the sources: arguments, environment, `rankloop.toml`, defaults."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        toml = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, SecretFiles(settings_cls), toml
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Read the settings that hold secrets from files: `RANKLOOP_…_FILE`, or systemd's credentials.
+
+    None of them can be in the database; the environment comes first.
+    """
+
+    FIELDS = ("database_url", "metrics_token")
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Return the value of one field, or None."""
+        found = secret_text(f"RANKLOOP_{field_name.upper()}") if field_name in self.FIELDS else ""
+        return found or None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the fields that a file holds."""
+        found = {name: self.get_field_value(None, name)[0] for name in self.FIELDS}
+        return {name: value for name, value in found.items() if value}
 
 
 def load_settings(**overrides: Any) -> Settings:

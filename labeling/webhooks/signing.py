@@ -4,11 +4,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 from datetime import datetime
-from pathlib import Path
 
 from storage.errors import BadInput, Unavailable
+from storage.secrets import secret_text
 
 PREFIX = "whsec_"
 _FEWEST_BYTES, _MOST_BYTES = 24, 64
@@ -20,7 +19,7 @@ def read_secret(variable: str) -> bytes:
     It is base64 with or without `whsec_`, of 24 to 64 bytes. Raises `Unavailable` where there is
     none, `BadInput` where it is no such key; the key itself is in no message.
     """
-    text = os.environ.get(variable) or _from_file(os.environ.get(f"{variable}_FILE"))
+    text = secret_text(variable)
     if not text:
         raise Unavailable(
             f"The secret is in neither the environment variable {variable} nor a file named by "
@@ -51,14 +50,3 @@ def signed_headers(key: bytes, *, message_id: str, at: datetime, body: bytes) ->
         "webhook-timestamp": seconds,
         "webhook-signature": f"v1,{signature}",
     }
-
-
-def _from_file(name: str | None) -> str:
-    if not name:
-        return ""
-    try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(
-            f"The file {name} with a webhook's secret cannot be read: {error}."
-        ) from (error)

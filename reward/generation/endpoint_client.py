@@ -7,7 +7,6 @@ sent to no other address (redirects are not followed), and is struck out of what
 import email.utils
 import http.client
 import json
-import os
 import random
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 from labeling.endpoint_policies import Endpoint, Usage, priced
 from storage.errors import BadInput, Unavailable
+from storage.secrets import secret_text
 
 #: What may be different a moment later: timeouts, too many requests, a server in trouble.
 PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 529)
@@ -83,7 +83,7 @@ class EndpointClient:
         self.name = name
         self._key = ""
         if endpoint.key_env:
-            self._key = os.environ.get(endpoint.key_env, "").strip()
+            self._key = secret_text(endpoint.key_env)
             if not self._key:
                 raise BadInput(
                     f"The environment variable {endpoint.key_env}, which should hold the key of "

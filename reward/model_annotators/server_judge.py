@@ -8,7 +8,6 @@ what says how far to trust it.
 
 import hashlib
 import logging
-import os
 import re
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ import numpy
 from labeling.labeling_settings import ModelAnnotatorSettings
 from labeling.model_annotators.model_judgments import TaskToJudge
 from reward.generation.completion_server import CompletionServer, ServerSettings
+from storage.secrets import secret_text
 
 #: the environment variable of the judge's key: no file, no table and no page ever holds it
 API_KEY = "RANKLOOP_JUDGE_API_KEY"
@@ -63,7 +63,7 @@ class ServerJudge:
         self.server = CompletionServer(
             settings.judge,
             ServerSettings(timeout_seconds=settings.judge_timeout, attempts=2),
-            api_key=os.environ.get(API_KEY, ""),
+            api_key=secret_text(API_KEY),
         )
         self._model = settings.judge_model
 
