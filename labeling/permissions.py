@@ -68,6 +68,19 @@ _ROLES = {str(role): role for role in Role}
 _narrowed: ContextVar[frozenset[str] | None] = ContextVar("narrowed", default=None)
 
 
+def role_table() -> list[str]:
+    """Return which role may do what as lines of a Markdown table, a row an action."""
+    rows = [["may", *(str(role) for role in PERMITTED)]]
+    for action in Action:
+        ticks = ["yes" if action in permitted else "" for permitted in PERMITTED.values()]
+        note = " (server)" if action in IN_NO_PROJECT else ""
+        rows.append([WORDS[action] + note, *ticks])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in padded]
+
+
 def role_of(account: Account, project_id: int | None) -> Role | None:
     """Return the account's role in a project (None: in none), or None without business there."""
     if project_id is None:

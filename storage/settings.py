@@ -13,8 +13,8 @@ from pydantic_settings import (
 
 from storage.account_settings import AccountSettings, OidcSettings
 from storage.errors import BadInput
-from storage.secrets import secret_text
 from storage.privacy_settings import PrivacySettings
+from storage.secrets import secret_text
 
 EMBEDDED_MODEL = "embedded:smollm2-135m-instruct"
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from typing import cast
 
 import streamlit as st
 from sqlmodel import col, select
@@ -46,10 +45,11 @@ def offer(account: Account, choice: AuditChoice) -> None:
     """Draw the buttons that download all that is chosen; each download is recorded."""
     words = session.words()
     with st.container(horizontal=True):
-        for file_type in ("csv", "jsonl"):
+        types: tuple[FileType, ...] = ("csv", "jsonl")
+        for file_type in types:
             st.download_button(
                 words.say("audit.download", type=file_type.upper()),
-                data=partial(_file, account, choice, cast(FileType, file_type)),
+                data=partial(_file, account, choice, file_type),
                 file_name=f"audit.{file_type}",
                 on_click="ignore",
                 icon=":material/download:",

@@ -123,7 +123,7 @@ def _rows(session: Session, found: Sequence[Any]) -> list[AuditRow]:
 
 def _row(event: Event, names: dict[int, str], projects: dict[Any, str]) -> AuditRow:
     assert event.id is not None
-    whom = about(event.kind, event.detail)
+    whom, personal = about(event.kind, event.detail), dict(event.personal or {})
     unknown = NOBODY if event.kind == "sign_in.failed" else SHELL
     return AuditRow(
         id=event.id,
@@ -134,6 +134,6 @@ def _row(event: Event, names: dict[int, str], projects: dict[Any, str]) -> Audit
         what=words_of(event.kind),
         whom="" if whom is None else names.get(whom, f"account {whom}"),
         project=projects.get(event.project_id, ""),
-        address=str((event.personal or {}).get("address", "")),
-        told=told(event.kind, event.detail),
+        address=str(personal.pop("address", "")),
+        told=told(event.kind, {**event.detail, **personal}),
     )

@@ -3,15 +3,15 @@
 from typing import Any
 
 #: names under which a detail holds the account that a deed was about
-_WHOM = ("whose_id", "created_id", "annotator_id")
+WHOM = ("whose_id", "created_id", "annotator_id")
 #: numbers of rows, and hashes, say nothing to a reader of the log
-_SILENT = frozenset({*_WHOM, "mark", "sha256", "before", "after", "values", "section", "changes"})
+_SILENT = frozenset({*WHOM, "mark", "sha256", "before", "after", "values", "section", "changes"})
 _MOST = 12
 
 
 def about(kind: str, detail: dict[str, Any]) -> int | None:
     """Return the account that a deed was about, where it was about one."""
-    found = next((detail[name] for name in _WHOM if detail.get(name) is not None), None)
+    found = next((detail[name] for name in WHOM if detail.get(name) is not None), None)
     return found if isinstance(found, int) and not kind.startswith("sign_in.opened") else None
 
 

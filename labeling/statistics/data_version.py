@@ -50,6 +50,7 @@ def data_version(session: Session, *, project_id: int) -> DataVersion:
         select(func.count(col(Withdrawal.reverted_at))).scalar_subquery(),
         _newest(col(Account.id)),
         select(func.count()).where(col(Account.active)).scalar_subquery(),
+        select(func.count(col(Account.erased_at))).scalar_subquery(),
         _newest(col(Policy.id)),
         live.scalar_subquery(),
         _newest(col(Round.id)),

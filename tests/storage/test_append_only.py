@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, delete, text, update
+from sqlalchemy import Engine, Executable, delete, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
 
@@ -32,12 +32,12 @@ def filled(engine: Engine) -> Engine:
     return engine
 
 
-def _refused(engine: Engine, statement: object) -> None:
+def _refused(engine: Engine, statement: Executable) -> None:
     with (
         pytest.raises(DBAPIError, match="events are append-only"),
         writing(engine) as session,
     ):
-        session.execute(statement)  # type: ignore[call-overload]
+        session.execute(statement)
 
 
 @pytest.mark.parametrize(

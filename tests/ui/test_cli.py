@@ -43,7 +43,8 @@ CONTRACT = {
     ("labeling", "set"), ("doctor",),
     ("models",), ("policies", "list"), ("policies", "rollback"),
     ("policies", "add"), ("policies", "switch"),
-    ("backup",), ("restore",), ("db", "copy"), ("reliability",), ("events",), ("audit",),
+    ("backup",), ("restore",), ("db", "copy"), ("reliability",), ("events",), ("audit",), ("privacy", "export"),
+    ("privacy", "erase"), ("account", "roles"),
     ("withdraw", "annotator"), ("withdraw", "import"), ("withdraw", "window"),
     ("withdraw", "list"), ("withdraw", "revert"), ("webhook", "add"), ("webhook", "list"),
     ("webhook", "remove"), ("webhook", "test"), ("webhook", "kinds"), ("webhook", "deliver"),
@@ -132,6 +133,7 @@ def test_every_help_has_an_example_that_parses(
         ["snapshot"],
         ["withdraw"],
         ["webhook"],
+        ["privacy"],
         ["db"],
     ],
 )

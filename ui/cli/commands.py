@@ -12,7 +12,9 @@ from ui.cli.imports import import_
 from ui.cli.labeling import gold, guidelines, labeling
 from ui.cli.models import models
 from ui.cli.moving import backup, db, restore
+from ui.cli.permissions import roles
 from ui.cli.policies import policies
+from ui.cli.privacy import privacy
 from ui.cli.snapshots import snapshot
 from ui.cli.tasks import queue, tasks
 from ui.cli.train import evaluate, train
@@ -217,6 +219,7 @@ def doctor(options: Options, as_json: bool) -> int:
     return report(options.settings(), as_json=as_json)
 
 
+account.add_command(roles)
 cli.add_command(account)
 cli.add_command(import_)
 cli.add_command(policies)
@@ -235,6 +238,7 @@ cli.add_command(snapshot)
 cli.add_command(webhook)
 cli.add_command(events)
 cli.add_command(audit)
+cli.add_command(privacy)
 cli.add_command(backup)
 cli.add_command(restore)
 cli.add_command(db)

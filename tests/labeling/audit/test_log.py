@@ -22,7 +22,6 @@ from storage.errors import BadInput, NotAllowed
 from storage.tables import Account, Event, Project, Role
 from tests.sample_rows import add_account
 
-
 ALL = AuditChoice()
 
 

@@ -1,0 +1,1 @@
+"""One person's data: all that is kept of them, exported or erased on request."""

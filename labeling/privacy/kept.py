@@ -1,0 +1,119 @@
+"""Everything that the database keeps of one account, a file for each kind of it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, or_, select, text
+from sqlmodel import Session, col
+
+from labeling.audit.told import WHOM
+from storage.tables import (
+    AccessToken,
+    Account,
+    Assignment,
+    Demonstration,
+    Event,
+    GuidelineReading,
+    GuidelineVersion,
+    Import,
+    Invitation,
+    Judgment,
+    PoolMember,
+    Prompt,
+    Qualification,
+    Review,
+    Row,
+    SignIn,
+    Withdrawal,
+)
+from storage.tables.events import AUDITED_EVENT
+
+#: rows that are read at once
+_AT_ONCE = 1000
+#: no secret leaves, not even as a hash; and what a display needs says nothing of a person
+_SECRET = {"password_hash", "token_sha256", "code_sha256", "nonce", "order_seed"}
+#: other people's accounts
+_OTHERS = {"by_id", "used_by_id"}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of the export: its name, what is in it, and how its rows are found."""
+
+    file: str
+    words: str
+    rows: Callable[[int], Select[Any]]
+
+
+def _of(kind: type[Row], condition: Callable[[int], ColumnElement[bool]]) -> Any:
+    keys = list(Row.metadata.tables[str(kind.__tablename__)].primary_key.columns)
+    return lambda me: select(kind).where(condition(me)).order_by(*keys)
+
+
+def about(account_id: int) -> ColumnElement[bool]:
+    """Return the condition that an audited event was about this account, whoever did it."""
+    named = [col(Event.detail)[name].as_integer() == account_id for name in WHOM]
+    return text(AUDITED_EVENT) & or_(*named)
+
+
+KEPT = (
+    Kept("account", "The account: its name, roles and dates; never a password.",
+         _of(Account, lambda me: col(Account.id) == me)),
+    Kept("sign_ins", "Sign-ins: when, in which way, from which address and browser.",
+         _of(SignIn, lambda me: col(SignIn.account_id) == me)),
+    Kept("access_tokens", "Access tokens: their names, what they may do, when they were used.",
+         _of(AccessToken, lambda me: col(AccessToken.account_id) == me)),
+    Kept("invitations", "Invitations that were used, made or given.",
+         _of(Invitation, lambda me: or_(col(Invitation.used_by_id) == me,
+                                        col(Invitation.account_id) == me,
+                                        col(Invitation.by_id) == me))),
+    Kept("judgments", "Judgments: ranks, ratings, flags, reasons and times, corrected ones too.",
+         _of(Judgment, lambda me: col(Judgment.annotator_id) == me)),
+    Kept("assignments", "Tasks that were lent, with drafts, and why they were put aside.",
+         _of(Assignment, lambda me: col(Assignment.annotator_id) == me)),
+    Kept("demonstrations", "Answers that were written or rewritten.",
+         _of(Demonstration, lambda me: col(Demonstration.annotator_id) == me)),
+    Kept("prompts", "Prompts that were written.",
+         _of(Prompt, lambda me: col(Prompt.written_by_id) == me)),
+    Kept("reviews", "Decisions of a lead, with their reasons and comments.",
+         _of(Review, lambda me: col(Review.by_id) == me)),
+    Kept("reviews_received", "What leads decided and wrote about one's judgments.",
+         _of(Review, lambda me: col(Review.judgment_id).in_(
+             select(col(Judgment.id)).where(col(Judgment.annotator_id) == me)))),
+    Kept("qualifications", "How qualification sets were answered.",
+         _of(Qualification, lambda me: col(Qualification.account_id) == me)),
+    Kept("guideline_readings", "Which guidelines were read, and when.",
+         _of(GuidelineReading, lambda me: col(GuidelineReading.account_id) == me)),
+    Kept("guideline_versions", "Guidelines that were published.",
+         _of(GuidelineVersion, lambda me: col(GuidelineVersion.by_id) == me)),
+    Kept("pools", "The pools of annotators that one is in.",
+         _of(PoolMember, lambda me: col(PoolMember.account_id) == me)),
+    Kept("withdrawals", "Judgments that were withdrawn by annotator.",
+         _of(Withdrawal, lambda me: col(Withdrawal.annotator_id) == me)),
+    Kept("imports", "Files that were imported.", _of(Import, lambda me: col(Import.by_id) == me)),
+    Kept("events", "The record of what one did.",
+         _of(Event, lambda me: col(Event.account_id) == me)),
+    Kept("events_about", "The record of what others did to the account.",
+         _of(Event, lambda me: about(me) & (col(Event.account_id).is_distinct_from(me)))),
+)  # fmt: skip
+
+
+def rows_of(session: Session, kept: Kept, *, account_id: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file as JSON objects; no secret, and no other person, is in them."""
+    statement = kept.rows(account_id).execution_options(yield_per=_AT_ONCE)
+    for row in session.scalars(statement):
+        found = row.model_dump(mode="json", exclude=_SECRET)
+        if kept.file == "events_about":
+            # Where the others were is theirs.
+            found["personal"] = {
+                name: value
+                for name, value in (found["personal"] or {}).items()
+                if name != "address"
+            }
+            found.pop("account_id")
+        yield {
+            name: value
+            for name, value in found.items()
+            if name not in _OTHERS or value == account_id
+        }

@@ -1,0 +1,83 @@
+"""What an erasure cannot reach: copies that left the database before."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import func, or_, select
+from sqlmodel import Session, col
+
+from labeling.people.sign_ins import require_own_or_admin
+from labeling.withdrawals.scope import Scope
+from labeling.withdrawals.traces import Touched, touched
+from storage.errors import NotFound
+from storage.tables import Account, Demonstration, Event, Judgment, Project, Prompt
+
+_COPIES = {
+    "database.backed_up": "backups of the database",
+    "database.copied": "copies of the database",
+    "account.exported": "exports of this person's data",
+    "audit.exported": "exports of the audit log",
+}
+
+
+def out_of_reach(session: Session, *, account_id: int, by: Account | None, home: Path) -> list[str]:
+    """Return sentences that name each kind of copy, newest first within one; none is changed.
+
+    Snapshots and exports have pseudonyms, not names. `by` asks: the person, an admin, or None (the
+    server's shell). Every snapshot's rows are read. Raises `NotAllowed`, `NotFound`.
+    """
+    account = session.get(Account, account_id)
+    if account is None:
+        raise NotFound(f"There is no account {account_id}; list them again.")
+    require_own_or_admin(account, by)
+    scope = Scope(annotator_id=account_id)
+    found = []
+    for project in _projects(session, account_id):
+        traces = touched(session, project=project, account=None, scope=scope, home=home)
+        found += [f"Project {project.name}: {each}" for each in _of_project(traces)]
+    return [*found, *_copies(session, account_id), *_ELSEWHERE]
+
+
+_ELSEWHERE = (
+    "Log files of the server, and of proxies before it, may hold addresses and account numbers.",
+    "Prompts and answers that the person wrote stay in the project, under a number alone.",
+)
+
+
+def _projects(session: Session, account_id: int) -> list[Project]:
+    judged = select(col(Judgment.project_id)).where(col(Judgment.annotator_id) == account_id)
+    written = (
+        select(col(Prompt.project_id))
+        .join(Demonstration, col(Demonstration.prompt_id) == col(Prompt.id))
+        .where(col(Demonstration.annotator_id) == account_id)
+    )
+    theirs = or_(col(Project.id).in_(judged), col(Project.id).in_(written))
+    return list(session.scalars(select(Project).where(theirs).order_by(col(Project.id))))
+
+
+def _of_project(traces: Touched) -> Iterator[str]:
+    if traces.snapshots:
+        numbers = ", ".join(str(one.id) for one in traces.snapshots)
+        yield f"snapshots {numbers} hold their judgments under a pseudonym."
+    if traces.exports:
+        newest = max(one.at for one in traces.exports)
+        yield (
+            f"{len(traces.exports)} exports may hold them under a pseudonym, the newest of "
+            f"{newest:%Y-%m-%d %H:%M} UTC; whoever has a copy must delete it."
+        )
+    if traces.policies:
+        versions = ", ".join(str(one.version) for one in traces.policies)
+        yield f"policies {versions} were trained on them."
+
+
+def _copies(session: Session, account_id: int) -> Iterator[str]:
+    for kind, words in _COPIES.items():
+        statement = select(func.count(), func.max(col(Event.created_at))).where(
+            col(Event.kind) == kind
+        )
+        if kind == "account.exported":
+            about = col(Event.detail)["whose_id"].as_integer() == account_id
+            statement = statement.where(about)
+        count, newest = session.execute(statement).one()
+        if count:
+            yield f"{count} {words}, the newest of {newest:%Y-%m-%d %H:%M} UTC, are as they were."
