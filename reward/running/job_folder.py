@@ -7,6 +7,7 @@ machine that its worker was killed. The job appends what it has to say to `lines
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -17,6 +18,8 @@ from typing import Any
 
 from storage.errors import Conflict
 
+JOBS = "jobs"  # the folder under home
+LEFT_SECONDS = 86_400.0  # without a change after which a job's folder is nobody's
 SHARED = "shared.json"  # a folder with it is watched
 ALIVE = "alive"
 LINES = "lines.jsonl"
@@ -32,6 +35,27 @@ def is_shared(folder: Path) -> bool:
 
 
 # -- the worker's side -------------------------------------------------------------------------
+
+
+def make_job_folder(home: Path, name: str) -> Path:
+    """Make the folder of a new job under home, which the job's machine may see, and return it.
+
+    What workers that were killed left there a day ago or longer is removed.
+    """
+    for folder in (home / JOBS).glob("*"):
+        if time.time() - _newest(folder) > LEFT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+    made = home / JOBS / name
+    made.mkdir(parents=True)
+    return made
+
+
+def _newest(folder: Path) -> float:
+    times = [0.0]
+    for path in (folder, *folder.rglob("*")):
+        with suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 @contextmanager

@@ -18,13 +18,13 @@ from labeling.keys import key_of
 from labeling.policies import live_policy
 from labeling.work_queue.tasks import ready_task_count
 from reward.running.command_guard import GuardedCommand
+from reward.running.job_folder import make_job_folder
 from reward.running.launch_template import job_name, job_values, launch_templates
 from reward.running.lease import Lease, read_lease, report_progress
 from reward.running.rounds import count_attempt, open_round
 from storage.engine import reading, writing
 from storage.settings import Settings
 
-JOBS = "jobs"  # the folder under home that jobs on other machines see
 QUEUED = "waiting for launch_command to start the job"
 IDLE = "waiting for judgments"
 STOPPED = "cannot go on: "  # what a job leaves in the lease's row before a sentence for people
@@ -81,8 +81,7 @@ class RoundJobs:
         """Return the command of a new job; its settings lie in a file for its owner's eyes only."""
         settings = self.settings
         name = job_name(settings.project, "round")
-        self._folder = settings.home / JOBS / name
-        self._folder.mkdir(parents=True)
+        self._folder = make_job_folder(settings.home, name)
         file = self._folder / "settings.json"
         with os.fdopen(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600), "w") as stream:
             json.dump(settings.model_dump(mode="json", exclude_none=True), stream)

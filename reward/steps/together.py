@@ -8,6 +8,7 @@ that dies fails the step with one sentence; nothing was touched then.
 
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,9 +26,9 @@ from reward.reward_modeling.reward_fitting import FittedReward
 from reward.reward_modeling.reward_report import RewardReport
 from reward.running.command_guard import GuardedCommand
 from reward.running.commanded_job import CommandedJob, run_commanded
+from reward.running.job_folder import make_job_folder
 from reward.running.launch_template import job_name, job_values, launch_templates
 from reward.running.launcher import Launch, run_together
-from reward.running.round_jobs import JOBS
 from reward.stages.job import POLICY, RESULT, RESULT_FILE, REWARD_MODELS, TRAINED, Job
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext
 from storage.blobs import checked_path, verify
@@ -93,14 +94,17 @@ def _job_folder(context: StepContext, stage: str) -> Iterator[Path]:
     With launcher=command it is under home, which the job's machine has to see.
     """
     settings = context.runtime.settings
-    parent = None
-    if settings.launcher == "command":
-        parent = settings.home / JOBS
-        parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="rankloop-", dir=parent, ignore_cleanup_errors=True) as place:
-        folder = Path(place) / job_name(settings.project, stage)
-        folder.mkdir()
+    name = job_name(settings.project, stage)
+    if settings.launcher != "command":
+        with TemporaryDirectory(prefix=f"{name}-") as place:
+            yield Path(place)
+        return
+    folder = make_job_folder(settings.home, name)
+    try:
         yield folder
+    finally:
+        # A job that is being ended may still write.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(context: StepContext, stage: str, folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:

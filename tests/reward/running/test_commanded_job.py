@@ -192,6 +192,17 @@ def test_a_job_is_taken_once(tmp_path: Path) -> None:
         job_folder.claim(tmp_path)
 
 
+def test_what_killed_workers_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    folders = [job_folder.make_job_folder(tmp_path, name) for name in ("left", "beating")]
+    long_ago = time.time() - 100_000
+    for folder in folders:
+        (folder / job_folder.ALIVE).write_text("1")
+        os.utime(folder, (long_ago, long_ago))
+    os.utime(folders[0] / job_folder.ALIVE, (long_ago, long_ago))
+    job_folder.make_job_folder(tmp_path, "new")
+    assert [folder.exists() for folder in folders] == [False, True]
+
+
 def test_lines_are_heard_whole_and_once(tmp_path: Path) -> None:
     heard = job_folder.HeardLines(tmp_path)
     assert heard.new() == []
