@@ -50,7 +50,7 @@ def events_since(
     )
     if kinds:
         statement = statement.where(col(Event.kind).in_(kinds))
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "id": event.id,
             "at": event.created_at.isoformat(),

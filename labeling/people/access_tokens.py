@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
 
-from sqlalchemy import or_, update
+from sqlalchemy import ColumnElement, or_, update
 from sqlmodel import Session, col, select
 
 from labeling.events import record
@@ -142,7 +142,7 @@ def revoke_token(session: Session, *, account: Account, token_id: int, by: Accou
     _record(session, row, by, "access_token.revoked")
 
 
-def _open() -> list[object]:
+def _open() -> list[ColumnElement[bool]]:
     return [
         col(AccessToken.revoked_at).is_(None),
         or_(col(AccessToken.expires_at).is_(None), col(AccessToken.expires_at) > now()),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from labeling.accounts import store_account
 from labeling.events import record
@@ -167,9 +167,8 @@ def _follow_groups(
 def _free_name(session: Session, identity: Identity) -> str:
     """Return a name for a new account: the provider's, with a number where it is taken."""
     wanted = "".join(each for each in identity.name if each.isprintable()).strip()[:90] or "someone"
-    taken = set(
-        session.exec(select(Account.name).where(Account.name.startswith(wanted, autoescape=True)))  # type: ignore[attr-defined]
-    )
+    begins = col(Account.name).startswith(wanted, autoescape=True)
+    taken = set(session.exec(select(Account.name).where(begins)))
     number, name = 1, wanted
     while name in taken:
         number += 1

@@ -1,11 +1,12 @@
 """Invitations: links that work once, to a new account or to a new password for an old one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_urlsafe
 
-from sqlalchemy import CursorResult, or_, update
+from sqlalchemy import ColumnElement, CursorResult, or_, update
 from sqlmodel import Session, col, select
 
 from labeling.accounts import store_account
@@ -182,7 +183,7 @@ def _use_up(session: Session, code: str) -> Invitation:
     ).one()
 
 
-def _open() -> list[object]:
+def _open() -> list[ColumnElement[bool]]:
     return [
         col(Invitation.used_at).is_(None),
         col(Invitation.revoked_at).is_(None),
@@ -209,7 +210,7 @@ def invitations(
     return [_row(row, names, projects) for row in rows]
 
 
-def _names(session: Session, rows: "list[Invitation] | tuple[Invitation, ...]") -> dict[int, str]:
+def _names(session: Session, rows: Sequence[Invitation]) -> dict[int, str]:
     wanted = {key for row in rows for key in (row.account_id, row.by_id, row.used_by_id)} - {None}
     found = session.exec(select(Account.id, Account.name).where(col(Account.id).in_(wanted)))
     return {key: name for key, name in found if key is not None}
