@@ -1,6 +1,7 @@
 """Projects: what is being ranked, how, and by how many."""
 
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
 
 from sqlmodel import Field
@@ -9,8 +10,16 @@ from storage.clock import now
 from storage.tables.base import Row, UtcDateTime, json_type, no_fields
 
 
+def new_key() -> str:
+    """Return 256 random bits as hexadecimal digits."""
+    return token_hex(32)
+
+
 class Project(Row, table=True):
-    """One loop: its K, its overlap, and its settings of labeling and of training."""
+    """One loop: its K, its overlap, and its settings of labeling and of training.
+
+    `pseudonym_key` keys what annotators are called in exports; it is in none of them.
+    """
 
     __tablename__ = "project"
 
@@ -21,4 +30,5 @@ class Project(Row, table=True):
     system_prompt: str = ""
     labeling: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
     training: dict[str, Any] = Field(default_factory=no_fields, sa_type=json_type())
+    pseudonym_key: str = Field(default_factory=new_key, max_length=100, repr=False)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)

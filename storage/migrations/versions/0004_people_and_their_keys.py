@@ -3,6 +3,7 @@
 Revision 0004, after 0003.
 """
 
+from datetime import UTC
 from typing import Any
 
 import sqlalchemy as sa
@@ -154,7 +155,29 @@ def upgrade() -> None:
         ],
         filled={"way": "password", "address": "", "user_agent": ""},
     )
+    _pseudonym_keys()
     _events_for_good()
+
+
+def _pseudonym_keys() -> None:
+    """Give each project the key that its pseudonyms were made with: they stay what they are."""
+    op.add_column("project", sa.Column("pseudonym_key", sa.String(length=100), nullable=True))
+    projects = sa.table(
+        "project",
+        sa.column("id", sa.Integer()),
+        sa.column("created_at", sa.DateTime(timezone=True)),
+        sa.column("pseudonym_key", sa.String()),
+    )
+    found = op.get_bind().execute(sa.select(projects.c.id, projects.c.created_at)).all()
+    for key, at in found:
+        aware = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        op.execute(
+            projects.update()
+            .where(projects.c.id == key)
+            .values(pseudonym_key=f"{key}:{aware.isoformat()}")
+        )
+    with op.batch_alter_table("project") as batch_op:
+        batch_op.alter_column("pseudonym_key", existing_type=sa.String(100), nullable=False)
 
 
 def _events_for_good() -> None:
@@ -236,6 +259,8 @@ def _events_as_before() -> None:
 def downgrade() -> None:
     """Change them back."""
     _events_as_before()
+    with op.batch_alter_table("project") as batch_op:
+        batch_op.drop_column("pseudonym_key")
     with op.batch_alter_table("sign_in") as batch_op:
         batch_op.drop_constraint(batch_op.f("ck_sign_in_signinway"), type_="check")
         for column in ("user_agent", "address", "way", "last_seen_at"):
