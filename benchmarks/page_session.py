@@ -62,6 +62,7 @@ class PageSession:
     received: int = 0  # bytes, after decompression
     _socket: aiohttp.ClientWebSocketResponse | None = None
     _reader: asyncio.Task[None] | None = None
+    _freeing: asyncio.Task[bool] | None = None
     _runs: asyncio.Queue[Run | PageLost] = field(default_factory=asyncio.Queue)
     _page: str = ""
     _fragment: str = ""
@@ -120,6 +121,8 @@ class PageSession:
             if connection is not None:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+            # Nothing goes out any more: this only frees what is held here.
+            self._freeing = asyncio.create_task(self._socket.close())
 
     async def send(self, event: str, value: dict[str, Any]) -> None:
         """Send one event of the ranking component; raise `PageLost`."""

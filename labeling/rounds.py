@@ -224,13 +224,18 @@ def _count_new(session: Session, *, project_id: int) -> tuple[int, datetime | No
 def _new(session: Session, project_id: int) -> list[ColumnElement[bool]]:
     """Select the usable judgments that no round has seen.
 
-    Seen means made before the last round's snapshot, or before its creation if it ended without
-    one: so a round that failed is not tried again on the same judgments.
+    Seen means stored before the last round's snapshot, or made before the round's creation if it
+    ended without one: so a round that failed is not tried again on the same judgments. A snapshot
+    names its newest judgment, since a clock may be set back; one of an older version does not.
     """
     wanted = _usable(project_id)
     latest = latest_round(session, project_id=project_id)
     if latest is not None:
         snapshot = session.get(Snapshot, latest.snapshot_id) if latest.snapshot_id else None
-        seen_until = snapshot.created_at if snapshot else latest.created_at
-        wanted.append(col(Judgment.created_at) > seen_until)
+        newest = snapshot.manifest.get("newest_judgment") if snapshot else None
+        if newest is not None:
+            wanted.append(col(Judgment.id) > newest)
+        else:
+            seen_until = snapshot.created_at if snapshot else latest.created_at
+            wanted.append(col(Judgment.created_at) > seen_until)
     return wanted

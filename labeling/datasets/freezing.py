@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pyarrow
 import pyarrow.parquet
-from sqlmodel import Session
+from sqlmodel import Session, func, select
 
 from labeling.datasets.consolidated_labels import write_consolidated
 from labeling.datasets.project_judgments import (
@@ -36,7 +36,7 @@ from labeling.labeling_settings import labeling_settings
 from storage import blobs
 from storage.clock import now
 from storage.errors import Unavailable
-from storage.tables import Project, Split
+from storage.tables import Judgment, Project, Split
 
 ROWS = "judgments.parquet"
 DEMONSTRATIONS = "demonstrations.parquet"
@@ -107,6 +107,7 @@ def frozen(
             **counts.as_manifest(),
             **_write_demonstrations(session, project, part),
             **write_consolidated(part, rule=query.consolidation, reliability=counts.reliability),
+            "newest_judgment": _newest_judgment(session, project),
             "code_version": code_version,
             "taken_at": taken_at.isoformat(),
         }
@@ -120,6 +121,12 @@ def frozen(
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _newest_judgment(session: Session, project: Project) -> int:
+    """Return the key of the newest judgment at this moment, left out or not; 0 without any."""
+    newest = select(func.max(Judgment.id)).where(Judgment.project_id == key_of(project))
+    return session.exec(newest).one() or 0
 
 
 @dataclass

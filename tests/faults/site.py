@@ -109,9 +109,15 @@ def set_up(settings: Settings, annotators: int) -> list[str]:
 class Site:
     """Web server and workers over one home; `with` starts them and ends them."""
 
-    def __init__(self, settings: Settings, *, workers: int = 1, **environment: str) -> None:
-        """Nothing is started yet; `environment` is added to that of every process."""
+    def __init__(
+        self, settings: Settings, *, workers: int = 1, logs: Path | None = None, **environment: str
+    ) -> None:
+        """Nothing is started yet; `environment` is added to that of every process.
+
+        What they print goes into the folder `logs`, beside the home where it is not named.
+        """
         self.settings = settings
+        self.logs = logs or settings.home.parent
         self.environment = child_environment(settings) | {"PYTHONPATH": str(ROOT)} | environment
         self.engine: Engine = build_engine(settings.url)
         self.url = f"http://127.0.0.1:{settings.port}"
@@ -195,8 +201,8 @@ class Site:
         return "\n".join("\n".join(each.splitlines()[-count:]) for each in texts)
 
     def log(self, name: str) -> Path:
-        """Return the file with all that the process has printed; it is beside the home."""
-        return self.settings.home.parent / f"{name}.out"
+        """Return the file with all that the process has printed."""
+        return self.logs / f"{name}.out"
 
     def open_tasks(self) -> list[str]:
         """Return the tasks that want more judgments."""
@@ -217,7 +223,7 @@ class Site:
             self.processes[name] = subprocess.Popen(
                 command,
                 env={**os.environ, **self.environment},
-                cwd=self.settings.home.parent,
+                cwd=self.logs,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -68,11 +68,11 @@ def free(folder: Path) -> int:
 
 
 def test_a_full_disk_refuses_and_goes_on_when_there_is_room(
-    small_disk: Path, tiny_model: Path, tell: Tell
+    small_disk: Path, tiny_model: Path, tmp_path: Path, tell: Tell
 ) -> None:
     settings = small_settings(small_disk / "home", tiny_model)
     names = set_up(settings, annotators=3)
-    with Site(settings) as site, Team(site, names, pause=1.0, seed=1) as team:
+    with Site(settings, logs=tmp_path) as site, Team(site, names, pause=1.0, seed=1) as team:
         until_another_round(site)
         web = site.processes["web"].pid
         ballast = fill(small_disk)
@@ -104,7 +104,7 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(
 
 
 def test_checkpoints_on_a_disk_that_cannot_be_written(
-    small_disk: Path, tiny_model: Path, tell: Tell
+    small_disk: Path, tiny_model: Path, tmp_path: Path, tell: Tell
 ) -> None:
     settings = small_settings(small_disk / "home", tiny_model)
     names = set_up(settings, annotators=3)
@@ -112,7 +112,7 @@ def test_checkpoints_on_a_disk_that_cannot_be_written(
     for folder in kept:
         folder.mkdir(exist_ok=True)
         assert mount("--bind", folder, folder)
-    with Site(settings) as site, Team(site, names, pause=1.0, seed=1) as team:
+    with Site(settings, logs=tmp_path) as site, Team(site, names, pause=1.0, seed=1) as team:
         until_another_round(site)
         before = ended_rounds(site)
         for folder in kept:
@@ -144,11 +144,11 @@ def test_checkpoints_on_a_disk_that_cannot_be_written(
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence_at_the_start(
-    small_disk: Path, tiny_model: Path, tell: Tell
+    small_disk: Path, tiny_model: Path, tmp_path: Path, tell: Tell
 ) -> None:
     settings = small_settings(small_disk / "home", tiny_model)
     names = set_up(settings, annotators=2)
-    with Site(settings) as site:
+    with Site(settings, logs=tmp_path) as site:
         with Team(site, names, pause=0.5, seed=1) as team:
             until_another_judgment(site, team)
         site.pause("web", "worker-0")

@@ -73,9 +73,14 @@ def _add(engine: Engine, project: Project, number: int, **values: Any) -> Round:
     return one
 
 
-def _add_snapshot(engine: Engine, project: Project) -> Snapshot:
+def _add_snapshot(engine: Engine, project: Project, **manifest: Any) -> Snapshot:
     with writing(engine) as session:
-        snapshot = Snapshot(project_id=project.id or 0, uri="snapshots/1", rows_sha256="0" * 64)
+        snapshot = Snapshot(
+            project_id=project.id or 0,
+            uri="snapshots/1",
+            rows_sha256="0" * 64,
+            manifest=manifest,
+        )
         session.add(snapshot)
     return snapshot
 
@@ -294,3 +299,16 @@ def test_curves_are_long_and_in_the_order_of_the_states(engine: Engine, project:
     ]
     assert list(empty.columns) == list(frame.columns)
     assert empty.empty
+
+
+def test_judgments_of_a_clock_that_was_set_back_are_new_once(
+    engine: Engine, project: Project, policy: Policy, annotator: Account
+) -> None:
+    seen = add_judgments(engine, project, policy, annotator, count=5)
+    snapshot = _add_snapshot(engine, project, newest_judgment=seen[-1].id)
+    _add(engine, project, 1, state=RoundState.DONE, snapshot_id=snapshot.id)
+    assert _until(engine, project) == 5
+    add_judgments(engine, project, policy, annotator, count=4, at=now() - timedelta(hours=3))
+    assert _until(engine, project) == 1
+    add_judgments(engine, project, policy, annotator, count=1, at=now() - timedelta(hours=3))
+    assert _due(engine, project) == "5 new judgments"

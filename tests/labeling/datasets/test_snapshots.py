@@ -20,6 +20,7 @@ from storage.tables import (
     Account,
     AccountKind,
     Event,
+    Judgment,
     Policy,
     PolicyStatus,
     Project,
@@ -64,6 +65,8 @@ def test_the_manifest_says_what_it_is(stage: Stage, tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / snapshot.uri / "manifest.json").read_text())
     assert manifest["rows_sha256"] == snapshot.rows_sha256
     assert manifest["judgments"] == 1
+    with reading(stage.engine) as session:
+        assert manifest["newest_judgment"] == session.exec(select(Judgment.id)).one()
     assert manifest["judgments_by_annotator"] == {str(stage.account("ann")): 1}
     assert manifest["judgments_by_split"] == {"train": 1}
     assert manifest["code_version"] == "abc"
