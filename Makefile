@@ -13,7 +13,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=fal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-faults lint format typecheck bench bench-training bench-labeling bench-load bench-quality clean system-packages
+.PHONY: help run test test-all test-faults lint hostile format typecheck bench bench-training bench-labeling bench-load bench-quality clean system-packages
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,14 @@ test-all: test ## Run every test, those on the real model too (tens of minutes)
 test-faults: $(VENV)/installed-dev system-packages ## Break everything on purpose: kills, disks, clocks (30 minutes; ARGS="--rounds 8")
 	$(TEST_ENV) $(BIN)/python -m tests.faults $(ARGS)
 
-lint: $(VENV)/installed-dev ## Check style, formatting and which room imports which
+lint: $(VENV)/installed-dev ## Check style, security, imports, and packages for known flaws
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.audit_packages $(ARGS)
+
+hostile: $(VENV)/installed-dev ## Print what becomes of hostile texts on each way (ARGS=--docs)
+	@$(BIN)/python -m tests.hostile_table $(ARGS)
 
 format: $(VENV)/installed-dev ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .

@@ -13,6 +13,7 @@ from typing import Any
 from storage.errors import BadInput, Unavailable
 
 BUSY = (429, 503)
+LARGEST_REPLY = 1 << 26  # bytes that are read; what goes on is no JSON then
 PASSING = (408, 425, 429)  # of 4xx, what another server may not say
 LORA_HINT = (
     "start vllm with --enable-lora, --max-lora-rank of the policies' rank and "
@@ -173,10 +174,10 @@ class CompletionServer:
             request.add_unredirected_header("Authorization", f"Bearer {self._api_key}")
         try:
             with urllib.request.urlopen(request, timeout=self.settings.timeout_seconds) as answer:
-                return Reply(answer.status, answer.read().decode(errors="replace"))
+                return Reply(answer.status, answer.read(LARGEST_REPLY).decode(errors="replace"))
         except urllib.error.HTTPError as error:
             with error:
-                return Reply(error.code, error.read().decode(errors="replace"))
+                return Reply(error.code, error.read(LARGEST_REPLY).decode(errors="replace"))
         except TimeoutError as error:
             raise self._late(path) from error
         except (OSError, http.client.HTTPException) as error:
