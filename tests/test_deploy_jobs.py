@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reward.running.launch_template import LaunchTemplate, job_values
-from storage.settings import load_settings
+from reward.running.launch_template import PLACEHOLDERS, LaunchTemplate, job_values
+from storage.settings import Settings, load_settings
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
+DOCS = DEPLOY.parent / "docs" / "training-at-size.md"
 
 # Keeps what it was given to create, says what `status` has, and notes what is deleted.
 KUBECTL = """#!/bin/sh
@@ -83,20 +85,32 @@ def test_a_script_that_is_ended_deletes_its_job(cluster: Path) -> None:
     assert started.returncode != 0
 
 
-def _settings_of(file: Path) -> dict[str, str]:
-    lines = [line.lstrip("# ") for line in file.read_text().splitlines()]
-    pairs = [line.split("=", 1) for line in lines if line.startswith("RANKLOOP_LAUNCH_COMMAND=")]
-    return {f"{index}": value.strip('"') for index, (_, value) in enumerate(pairs)}
+def _templates_of(file: Path, setting: str = "RANKLOOP_LAUNCH_COMMAND=") -> list[str]:
+    """Return what a file sets a setting to, without the quotes."""
+    lines = [line.lstrip("# ").removeprefix("export ") for line in file.read_text().splitlines()]
+    return [line.removeprefix(setting)[1:-1] for line in lines if line.startswith(setting)]
 
 
-def test_every_template_in_deploy_can_be_filled() -> None:
-    files = [DEPLOY / "slurm" / "rankloop-worker.env", DEPLOY / "kubernetes" / "run-job.sh"]
-    texts = [text for file in files for text in _settings_of(file).values()]
-    assert len(texts) == 3
+def test_every_template_in_deploy_and_docs_can_be_filled() -> None:
+    files = [DEPLOY / "slurm" / "rankloop-worker.env", DEPLOY / "kubernetes" / "run-job.sh", DOCS]
+    texts = [text for file in files for text in _templates_of(file)]
+    assert len(texts) == 7
     values = job_values(load_settings(), name="n", stage="ppo", job=["a.module", "/x y"])
     for text in texts:
         command = LaunchTemplate("launch_command", text).command(values)
-        assert command[-2:] == ["a.module", "/x y"] and not any("{" in word for word in command)
+        assert not any("{" in word for word in command)
+        nested = shlex.split(command[-1]) if " -m " in command[-1] else command
+        assert nested[-2:] == ["a.module", "/x y"]
+
+
+def test_every_setting_of_training_at_size_is_in_its_page() -> None:
+    text = DOCS.read_text()
+    prefixes = ("launch", "cancel_", "publish_", "checkpoint_", "fetched_", "generator")
+    for name in Settings.model_fields:
+        if name.startswith(prefixes):
+            assert name in text or f"RANKLOOP_{name.upper()}" in text, name
+    for placeholder in PLACEHOLDERS:
+        assert f"`{{{placeholder}}}`" in text, placeholder
 
 
 RANKED = """

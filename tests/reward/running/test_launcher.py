@@ -80,3 +80,25 @@ def test_the_process_that_died_is_named(module: str) -> None:
 def test_processes_that_hang_are_ended(module: str) -> None:
     with pytest.raises(Unavailable, match="said nothing for 0 minutes"):
         _lines(Launch(2, "cpu", silent_seconds=25.0), module, "hang")
+
+
+@pytest.mark.parametrize(
+    ("launch", "config"),
+    [
+        (Launch(1, "cpu", accelerate=True), "one.yaml"),
+        (Launch(2, "cpu", accelerate=True), "cpu2.yaml"),
+        (Launch(2, "cuda", accelerate=True), "ddp.yaml"),
+        (Launch(2, "cuda", "fsdp2", accelerate=True), "fsdp2.yaml"),
+    ],
+)
+def test_accelerate_is_used_where_it_is_asked_for(launch: Launch, config: str) -> None:
+    command = launch_command(launch, "some.module")
+    assert Path(command[command.index("--config_file") + 1]).name == config
+
+
+def test_accelerate_starts_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "counted.py").write_text("import os\nprint(os.environ.get('WORLD_SIZE', '1'))\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    lines: list[str] = []
+    run_together(Launch(1, "cpu", accelerate=True), "counted", on_line=lines.append)
+    assert lines == ["1"]
