@@ -18,7 +18,7 @@ from labeling.statistics.reliability import known_answer_tasks, reliability
 from storage.engine import reading, writing
 from storage.errors import RankloopError
 from storage.tables import Account, Project, TaskKind
-from ui import process
+from ui import process, session
 from ui.plain_text import plain
 
 KINDS = ["jsonl", "gz", "csv", "parquet"]
@@ -34,7 +34,7 @@ def tasks(account: Account) -> None:
             "page."
         )
     else:
-        _task_table(found, account)
+        _task_table(found)
     _add_file(account)
 
 
@@ -51,8 +51,8 @@ def people(account: Account) -> None:
         chosen = st.selectbox(
             "Annotator", list(names), format_func=lambda one: names[one], width=240
         )
-        st.button("Let through", on_click=_pass, args=(account, int(chosen)))
-        st.button("One more attempt", on_click=_reset, args=(account, int(chosen)))
+        st.button("Let through", on_click=_pass, args=(int(chosen),))
+        st.button("One more attempt", on_click=_reset, args=(int(chosen),))
     st.caption(
         "“Let through” ends the qualification of an annotator whatever the test says; "
         "“One more attempt” begins a new one. Both are recorded."
@@ -87,7 +87,7 @@ def reliability_table(found: pandas.DataFrame) -> None:
     )  # fmt: skip
 
 
-def _task_table(found: pandas.DataFrame, account: Account) -> None:
+def _task_table(found: pandas.DataFrame) -> None:
     last = found["messages"].map(lambda messages: messages[-1]["content"])
     shown = pandas.DataFrame(
         {
@@ -106,7 +106,7 @@ def _task_table(found: pandas.DataFrame, account: Account) -> None:
     st.dataframe(shown, hide_index=True, placeholder="–", column_config={"Right": right})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Task", list(found["task_id"]), width=160)
-        st.button("Withdraw it", on_click=_withdraw, args=(account, int(chosen)))
+        st.button("Withdraw it", on_click=_withdraw, args=(int(chosen),))
 
 
 def _add_file(account: Account) -> None:
@@ -147,7 +147,9 @@ def _import(account: Account, file: Any, kind: str) -> None:
     st.rerun()
 
 
-def _withdraw(account: Account, task_id: int) -> None:
+def _withdraw(task_id: int) -> None:
+    account = session.require_account()
+
     def deed(database: Session) -> str:
         withdraw_known_answer(database, task_id=task_id, by=account)
         return f"Task {task_id} is lent to nobody any more."
@@ -155,7 +157,9 @@ def _withdraw(account: Account, task_id: int) -> None:
     _do(deed)
 
 
-def _pass(account: Account, account_id: int) -> None:
+def _pass(account_id: int) -> None:
+    account = session.require_account()
+
     def deed(database: Session) -> str:
         project = _project(database)
         wave_through(database, project=project, account_id=account_id, by=account)
@@ -164,7 +168,9 @@ def _pass(account: Account, account_id: int) -> None:
     _do(deed)
 
 
-def _reset(account: Account, account_id: int) -> None:
+def _reset(account_id: int) -> None:
+    account = session.require_account()
+
     def deed(database: Session) -> str:
         project = _project(database)
         reset_qualification(database, project=project, account_id=account_id, by=account)

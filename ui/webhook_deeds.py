@@ -6,8 +6,8 @@ from labeling.webhooks.messages import KINDS
 from labeling.webhooks.subscriptions import add_webhook, remove_webhook, send_test
 from storage.engine import writing
 from storage.errors import RankloopError
-from storage.tables import Account, Project
-from ui import process
+from storage.tables import Project
+from ui import process, session
 from ui.plain_text import plain
 
 _SAID = "webhook said"
@@ -20,7 +20,7 @@ def say_what_came() -> None:
         (st.success if well else st.error)(plain(words))
 
 
-def form(account: Account, project: Project) -> None:
+def form(project: Project) -> None:
     """Draw the form that adds a webhook."""
     with st.form("webhook"):
         st.text_input("Address", placeholder="https://example.org/hook", key="webhook url")
@@ -32,11 +32,12 @@ def form(account: Account, project: Project) -> None:
             "Environment variable with the secret", placeholder="HOOK_SECRET", key="webhook secret",
             help="Of the process that delivers. The secret itself is never kept here.",
         )  # fmt: skip
-        st.form_submit_button("Add", on_click=_add, args=(account, project))
+        st.form_submit_button("Add", on_click=_add, args=(project,))
 
 
-def test(account: Account, project: Project, webhook_id: int) -> None:
+def test(project: Project, webhook_id: int) -> None:
     """Send a test message and keep what the receiver said."""
+    account = session.require_account()
     try:
         answer = send_test(
             process.engine(), project=project, by=account, webhook_id=webhook_id,
@@ -50,8 +51,9 @@ def test(account: Account, project: Project, webhook_id: int) -> None:
     st.session_state[_SAID] = (answer.accepted, f"{words}: {said}")
 
 
-def remove(account: Account, project: Project, webhook_id: int) -> None:
+def remove(project: Project, webhook_id: int) -> None:
     """Tell a webhook nothing more."""
+    account = session.require_account()
     try:
         with writing(process.engine()) as rows:
             remove_webhook(rows, project=project, by=account, webhook_id=webhook_id)
@@ -59,7 +61,8 @@ def remove(account: Account, project: Project, webhook_id: int) -> None:
         st.session_state[_SAID] = (False, str(error))
 
 
-def _add(account: Account, project: Project) -> None:
+def _add(project: Project) -> None:
+    account = session.require_account()
     try:
         with writing(process.engine()) as rows:
             done = add_webhook(

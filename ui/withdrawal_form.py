@@ -12,7 +12,7 @@ from labeling.withdrawals.withdrawing import withdraw
 from storage.engine import reading, writing
 from storage.errors import RankloopError
 from storage.tables import Account, Project
-from ui import process
+from ui import process, session
 from ui.plain_text import plain
 from ui.withdrawal_words import lines_of
 
@@ -34,7 +34,7 @@ def show(account: Account, project: Project) -> None:
         return
     for line in lines_of(seen[1]):
         st.text(line)
-    _act(account, project, scope)
+    _act(project, scope)
 
 
 def _scope(there: Choices) -> Scope:
@@ -68,7 +68,7 @@ def _look(account: Account, project: Project, scope: Scope) -> None:
         st.session_state[_SAID] = ("refused", str(error))
 
 
-def _act(account: Account, project: Project, scope: Scope) -> None:
+def _act(project: Project, scope: Scope) -> None:
     st.text_input("Reason", key="withdraw reason", help="It is kept in the record.")
     st.checkbox(
         "Ask others instead: the tasks go back to the queue",
@@ -77,10 +77,11 @@ def _act(account: Account, project: Project, scope: Scope) -> None:
     )
     if scope.annotator_id is not None and scope.until is None:
         st.caption("What this annotator judges from now on is withdrawn too, until it is reverted.")
-    st.button("Withdraw", type="primary", on_click=_withdraw, args=(account, project, scope))
+    st.button("Withdraw", type="primary", on_click=_withdraw, args=(project, scope))
 
 
-def _withdraw(account: Account, project: Project, scope: Scope) -> None:
+def _withdraw(project: Project, scope: Scope) -> None:
+    account = session.require_account()
     try:
         with writing(process.engine()) as rows:
             done = withdraw(

@@ -33,13 +33,13 @@ def show() -> None:
             f"{', '.join(one.kinds)}; secret in {one.secret_env}; {one.waiting} waiting, "
             f"{one.delivered} delivered, {one.given_up} given up"
         ))  # fmt: skip
-        arguments = (account, project, one.id)
+        arguments = (project, one.id)
         test.button("Test", key=f"test {one.id}", on_click=webhook_deeds.test, args=arguments,
                     disabled=not one.active)  # fmt: skip
         remove.button(
             "Remove", key=f"remove {one.id}", on_click=webhook_deeds.remove, args=arguments
         )
-    webhook_deeds.form(account, project)
+    webhook_deeds.form(project)
     if last:
         st.subheader("Last deliveries")
         table = pandas.DataFrame(map(asdict, last)).drop(columns=["id"])

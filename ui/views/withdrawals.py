@@ -9,7 +9,7 @@ from labeling.permissions import Action, require
 from labeling.withdrawals.withdrawing import WithdrawalRow, revert, withdrawals
 from storage.engine import reading, writing
 from storage.errors import RankloopError
-from storage.tables import Account, Project
+from storage.tables import Project
 from ui import process, session, withdrawal_form
 from ui.plain_text import plain
 
@@ -29,10 +29,10 @@ def show() -> None:
     if not found:
         st.info("Nothing is withdrawn.")
     for one in found:
-        _row(account, project, one)
+        _row(project, one)
 
 
-def _row(account: Account, project: Project, one: WithdrawalRow) -> None:
+def _row(project: Project, one: WithdrawalRow) -> None:
     words, deed = st.columns([5, 1])
     words.text(f"{one.id}. {one.what}: {one.reason} ({one.by}, {_day(one.at)})")
     if one.reverted_at is not None:
@@ -43,12 +43,11 @@ def _row(account: Account, project: Project, one: WithdrawalRow) -> None:
     with deed.popover("Revert"):
         key = f"revert {one.id}"
         st.text_input("Reason", key=key)
-        st.button(
-            "Put it back", key=f"{key} now", on_click=_revert, args=(account, project, one.id)
-        )
+        st.button("Put it back", key=f"{key} now", on_click=_revert, args=(project, one.id))
 
 
-def _revert(account: Account, project: Project, number: int) -> None:
+def _revert(project: Project, number: int) -> None:
+    account = session.require_account()
     reason = st.session_state[f"revert {number}"]
     try:
         with writing(process.engine()) as rows:
