@@ -2,8 +2,10 @@
 
 import errno
 import gc
+import resource
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,11 +88,24 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         gc.collect()
         gc.freeze()
         configure_web_logs(settings)
+        allow_many_files()
         announce(f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}")
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
         end_traces()
+
+
+def allow_many_files() -> None:
+    """Raise this process's limit of open files to the most that it may have.
+
+    An open page holds four: its websocket, and an event loop that Streamlit makes for it. The usual
+    limit of 1024 would end at 250 pages.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # macOS refuses its own "no limit"; what there was stays.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def listen(settings: Settings) -> socket.socket:
