@@ -71,19 +71,27 @@ class Guard:
     What another site's page sends is refused, by websocket too. An error that nobody expected is in
     the log; whoever asked is told that there was one.
 
-    A websocket needs only the cookie here: the page's script looks at it again (`ui.session`), so
-    that an open page whose sign-in ended is led to the sign-in page instead of going dead.
+    A websocket needs only a cookie that is ours: the page's script looks at it again
+    (`ui.session`), so that an open page whose sign-in ended is led to the sign-in page instead of
+    going dead.
     """
 
     def __init__(
-        self, app: ASGIApp, *, signed_in: Callable[[str], bool], script_hashes: Sequence[str] = ()
+        self,
+        app: ASGIApp,
+        *,
+        signed_in: Callable[[str], bool],
+        issued: Callable[[str], bool] | None = None,
+        script_hashes: Sequence[str] = (),
     ) -> None:
         """Wrap `app`; `signed_in` looks a token up, may block, and raises `Unavailable`.
 
+        `issued` says whether a token was ever a sign-in's (None: of any it is taken to be so).
         `script_hashes` are those of the page's inline scripts, which may run.
         """
         self.app = app
         self.signed_in = signed_in
+        self.issued = issued
         policy = APP_POLICY.format(hashes=" ".join(script_hashes))
         self.headers = {"content-security-policy": policy, **HEADERS}
 
@@ -98,7 +106,11 @@ class Guard:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if token_of(headers) is None or not sent_from_here(headers):
+        token = token_of(headers)
+        welcome = token is not None and sent_from_here(headers)
+        if welcome and self.issued is not None:
+            welcome = await to_thread.run_sync(self.issued, token)
+        if not welcome:
             await send({"type": "websocket.close", "code": 4401})
             return
         await self.app(scope, receive, send)

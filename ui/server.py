@@ -53,7 +53,12 @@ def build_app() -> "App":
         ],
         middleware=[
             Middleware(Requests),
-            Middleware(Guard, signed_in=sign_in.signed_in, script_hashes=page_hashes()),
+            Middleware(
+                Guard,
+                signed_in=sign_in.signed_in,
+                issued=sign_in.issued,
+                script_hashes=page_hashes(),
+            ),
             Middleware(Limits, upload_megabytes=process.settings().upload_megabytes),
         ],
     )

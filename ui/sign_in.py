@@ -12,7 +12,7 @@ from labeling.accounts import account_of_token, authenticate, close_sign_in, ope
 from labeling.events import from_address
 from labeling.keys import key_of
 from labeling.people.failed_sign_ins import record_failure, seconds_to_wait
-from labeling.people.sign_ins import Browser
+from labeling.people.sign_ins import Browser, was_issued
 from labeling.work_queue.assignment import release_assignments
 from storage.engine import reading, writing
 from storage.errors import NotAllowed, Unavailable
@@ -53,6 +53,19 @@ def signed_in(token: str) -> bool:
 def _is_known(token: str) -> bool:
     with reading(process.engine()) as session:
         return account_of_token(session, token=token) is not None
+
+
+def issued(token: str) -> bool:
+    """Say whether `token` is of a sign-in, ended or not; yes where the database does not answer."""
+    try:
+        return retried(lambda: _was_issued(token))
+    except Unavailable:
+        return True
+
+
+def _was_issued(token: str) -> bool:
+    with reading(process.engine()) as session:
+        return was_issued(session, token=token)
 
 
 def routes() -> list[Route]:

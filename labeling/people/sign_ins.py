@@ -95,6 +95,11 @@ def account_of_token(session: Session, *, token: str) -> Account | None:
     return account if account is not None and may_sign_in(account) else None
 
 
+def was_issued(session: Session, *, token: str) -> bool:
+    """Say whether `token` is of a sign-in of this server, whether it still counts or not."""
+    return session.get(SignIn, digest(token)) is not None
+
+
 @cache
 def _signed_in_statement() -> Any:
     return (

@@ -18,6 +18,9 @@ from websockets.sync.client import connect
 from tests.ui.conftest import Home, Server, environment, free_port, wait_for_page
 from tests.ui.small_home import small_home
 from tests.ui.test_server import ask, sign_in
+from ui.cookie import COOKIE
+from ui.entrance.join import routes as join_routes
+from ui.entrance.oidc import routes as oidc_routes
 from ui.sign_in import routes as sign_in_routes
 
 LEAK = "hunter2-in-the-traceback"
@@ -149,6 +152,24 @@ def test_a_websocket_of_another_site_is_refused(failing: Server, cookie: str) ->
         assert status == 403, origin
 
 
+def test_a_forged_cookie_opens_no_page_and_an_ended_one_is_led_on(
+    failing: Server, small: Home
+) -> None:
+    small.account("ended")
+    ended = sign_in(failing, "ended")[1]["set-cookie"].split(";")[0]
+    assert ask(failing, "POST", "/logout", {}, Cookie=ended)[0] == 303
+    statuses = [
+        ask(
+            failing, "GET", "/_stcore/stream", Cookie=one, Connection="Upgrade",
+            Upgrade="websocket", Sec_WebSocket_Version="13",
+            Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+        )[0]
+        for one in (f"{COOKIE}=forged", f"{COOKIE}=%00", f"{COOKIE}=")
+    ]  # fmt: skip
+    assert statuses == [403] * 3
+    assert frames(failing, ended, rerun())[0], "the page's script says where to go"
+
+
 STREAMLIT_ROUTES = [
     ("GET", "/_stcore/stream"), ("GET", "/_stcore/metrics"), ("GET", "/_stcore/message"),
     ("PUT", "/_stcore/upload_file/a/b"), ("POST", "/_stcore/upload_file/a/b"),
@@ -181,10 +202,10 @@ def test_no_file_outside_of_the_assets_is_served(failing: Server, cookie: str, f
 def test_every_form_of_ours_refuses_another_site(failing: Server, cookie: str, origin: str) -> None:
     paths = [
         re.sub(r"{[^}]*}", "x", route.path)
-        for route in sign_in_routes()
+        for route in [*sign_in_routes(), *join_routes(), *oidc_routes()]
         if "POST" in (route.methods or ())
     ]
-    assert {"/login", "/logout"} <= set(paths)
+    assert {"/login", "/logout", "/join"} <= set(paths)
     for path in paths:
         for more in ({"Origin": origin}, {"Sec_Fetch_Site": "cross-site"}):
             status, headers, _ = ask(failing, "POST", path, {"name": "x"}, Cookie=cookie, **more)
