@@ -219,7 +219,7 @@ def _weighed(examples: SnapshotExamples, unit: Unit) -> Iterator[list[Example]]:
         total = 1 if unit == "prompt" else sum(rows)
         if total:
             yield [
-                replace(example, weight=1 / total)
+                example if total == 1 else replace(example, weight=1 / total)
                 for example, count in zip(kept, rows, strict=False)
                 if count
             ]

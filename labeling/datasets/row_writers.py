@@ -1,11 +1,11 @@
 """Files of rows, written as the rows come: JSON lines, a JSON list, CSV, Parquet, Arrow."""
 
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pyarrow
 import pyarrow.parquet
 
@@ -13,7 +13,7 @@ from labeling.spreadsheets import defused
 
 Row = dict[str, Any]
 
-_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
+_AS_JSON = msgspec.json.Encoder().encode
 
 
 class RowWriter(Protocol):
@@ -35,7 +35,7 @@ class JsonLinesWriter:
 
     def write(self, row: Row) -> None:
         """Add a line."""
-        self._file.write(_AS_JSON(row).encode() + b"\n")
+        self._file.write(_AS_JSON(row) + b"\n")
 
     def close(self) -> None:
         """Finish the file."""
@@ -52,7 +52,7 @@ class JsonListWriter:
 
     def write(self, row: Row) -> None:
         """Add an object."""
-        self._file.write(self._before + _AS_JSON(row).encode())
+        self._file.write(self._before + _AS_JSON(row))
         self._before = b",\n"
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class ColumnWriter:
         for name in self._texts:
             value = row[name]
             if value is not None and not isinstance(value, str):
-                row = {**row, name: _AS_JSON(value)}
+                row = {**row, name: _AS_JSON(value).decode()}
         self._held.append(row)
         if len(self._held) >= self._rows_at_once:
             self._flush()
@@ -131,4 +131,4 @@ def open_arrow(path: Path, schema: pyarrow.Schema) -> Any:
 def _cell(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    return defused(value if isinstance(value, str) else _AS_JSON(value))
+    return defused(value if isinstance(value, str) else _AS_JSON(value).decode())

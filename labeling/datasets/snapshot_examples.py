@@ -1,6 +1,5 @@
 """A snapshot's rows as examples, prompt by prompt, a few hundred rows in memory at a time."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -9,6 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow
 import pyarrow.parquet
 
@@ -40,6 +40,7 @@ _MISSING: Row = {
     "reliability": None,
 }
 _ROWS_READ_AT_ONCE = 512
+_FROM_JSON = msgspec.json.decode
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class SnapshotExamples:
                 Example(
                     prompt_id=prompt_id,
                     task_id=0,
-                    messages=json.loads(first["messages"]),
+                    messages=_FROM_JSON(first["messages"]),
                     demonstrations=tuple(self._written(row) for row in of_prompt),
                     split=export_split(first["split"], first["messages"], self.validation_share),
                     snapshot=self.label,
@@ -116,7 +117,7 @@ class SnapshotExamples:
         return Example(
             prompt_id=first["prompt_id"],
             task_id=first["task_id"],
-            messages=json.loads(first["messages"]),
+            messages=_FROM_JSON(first["messages"]),
             completions=_answers(first),
             rankings=tuple(self._ranking(row) for row in rows),
             consolidated=self._label(label) if label else None,
@@ -182,4 +183,4 @@ def _answers(row: Row) -> tuple[Answer, ...]:
 
 def _parsed(text: str) -> dict[str, Any]:
     # Most judgments have none, and there are many judgments.
-    return {} if text == "{}" else json.loads(text)
+    return {} if text == "{}" else _FROM_JSON(text)

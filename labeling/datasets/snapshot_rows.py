@@ -3,11 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from datetime import UTC
 from typing import Any
 
 import pandas as pd
 import pyarrow
 
+# Hashes are of these texts: another encoder may write a number otherwise.
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+_LINE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _UTC_TIME = pyarrow.timestamp("us", tz="UTC")
 _INTEGERS = pyarrow.list_(pyarrow.int64())
 _TEXTS = pyarrow.list_(pyarrow.string())
@@ -84,9 +88,8 @@ class RowsDigest:
         for row in rows:
             kept = {name: row[name] for name in self._columns}
             if "created_at" in kept:
-                kept["created_at"] = pd.Timestamp(kept["created_at"]).tz_convert("UTC").isoformat()
-            line = json.dumps(kept, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-            self._digest.update(line.encode() + b"\n")
+                kept["created_at"] = kept["created_at"].astimezone(UTC).isoformat()
+            self._digest.update(_LINE(kept).encode() + b"\n")
 
     @property
     def hex(self) -> str:
@@ -103,4 +106,4 @@ def rows_sha256(rows: pd.DataFrame, schema: pyarrow.Schema = SCHEMA) -> str:
 
 def canonical_json(value: Any) -> str:
     """Return JSON text that is the same for the same value."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return _CANONICAL(value)

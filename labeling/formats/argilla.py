@@ -1,6 +1,7 @@
 """Argilla's records: fields, and a response to the question `ranking` from each annotator."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -63,8 +64,12 @@ def _suggestions(label: Ranking | None, names: list[str]) -> dict[str, Any]:
 
 
 def _response(label: Ranking, names: list[str]) -> dict[str, Any]:
-    user = str(uuid5(NAMESPACE_URL, f"rankloop:{label.annotator}"))
-    return {"value": _ranked(label, names), "user_id": user}
+    return {"value": _ranked(label, names), "user_id": _user(label.annotator)}
+
+
+@lru_cache(maxsize=4096)
+def _user(annotator: str) -> str:
+    return str(uuid5(NAMESPACE_URL, f"rankloop:{annotator}"))
 
 
 def _ranked(label: Ranking, names: list[str]) -> list[dict[str, Any]]:
