@@ -29,7 +29,7 @@ def backup(options: Options, out: Path, with_files: bool, as_json: bool) -> None
     settings = options.settings()
     engine = open_database(settings)
     made = back_up(engine, home=settings.home, out=out, with_files=with_files, progress=stepwise())
-    _record_backup(options, made.file.name, with_files)
+    _record(options, "database.backed_up", file=made.file.name, with_files=with_files)
     if as_json:
         found = {"file": str(made.file), "bytes": made.bytes, "files": made.files}
         click.echo(json.dumps({**found, "elsewhere": made.elsewhere}, indent=2))
@@ -39,20 +39,13 @@ def backup(options: Options, out: Path, with_files: bool, as_json: bool) -> None
         click.echo(f"Not in it, copy it by its own store's tools: {uri}")
 
 
-def _record_backup(options: Options, name: str, with_files: bool) -> None:
+def _record(options: Options, kind: str, **detail: object) -> None:
     from labeling.events import record
     from storage.engine import writing
     from ui.database import open_database
 
     with writing(open_database(options.settings())) as session:
-        record(
-            session,
-            project_id=None,
-            account_id=None,
-            kind="database.backed_up",
-            file=name,
-            with_files=with_files,
-        )
+        record(session, project_id=None, account_id=None, kind=kind, **detail)
 
 
 @click.command("restore", cls=Command, example="rankloop restore rankloop-20261122T031500Z.tar")
@@ -72,6 +65,8 @@ def restore(options: Options, file: Path, replace: bool, as_json: bool) -> None:
     found = bring_back(
         file, url=settings.url, home=settings.home, replace=replace, progress=stepwise()
     )
+    if not found.needs_upgrade:
+        _record(options, "database.restored", file=file.name, made_at=found.made_at)
     if as_json:
         told = {"made_at": found.made_at, "files": found.files, "elsewhere": found.elsewhere}
         told |= {"kept": str(found.kept) if found.kept else None}
