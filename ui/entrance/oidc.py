@@ -66,15 +66,21 @@ async def _begin(request: Request) -> Response:
 
 async def _login(request: Request) -> Response:
     session: dict[str, Any] = {}
-    request.scope["session"] = session
     target = request.query_params.get("next", "/")
     try:
         flow = {"authlib": session, "wanted": _wanted(request), "next": target}
-        answer: Response = await provider().authorize_redirect(request, _redirect_url(request))
+        answer: Response = await provider().authorize_redirect(
+            _with_session(request, session), _redirect_url(request)
+        )
         keep_flow(answer, request, flow)
     except Exception as error:
         return _refuse(request, error)
     return answer
+
+
+def _with_session(request: Request, session: dict[str, Any]) -> Request:
+    """Return the request with a session for Authlib; the one that Streamlit's app has stays."""
+    return Request({**request.scope, "session": session})
 
 
 def _wanted(request: Request) -> dict[str, str]:
@@ -95,8 +101,9 @@ async def _callback(request: Request) -> Response:
     try:
         flow = kept_flow(request)
         wanted = flow.get("wanted", {})
-        request.scope["session"] = flow.get("authlib", {})
-        token = await provider().authorize_access_token(request)
+        token = await provider().authorize_access_token(
+            _with_session(request, flow.get("authlib", {}))
+        )
         claims = token.get("userinfo")
         if claims is None:
             raise CannotSignIn("the provider sent no ID token")

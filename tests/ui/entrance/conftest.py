@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -37,6 +38,8 @@ def client_of(address: str = "192.0.2.7") -> TestClient:
         routes=[*sign_in.routes(), *join.routes(), *oidc.routes(), Route("/", inside)],
         middleware=[
             Middleware(ProxyHeadersMiddleware, trusted_hosts="127.0.0.1"),
+            # Streamlit's app has one, too.
+            Middleware(SessionMiddleware, secret_key="a key of Streamlit's"),
             Middleware(Guard, signed_in=sign_in.signed_in),
         ],
     )
