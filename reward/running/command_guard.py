@@ -15,6 +15,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import TextIO
 
 from reward.running.parent_watch import PIPE_VARIABLE
 
@@ -92,20 +93,24 @@ def _end(process: subprocess.Popen[bytes], grace: float) -> None:
 
 
 def _cancel(command: list[str], seconds: float) -> None:
+    """Call the cancelling command, all on stdout: the reason is what stderr ended with before."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=seconds, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stderr=sys.stdout, timeout=seconds, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        _say(f"The job may still run: cancel_command failed ({error}).")
+        _say(f"The job may still run: cancel_command failed ({error}).", sys.stdout)
         return
     if done.returncode != 0:
-        _say(f"The job may still run: cancel_command ended with exit code {done.returncode}.")
+        said = f"cancel_command ended with exit code {done.returncode}"
+        _say(f"The job may still run: {said}.", sys.stdout)
 
 
-def _say(sentence: str) -> None:
+def _say(sentence: str, stream: TextIO = sys.stderr) -> None:
     # The parent, and so the other end of this stream, may be gone.
     with suppress(OSError):
-        sys.stderr.write(f"{sentence}\n")
-        sys.stderr.flush()
+        stream.write(f"{sentence}\n")
+        stream.flush()
 
 
 if __name__ == "__main__":

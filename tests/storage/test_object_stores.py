@@ -110,8 +110,15 @@ with write_folder(Path("."), sys.argv[1]) as folder:
 """
 
 
-@pytest.mark.parametrize("file", ["b.bin", "manifest.json"])
-@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("file", "old"),
+    [
+        ("manifest.json", True),
+        pytest.param("b.bin", False, marks=pytest.mark.slow),
+        pytest.param("b.bin", True, marks=pytest.mark.slow),
+        pytest.param("manifest.json", False, marks=pytest.mark.slow),
+    ],
+)
 def test_kill_9_during_an_upload_publishes_nothing(
     tmp_path: Path, s3: str, file: str, old: bool
 ) -> None:

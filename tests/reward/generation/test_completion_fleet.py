@@ -39,11 +39,20 @@ def _own_backbone(tiny_folder: Path) -> Backbone:
     )
 
 
-@pytest.fixture
-def servers(tiny_folder: Path) -> Iterator[list[Served]]:
-    """Yield three servers, each with a model of its own."""
+@pytest.fixture(scope="module")
+def _running(tiny_folder: Path) -> Iterator[list[Served]]:
     with ExitStack() as stack:
         yield [stack.enter_context(serving(_own_backbone(tiny_folder))) for _ in range(3)]
+
+
+@pytest.fixture
+def servers(_running: list[Served]) -> list[Served]:
+    """Return three servers, each with a model of its own, as if just started."""
+    for one in _running:
+        one.model, one.delay = "tiny", 0.0
+        for heard in (one.adapters, one.requests, one.faults):
+            heard.clear()
+    return _running
 
 
 @pytest.fixture
@@ -87,13 +96,15 @@ def test_a_fleet_draws_what_one_server_draws(
 def test_a_server_that_fails_is_left_out_and_tried_again_later(
     servers: list[Served], backbone: Backbone
 ) -> None:
-    fleet = _fleet(servers, left_out_seconds=0.3)
+    fleet = _fleet(servers)
     expected = _draw(fleet, backbone)
     servers[1].faults = [(500, "CUDA error")]
     assert _draw(fleet, backbone) == expected
     assert fleet.members[1].failures == 1
     failed_at = _completions(servers[1])
-    time.sleep(0.4)
+    assert _draw(fleet, backbone) == expected
+    assert _completions(servers[1]) == failed_at
+    fleet.members[1].out_until = time.monotonic()
     assert _draw(fleet, backbone) == expected
     assert _completions(servers[1]) > failed_at
     assert fleet.members[1].failures == 0
@@ -110,6 +121,7 @@ def test_the_pause_of_a_failing_server_doubles(servers: list[Served], backbone: 
     assert pauses == [50, 100, 200, 300]
 
 
+@pytest.mark.slow
 def test_a_server_that_died_is_left_out(tiny_folder: Path, backbone: Backbone) -> None:
     with serving(_own_backbone(tiny_folder)) as lasting:
         with serving(_own_backbone(tiny_folder)) as dying:
@@ -126,10 +138,11 @@ def test_a_slow_server_gets_less_and_one_that_hangs_nothing(
     expected = _draw(_fleet(servers), backbone)
     for one in servers:
         one.requests.clear()
-    servers[0].delay = 0.4
     fleet = _fleet(servers)
     fleet.base_model()
-    assert _draw(fleet, backbone) == expected
+    servers[0].delay = 1.0
+    drawn = ServerGenerator(fleet, "tiny", backbone).generate(PROMPTS, SAMPLING, seed=3)
+    assert [one.ids for one in drawn] == expected
     assert _completions(servers[0]) < min(_completions(one) for one in servers[1:])
     servers[0].delay = 3.0
     hasty = _fleet(servers, timeout_seconds=1.0)
@@ -233,6 +246,7 @@ def test_a_command_that_does_not_is_one_sentence(
         _draw(completion_servers(_publishing(servers[:1], command)), backbone, policy)
 
 
+@pytest.mark.slow
 def test_tasks_come_from_the_servers_that_the_setting_names(
     servers: list[Served], judged: Settings
 ) -> None:

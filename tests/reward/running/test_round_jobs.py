@@ -113,6 +113,7 @@ def test_a_command_that_cannot_start_a_job_fails_the_round(
     assert "Step ppo failed 3 times. launch_command ended badly (exit code 1" in failed.reason
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_go_on_says_so_whatever_its_scheduler_makes_of_the_exit_code(
     work: Callable[..., int], sqlite_engine: Engine
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_job_that_cannot_go_on_says_so_whatever_its_scheduler_makes_of_the_exi
     assert _round(sqlite_engine).state is RoundState.PPO
 
 
+@pytest.mark.slow
 def test_a_job_that_waits_too_long_is_cancelled(
     work: Callable[..., int], sqlite_engine: Engine, tmp_path: Path
 ) -> None:
@@ -165,6 +167,7 @@ def _take(engine: Engine, owner: str, dead: str | None = None) -> Any:
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_job_ends_when_nobody_keeps_its_lease(
     watcher: subprocess.Popen[str], sqlite_engine: Engine
 ) -> None:

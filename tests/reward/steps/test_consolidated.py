@@ -1,0 +1,69 @@
+"""A round that learns from one label a task."""
+
+from sqlmodel import col, select
+
+from labeling.labeling_settings import change_labeling
+from reward.running.runtime import Runtime
+from reward.steps.outcome import StepContext
+from reward.steps.snapshot import rankings_of_round, take_snapshot
+from storage.engine import build_engine, reading, writing
+from storage.settings import Settings
+from storage.tables import Account, Assignment, AssignmentState, Judgment, Project, Round, Split
+
+
+def _judge_again(runtime: Runtime) -> int:
+    """Have two more judge what is judged the other way round; return how many tasks that are."""
+    with writing(runtime.engine) as session:
+        first = session.exec(select(Judgment).order_by(col(Judgment.id))).all()
+        for name in ("second", "third"):
+            account = Account(name=name)
+            session.add(account)
+            session.flush()
+            for one in first:
+                lent = Assignment(
+                    task_id=one.task_id, annotator_id=account.id or 0, expires_at=one.created_at,
+                    state=AssignmentState.SUBMITTED, order_seed=0, display_order=one.display_order,
+                )  # fmt: skip
+                session.add(lent)
+                session.flush()
+                session.add(
+                    Judgment(
+                        project_id=one.project_id, task_id=one.task_id, assignment_id=lent.id or 0,
+                        annotator_id=account.id or 0, ranks=one.ranks[::-1], milliseconds=1,
+                        display_order=one.display_order, nonce=f"{name}-{one.id}",
+                    )
+                )  # fmt: skip
+        return len({one.task_id for one in first})
+
+
+def _examples(runtime: Runtime, number: int) -> list[tuple[int, list[int]]]:
+    runtime.read_project()
+    one = Round(project_id=runtime.project_id, number=number)
+    context = StepContext(runtime, one, lambda step, steps, metrics: None, lambda words: None)
+    one.snapshot_id = take_snapshot(context).snapshot_id
+    splits = (Split.TRAIN, Split.HELDOUT)
+    found = [each for split in splits for each in rankings_of_round(context, split)]
+    return [(each.judgment_id, each.ranks) for each in found]
+
+
+def test_rounds_learn_from_labels_where_the_project_asks(judged: Settings) -> None:
+    runtime = Runtime(build_engine(judged.url), judged)
+    tasks = _judge_again(runtime)
+    raw = _examples(runtime, 1)
+    assert len(raw) == 3 * tasks and 0 not in {judgment_id for judgment_id, _ in raw}
+    with writing(runtime.engine) as session:
+        change_labeling(
+            session,
+            project=session.get_one(Project, runtime.project_id),
+            by=None,
+            section="reliability",
+            values={"consolidation": "majority"},
+        )
+    labels = _examples(runtime, 2)
+    assert len(labels) == tasks and {judgment_id for judgment_id, _ in labels} == {0}
+    with reading(runtime.engine) as session:
+        outvoted = [
+            one.ranks
+            for one in session.exec(select(Judgment).order_by(col(Judgment.id)).limit(tasks))
+        ]
+    assert sorted(ranks for _, ranks in labels) == sorted(ranks[::-1] for ranks in outvoted)
