@@ -108,7 +108,7 @@ class Guard:
         headers = Headers(scope=scope)
         token = token_of(headers)
         welcome = token is not None and sent_from_here(headers)
-        if welcome and self.issued is not None:
+        if token is not None and welcome and self.issued is not None:
             welcome = await to_thread.run_sync(self.issued, token)
         if not welcome:
             await send({"type": "websocket.close", "code": 4401})

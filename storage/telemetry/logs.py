@@ -70,7 +70,10 @@ class PlainFormatter(logging.Formatter):
     Lines of a traceback follow it, each set in.
     """
 
-    converter = time.gmtime
+    def __init__(self, plain: str) -> None:
+        """Take the form of a line; times are in UTC."""
+        super().__init__(plain, datefmt="%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -88,7 +91,7 @@ def build_formatter(settings: Settings, *, plain: str = PLAIN) -> logging.Format
     """Return the formatter that the setting `log_format` asks for; times are in UTC."""
     if settings.log_format == "json":
         return JsonFormatter()
-    return PlainFormatter(plain, datefmt="%Y-%m-%dT%H:%M:%S")
+    return PlainFormatter(plain)
 
 
 def configure_web_logs(settings: Settings) -> None:

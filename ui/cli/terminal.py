@@ -40,9 +40,9 @@ def safe_terminals() -> Iterator[None]:
     """Guard stdout and stderr, where they are terminals, until the end of the block."""
     before = sys.stdout, sys.stderr
     if sys.stdout.isatty():
-        sys.stdout = SafeTerminal(sys.stdout)  # type: ignore[assignment]
+        sys.stdout = SafeTerminal(sys.stdout)
     if sys.stderr.isatty():
-        sys.stderr = SafeTerminal(sys.stderr, progress=True)  # type: ignore[assignment]
+        sys.stderr = SafeTerminal(sys.stderr, progress=True)
     try:
         yield
     finally:
@@ -50,4 +50,4 @@ def safe_terminals() -> Iterator[None]:
         sys.stdout, sys.stderr = before
         if guarded:
             # A reader that went away (`| head`) is not told more.
-            sys.stdout = None  # type: ignore[assignment]
+            sys.stdout = None
