@@ -51,7 +51,7 @@ def hostile_home(folder: Path, template: Path) -> Home:
     home = small_home(folder, template)
     with writing(home.engine) as session:
         project = session.get_one(Project, home.project_id)
-        project.overlap = 9
+        project.overlap, project.name = 9, LEAD
         project.system_prompt = ALL
         policy = session.exec(select(Policy)).one()
         policy.name = LEAD

@@ -27,6 +27,7 @@ PAGES = {
     "rounds": "<script>",
     "annotators": "Position bias",
     "webhooks": "window.hacked",
+    "accounts": "onerror",
 }
 MORE_PAGES = {
     "overview": "Judgments",
@@ -36,6 +37,8 @@ MORE_PAGES = {
     "withdrawals": "Withdraw",
     "known-answers": "Known answers",
     "settings": "Settings",
+    "account": "onerror",
+    "audit": "onerror",
 }
 
 
@@ -48,7 +51,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
 
 @pytest.fixture(scope="module")
 def server(hostile: Home) -> Iterator[Server]:
-    with running_server(hostile.path) as running:
+    with running_server(hostile.path, RANKLOOP_PROJECT=LEAD) as running:
         yield running
 
 
