@@ -13,12 +13,15 @@ from labeling.people.invitations import accept, invitations
 from labeling.people.sign_ins import Browser, account_of_token, open_sign_in
 from storage.engine import reading, writing
 from storage.tables import Account, Role
+from tests.cheap_hashes import cheap_hashes
 from tests.sample_rows import add_account
 from tests.ui.conftest import PASSWORD, Home
 from tests.ui.small_home import small_home
 from ui import process, session
 from ui.languages import words_for
 from ui.people.browser_names import browser_name
+
+__all__ = ["cheap_hashes"]
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 HOSTILE = '<img src=x onerror="window.hacked=1"> ![x](http://attack.invalid/a.png)'
@@ -136,10 +139,11 @@ def test_a_token_is_shown_once_and_revoked(home: Home, monkeypatch: pytest.Monke
 def test_a_page_left_open_does_nothing_more_for_who_is_out(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    be(home, monkeypatch, add_account(home.engine, "root", role=Role.ADMIN))
+    root = add_account(home.engine, "root", role=Role.ADMIN)
+    be(home, monkeypatch, root)
     page = open_page("accounts")
     monkeypatch.setattr(session, "current_account", lambda: None)
-    monkeypatch.setattr(session, "require_account", lambda: Account(name="r", role=Role.ADMIN))
+    monkeypatch.setattr(session, "require_account", lambda: root)
     press(page, "Make a link")
     assert "Your sign\\-in has ended" in page.error[0].value
     with reading(home.engine) as rows:
