@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from sqlalchemy import bindparam, select
 from sqlmodel import Session
 
+from labeling.datasets.snapshot_query import ConsolidationRule
 from labeling.events import record
 from labeling.keys import key_of
 from labeling.permissions import Action, require
@@ -187,6 +188,8 @@ class ReliabilitySettings(_Section):
 
     #: each ranking counts in the reward model's loss by its annotator's reliability weight
     reliability_weights: bool = False
+    #: rounds learn from one label a task, made of its judgments by this rule; none: from each
+    consolidation: ConsolidationRule = "none"
     #: share of right comparisons that an annotator is credited with before any is seen
     prior_accuracy: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.8
     #: comparisons that this credit is worth: few judgments move the weight little

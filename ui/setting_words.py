@@ -160,6 +160,10 @@ FIELDS: dict[str, SettingWords] = {
         "Train by reliability weights",
         "A ranking counts in the reward model's loss as far as its annotator is relied on.",
     ),
+    "reliability.consolidation": SettingWords(
+        "One label a task for training",
+        "Rounds learn from a label made of the task's judgments. None: from each judgment.",
+    ),
     "reliability.prior_accuracy": SettingWords(
         "Right comparisons before any is seen", "What every annotator is credited with."
     ),

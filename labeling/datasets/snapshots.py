@@ -56,11 +56,12 @@ __all__ = [
 
 
 def default_query(project: Project) -> SnapshotQuery:
-    """Return what a round trains on: all that may be used, models' work where the project says."""
+    """Return what a round trains on: all that may be used, as the project says."""
     settings = labeling_settings(project)
     return SnapshotQuery(
         models="taken" if settings.model_annotators.train else "out",
         reliability=settings.reliability.reliability_weights,
+        consolidation=settings.reliability.consolidation,
     )
 
 

@@ -109,6 +109,7 @@ def file_agreement(
         )
     }
     if ratings.kind == "label":
+        nothing["kendall_w"] = Figure(None, 0, "tasks ranked twice or more: labels are no ranks")
         answers = label_answers(ratings)
         figures = rating_figures(answers, level=level, resampling=resampling)
     else:

@@ -7,7 +7,7 @@ import pandas
 from sqlmodel import Session
 
 from labeling.datasets.code_version import code_version
-from labeling.datasets.snapshots import read_demonstrations, read_snapshot
+from labeling.datasets.snapshots import read_consolidated, read_demonstrations, read_snapshot
 from labeling.datasets.snapshots import take_snapshot as freeze
 from labeling.labeling_settings import labeling_settings
 from reward.generation.conversations import answer_ids, prompt_ids
@@ -50,13 +50,17 @@ def take_snapshot(context: StepContext) -> StepOutcome:
 def rankings_of_round(context: StepContext, split: Split) -> list[RankedExample]:
     """Read the round's rankings of one split from its snapshot, as token ids.
 
-    Where the project asks for it, each weighs as much as its annotator is relied on.
+    Where the project asks for it, each weighs as much as its annotator is relied on. Of a snapshot
+    with a consolidation rule they are its labels, one a task, which count whole.
     """
     runtime = context.runtime
     with reading(runtime.engine) as session:
-        uri = _snapshot_uri(session, context.round.snapshot_id)
+        snapshot = session.get_one(Snapshot, context.round.snapshot_id)
+        uri, rule = snapshot.uri, snapshot.query.get("consolidation", "none")
     rows = read_snapshot(uri, runtime.home)
     rows = rows[rows["split"] == split.value]
+    if rule != "none":
+        return ranked_examples(runtime, labelled(rows, read_consolidated(uri, runtime.home)))
     weighs = labeling_settings(runtime.project).reliability.reliability_weights
     return ranked_examples(runtime, rows, reliability_weights(rows) if weighs else None)
 
@@ -68,6 +72,16 @@ def demonstrations_of_round(context: StepContext, split: Split) -> pandas.DataFr
         uri = _snapshot_uri(session, context.round.snapshot_id)
     rows = read_demonstrations(uri, runtime.home)
     return rows[rows["split"] == split.value]
+
+
+def labelled(rows: pandas.DataFrame, labels: pandas.DataFrame) -> pandas.DataFrame:
+    """Return one row a task, ranked as its label says; it is no annotator's, so judgment_id is 0.
+
+    `rows` as `read_snapshot`, `labels` as `read_consolidated` give them.
+    """
+    tasks = rows.drop_duplicates("task_id")
+    ranks = labels.set_index("task_id")["ranks"].loc[tasks["task_id"]]
+    return tasks.assign(ranks=ranks.to_list(), judgment_id=0)
 
 
 def reliability_weights(rows: pandas.DataFrame) -> list[float]:

@@ -45,6 +45,7 @@ def test_pandalm() -> None:
     cohen = found.figures["cohen_kappa"].value
     assert cohen == pytest.approx((0.8520226785 + 0.8789438113 + 0.8616614541) / 3)
     assert found.figures["kendall_w"].value is None
+    assert found.figures["kendall_w"].of.endswith("labels are no ranks")
     assert found.annotators["ratings"].tolist() == [999, 999, 999]
 
 
@@ -54,7 +55,9 @@ def test_lists_of_ranks(tmp_path: Path) -> None:
     # Of the first task's three pairs two agree, of the second's one.
     assert found.figures["pairwise_agreement"].value == pytest.approx(3 / 4)
     assert found.figures["pairwise_without_ties"].value == 1.0
+    # W is 3/4 where one of two ties the first two of three, and 1 where both say the same.
     assert found.figures["kendall_w"].n == 2
+    assert 0 < found.figures["kendall_w"].low <= found.figures["kendall_w"].value <= 1
     table = found.annotators.set_index("annotator_id")
     assert table["agreement"].to_dict() == pytest.approx({"a": 3 / 4, "b": 2 / 3, "c": 1.0})
     assert table["agreement_n"].to_dict() == {"a": 4, "b": 3, "c": 1}

@@ -8,7 +8,16 @@ from reward.steps.outcome import StepContext
 from reward.steps.snapshot import rankings_of_round, take_snapshot
 from storage.engine import build_engine, reading, writing
 from storage.settings import Settings
-from storage.tables import Account, Assignment, AssignmentState, Judgment, Project, Round, Split
+from storage.tables import (
+    Account,
+    Assignment,
+    AssignmentState,
+    Judgment,
+    Project,
+    Role,
+    Round,
+    Split,
+)
 
 
 def _judge_again(runtime: Runtime) -> int:
@@ -16,7 +25,7 @@ def _judge_again(runtime: Runtime) -> int:
     with writing(runtime.engine) as session:
         first = session.exec(select(Judgment).order_by(col(Judgment.id))).all()
         for name in ("second", "third"):
-            account = Account(name=name)
+            account = Account(name=name, role=Role.ANNOTATOR)
             session.add(account)
             session.flush()
             for one in first:
