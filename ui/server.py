@@ -15,7 +15,7 @@ from storage.errors import Unavailable
 from storage.settings import Settings
 from storage.telemetry.logs import configure_web_logs
 from storage.telemetry.traces import configure_traces, end_traces
-from ui import process, theme
+from ui import measured_ahead, process, theme
 from ui.database import open_database
 from ui.limits import MEBIBYTE
 
@@ -95,6 +95,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         configure_web_logs(settings)
         allow_many_files()
         announce(f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}")
+        measured_ahead.measure_ahead()
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()

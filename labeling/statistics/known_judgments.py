@@ -27,8 +27,8 @@ Ints = npt.NDArray[np.integer[Any]]
 
 # Transactions commit out of the order of their ids: that many of the newest are looked at again.
 _OVERTAKEN = 1000
-# Fewer are read from the database in less time than anybody notices.
-_WORTH_A_FILE = 20_000
+#: Fewer judgments are read from the database in less time than anybody notices.
+WORTH_A_FILE = 20_000
 # The file is written again when this share of what is known is not in it.
 _STALE_SHARE = 0.1
 
@@ -101,7 +101,7 @@ def _of_the_first_look(session: Session, project_id: int, around: Surroundings) 
     found = _read_anew(session, project_id, around, stored)
     size = len(found.stored)
     in_date = stored is not None and len(in_file or ()) > (1 - _STALE_SHARE) * size
-    if folder is not None and size >= _WORTH_A_FILE and not in_date and not is_writing(session):
+    if folder is not None and size >= WORTH_A_FILE and not in_date and not is_writing(session):
         save(folder, found.stored, project_id=project_id)
     return found
 

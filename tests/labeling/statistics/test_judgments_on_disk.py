@@ -32,7 +32,7 @@ def stage(engine: Engine, project: Project, tmp_path: Path) -> Stage:
 @pytest.fixture
 def whole_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Keep files of few judgments too; hold how many judgments were read in each whole read."""
-    monkeypatch.setattr(known_judgments, "_WORTH_A_FILE", 1)
+    monkeypatch.setattr(known_judgments, "WORTH_A_FILE", 1)
     read, sizes = known_judgments.read_judgments, []
 
     def counted(session: object, **asked: object) -> StoredJudgments:
