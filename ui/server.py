@@ -2,10 +2,8 @@
 
 import errno
 import gc
-import resource
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ from storage.errors import Unavailable
 from storage.settings import Settings
 from storage.telemetry.logs import configure_web_logs
 from storage.telemetry.traces import configure_traces, end_traces
-from ui import measured_ahead, process, theme
+from ui import measured_ahead, process, system_limits, theme
 from ui.database import open_database
 from ui.limits import MEBIBYTE
 
@@ -70,6 +68,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     Raises `Unavailable` where the port is taken or the database is not set up, `NotFound` where
     the project is missing.
     """
+    system_limits.keep_few_heaps()
     process.configure(settings)
     configure_traces(settings, service="rankloop-web")
     open_database(settings).dispose()
@@ -93,25 +92,13 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         gc.collect()
         gc.freeze()
         configure_web_logs(settings)
-        allow_many_files()
+        system_limits.allow_many_files()
         announce(f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}")
         measured_ahead.measure_ahead()
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
         end_traces()
-
-
-def allow_many_files() -> None:
-    """Raise this process's limit of open files to the most that it may have.
-
-    An open page holds four: its websocket, and an event loop that Streamlit makes for it. The usual
-    limit of 1024 would end at 250 pages.
-    """
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    # macOS refuses its own "no limit"; what there was stays.
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import resource
 import subprocess
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -12,7 +11,6 @@ import pytest
 
 from tests.ui.conftest import PASSWORD, Home, Server, command, environment, free_port
 from ui.cookie import COOKIE
-from ui.server import allow_many_files
 
 Answer = tuple[int, dict[str, str], str]
 
@@ -165,13 +163,3 @@ def test_a_home_without_database_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "run `rankloop init`" in done.stderr
     assert not (tmp_path / "none").exists()
-
-
-def test_a_server_may_open_as_many_files_as_the_system_lets_it() -> None:
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 900), most))
-    try:
-        allow_many_files()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
