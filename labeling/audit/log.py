@@ -124,6 +124,9 @@ def _rows(session: Session, found: Sequence[Any]) -> list[AuditRow]:
 def _row(event: Event, names: dict[int, str], projects: dict[Any, str]) -> AuditRow:
     assert event.id is not None
     whom, personal = about(event.kind, event.detail), dict(event.personal or {})
+    called = "" if whom is None else names.get(whom, f"account {whom}")
+    if personal.get("name") == called:
+        del personal["name"]
     unknown = NOBODY if event.kind == "sign_in.failed" else SHELL
     return AuditRow(
         id=event.id,
@@ -132,7 +135,7 @@ def _row(event: Event, names: dict[int, str], projects: dict[Any, str]) -> Audit
         who=unknown if event.account_id is None else names.get(event.account_id, ""),
         kind=event.kind,
         what=words_of(event.kind),
-        whom="" if whom is None else names.get(whom, f"account {whom}"),
+        whom=called,
         project=projects.get(event.project_id, ""),
         address=str(personal.pop("address", "")),
         told=told(event.kind, {**event.detail, **personal}),

@@ -9,7 +9,7 @@ from storage.engine import reading, writing
 from storage.errors import BadInput
 from storage.tables import Account, Role
 from ui import process, session
-from ui.people import sign_in_list
+from ui.people import privacy_panel, sign_in_list
 from ui.people.invitation_list import keep_link, show_link
 from ui.people.said import acting, doing, say_what_came
 from ui.plain_text import plain
@@ -25,6 +25,9 @@ def show(one: AccountRow, by: Account) -> None:
         st.subheader(plain(one.name))
         say_what_came(PLACE)
         show_link(PLACE)
+        privacy_panel.tell_left()
+        if one.state != "erased":
+            _privacy(one, by)
         if one.state in ("imported", "erased"):
             st.text(words.say(f"accounts.closed.{one.state}"))
             return
@@ -33,6 +36,14 @@ def show(one: AccountRow, by: Account) -> None:
         with reading(process.engine()) as rows:
             account = rows.get_one(Account, one.id)
         sign_in_list.show(account, by=by)
+
+
+def _privacy(one: AccountRow, by: Account) -> None:
+    left, right = st.columns(2)
+    with left:
+        privacy_panel.download(one.id, by)
+    with right:
+        privacy_panel.erase(one, PLACE)
 
 
 def _roles(one: AccountRow) -> None:

@@ -2,11 +2,12 @@
 
 import streamlit as st
 
+from labeling.keys import key_of
 from labeling.permissions import Action, allows, role_of
 from ui import process, session
 from ui.components.leave import leave
 from ui.languages import languages
-from ui.people import password_form, sign_in_list, token_list
+from ui.people import password_form, privacy_panel, sign_in_list, token_list
 from ui.plain_text import plain
 
 
@@ -27,6 +28,9 @@ def show() -> None:
     if any(allows(account, each, project_id=here) for each in set(Action) - {Action.JUDGE}):
         with left.container(border=True):
             token_list.show(account)
+    with right.container(border=True):
+        st.subheader(words.say("privacy.title"))
+        privacy_panel.download(key_of(account), account)
     with right.container(border=True):
         _languages()
 
