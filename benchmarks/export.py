@@ -5,15 +5,16 @@ python -m benchmarks.export --work DIR --quick  sixty thousand pairs, a minute o
 
 The peers are installed into virtual environments of their own under `--work`, which is kept; one
 that cannot be installed is said. Each is given the same tasks, as our own export in its shape, and
-times its export without the start of its process; ours is the whole command `rankloop export`,
-start of Python, check of the snapshot's hashes and card included. CPU seconds are what other work
-on the machine changes least.
+times its export without the start of its process; so do we beside them (check of the snapshot's
+hashes and card included), and once more the whole command `rankloop export` with the start of
+Python. CPU seconds are what other work on the machine changes least.
 """
 
 import argparse
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory
@@ -66,7 +67,7 @@ def _measured(folder: Path, options: argparse.Namespace) -> list[str]:
         ("argilla", "Argilla", _argilla),
     ):
         out, row = _export(small, format_, "json", f"{name}'s shape, by us", options.peer_tasks)
-        lines += [row, _peer(peer, name, out, options)]
+        lines += [row, _within(small, format_, name), _peer(peer, name, out, options)]
     return lines
 
 
@@ -102,6 +103,16 @@ def _export(home: Path, format_: str, files: str, name: str, rows: int) -> tuple
     arguments = ("export", "preferences", "--snapshot", "all", "--format", format_)
     done, cpu = _run(home, *arguments, "--files", files, "--out", str(out))
     return out, _line(name, rows, done.seconds, cpu, done.peak_mib)
+
+
+def _within(home: Path, format_: str, name: str) -> str:
+    script = [sys.executable, "-m", "benchmarks.peers.rankloop_export", str(home), format_]
+    done = subprocess.run(
+        [*script, str(home / f"{format_}-within")], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    label = f"{name}'s shape, by us, without the start of Python"
+    return _line(label, found["tasks"], found["seconds"], found["cpu"], found["peak_mib"])
 
 
 def _peer(peer: Any, name: str, out: Path, options: argparse.Namespace) -> str:

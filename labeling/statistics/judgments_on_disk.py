@@ -132,10 +132,8 @@ def _same(some: StoredJudgments, others: StoredJudgments) -> bool:
         return False
     for mine, theirs, none in zip(some.parts(), others.parts(), (None, 0, -1), strict=True):
         for name in mine.keys() | theirs.keys():
-            pair = [
-                part[name] if name in part else np.full((len(some), MOST_COMPLETIONS), none)
-                for part in (mine, theirs)
-            ]
-            if not np.array_equal(*pair, equal_nan=pair[0].dtype.kind == "f"):
+            nothing = np.full((len(some), MOST_COMPLETIONS), none)
+            one, other = mine.get(name, nothing), theirs.get(name, nothing)
+            if not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
                 return False
     return True
