@@ -32,6 +32,11 @@ def routes() -> list[Route]:
     """Return the routes; none where no provider is set."""
     if not process.settings().oidc.client_id:
         return []
+    try:
+        provider()
+    except RankloopError as error:
+        # Said at the start, and again to whoever comes that way; passwords work all the same.
+        _log.warning("%s", error)
     return [
         Route("/oidc/begin", _begin, methods=["POST"]),
         Route("/oidc/login", _login, methods=["GET"]),
