@@ -5,7 +5,7 @@
 The server is `rankloop serve` in a process of its own, on SQLite and then on PostgreSQL (both as
 they are delivered: every commit is on disk). One process plays all annotators: each signs in by the
 form and keeps a Streamlit websocket open. The time runs from the submit's bytes leaving that
-process to the last message of the run that shows the next task. Who submits when is drawn
+process to the last byte of the answer that shows the next task. Who submits when is drawn
 beforehand, so a slow answer does not thin out the load.
 """
 
@@ -212,7 +212,7 @@ async def send_draft(page: PageSession, chance: random.Random) -> None:
         return
     ranks = [chance.choice([None, 1, 2, 3]) for _ in range(COMPLETIONS)]
     draft = {"ranks_by_place": ranks, "focus": 0, "layout": "side"}
-    await page.send(
+    await page.note(
         "draft",
         {"assignment": page.data["assignment"], "serial": page.data["serial"], "draft": draft},
     )

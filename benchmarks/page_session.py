@@ -1,7 +1,8 @@
 """One annotator's page without a browser: Streamlit's websocket, spoken as the page speaks it.
 
 It signs in by the form, opens the websocket, asks for the page, and then sends the events of the
-ranking component. Compression is negotiated, as browsers do.
+ranking component: posted to where they are answered directly, and by the websocket what is not, as
+the component does. Compression is negotiated, as browsers do.
 """
 
 import asyncio
@@ -135,14 +136,24 @@ class PageSession:
         widget.json_trigger_value = json.dumps([{"event": event, "value": value}])
         await self._send(message)
 
+    async def note(self, event: str, value: dict[str, Any]) -> None:
+        """Send a draft or a heartbeat, of which no new task comes; raise `PageLost`."""
+        if await self._directly(event, value) is None:
+            await self.send(event, value)
+
     async def submit(self, value: dict[str, Any]) -> float:
-        """Submit; return the seconds until the run that shows what comes next had ended.
+        """Submit; return the seconds until what comes next was there.
 
         A task of another number, none at all, or a refusal comes next. Raises `PageLost`.
         """
         before = self.data
         assert before is not None
         began = time.perf_counter()
+        answer = await self._directly("submit", value)
+        if answer is not None:
+            self.data = {**before, **answer}
+            return time.perf_counter() - began
+        self._forget_runs()
         await self.send("submit", value)
         while True:
             run = await self._next_run()
@@ -153,6 +164,30 @@ class PageSession:
                 or (run.data["refusal"] and run.data["refusal"] != before["refusal"])
             ):
                 return run.at - began
+
+    async def _directly(self, event: str, value: dict[str, Any]) -> dict[str, Any] | None:
+        """Post an event; return what is shown next, or None where the page must be asked."""
+        path = self.data["direct"] if self.data else ""
+        if not path:
+            return None
+        try:
+            async with self.http.post(
+                self.url + path,
+                json={"event": event, "value": value, "timezone": "UTC"},
+                headers={"Cookie": f"{COOKIE}={self.cookie}", "Origin": self.url},
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise PageLost(f"{type(error).__name__}: {error}") from error
+        self.received += len(body)
+        found: dict[str, Any] | None = json.loads(body).get("data") if answer.ok else None
+        return found
+
+    def _forget_runs(self) -> None:
+        while not self._runs.empty():
+            found = self._runs.get_nowait()
+            if isinstance(found, PageLost):
+                raise found
 
     async def _send(self, message: BackMsg) -> None:
         assert self._socket is not None

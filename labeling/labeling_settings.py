@@ -1,6 +1,7 @@
 """The settings of labeling: typed, checked, kept on the project, each with a default that works."""
 
-from functools import cache
+import json
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -280,13 +281,24 @@ class LabelingSettings(_Section):
 
 def labeling_settings(project: Project) -> LabelingSettings:
     """Return the project's settings; raise `BadInput` naming a field that does not fit."""
-    return _checked(project.labeling)
+    return stored_settings(project.labeling)
+
+
+def stored_settings(values: dict[str, Any]) -> LabelingSettings:
+    """Return the settings that a project's row holds; raise as `labeling_settings` does."""
+    return _stored(json.dumps(values, sort_keys=True))
+
+
+# Each submit asks for them several times, and nothing in them can be changed.
+@lru_cache(maxsize=256)
+def _stored(text: str) -> LabelingSettings:
+    return _checked(json.loads(text))
 
 
 def settings_of(session: Session, *, project_id: int) -> LabelingSettings:
     """Return a project's settings without the rest of it; raise as `labeling_settings` does."""
     found = execute_core(session, _settings_statement(), project_id=project_id)
-    return _checked(found.scalar_one())
+    return stored_settings(found.scalar_one())
 
 
 @cache

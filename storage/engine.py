@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
+from storage.connections import ask_whether_alive, writers_turn
 from storage.errors import Unavailable
 
 BUSY_TIMEOUT_MS = 30_000
@@ -34,11 +35,10 @@ def build_engine(url: str) -> Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     # What a statement was given (texts, hashes of passwords) is in no error, and so in no log.
-    engine = create_engine(
-        parsed, pool_pre_ping=True, pool_size=20, max_overflow=20, hide_parameters=True
-    )
+    engine = create_engine(parsed, pool_size=20, max_overflow=20, hide_parameters=True)
     event.listen(engine, "connect", _configure_postgresql)
     event.listen(engine, "commit", _refuse_failed)
+    ask_whether_alive(engine)
     return engine
 
 
@@ -140,6 +140,7 @@ def writing(engine: Engine) -> Iterator[Session]:
     locked" as soon as two writers have read the same page.
     """
     with (
+        writers_turn(engine, seconds=BUSY_TIMEOUT_MS / 1000),
         engine.connect().execution_options(rankloop_write=True) as connection,
         Session(connection, expire_on_commit=False) as session,
     ):

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from storage.errors import Unavailable
 from storage.opening import open_database
 
-__all__ = ["PAUSES", "open_database", "retried"]
+__all__ = ["PAUSES", "again_where_cut", "open_database", "retried"]
 
 Answer = TypeVar("Answer")
 
@@ -20,6 +20,19 @@ _LOST = (OperationalError, InterfaceError, TimeoutError)
 
 class NoDatabase(Unavailable):
     """Say that the database does not answer, again and again."""
+
+
+def again_where_cut(act: Callable[[], Answer]) -> Answer:
+    """Do something that may be done twice, a second time where its connection turns out to be cut.
+
+    Raises what the second attempt raises.
+    """
+    try:
+        return act()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    return act()
 
 
 def retried(act: Callable[[], Answer]) -> Answer:

@@ -1,29 +1,21 @@
 """What becomes of what annotators do on the ranking page; all they send is given by place."""
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Any, TypeVar
-
-from sqlalchemy import Engine, bindparam, select
-from sqlmodel import Session
+from sqlalchemy import Engine
 
 from labeling.judging.drafts import drop_draft, keep_draft
 from labeling.judging.judgments import (
     Submission,
     flag_assignment,
-    ranks_from_places,
     reopen_last,
     skip_assignment,
     submit_judgment,
 )
-from labeling.judging.rankings import positions_from_places
 from labeling.judging.rewrites import rewrite_completion
 from labeling.keys import key_of
 from labeling.work_queue.assignment import prolong
-from storage.core import execute_core, table_of
 from storage.engine import writing
-from storage.errors import BadInput, NotFound
-from storage.tables import Account, Assignment, Project
+from storage.errors import BadInput
+from storage.tables import Account, Project
 from ui.components.ranking import (
     BeatEvent,
     DraftEvent,
@@ -33,25 +25,23 @@ from ui.components.ranking import (
     SubmitEvent,
 )
 
-Answer = TypeVar("Answer")
-
 
 def submit(engine: Engine, *, account: Account, event: SubmitEvent) -> Submission:
     """Store a ranking with its answers; raise what `submit_judgment` raises."""
     with writing(engine) as session:
-        order = _own_order(session, account, event.assignment)
         return submit_judgment(
             session,
             assignment_id=event.assignment,
             annotator_id=key_of(account),
-            ranks=ranks_from_places(order, event.ranks_by_place),
+            ranks=event.ranks_by_place,
+            by_place=True,
             milliseconds=event.milliseconds,
             nonce=event.nonce,
             rationale=event.rationale,
             flags=event.flags,
             strength=event.strength,
-            likert=_by_position(order, event.likert_by_place),
-            checks=_by_position(order, event.checks_by_place),
+            likert=event.likert_by_place,
+            checks=event.checks_by_place,
         )
 
 
@@ -130,25 +120,3 @@ def rewrite(engine: Engine, *, account: Account, project: Project, event: Rewrit
             text=event.text,
             nonce=event.nonce,
         )
-
-
-def _by_position(order: Sequence[int], answers: dict[str, list[Answer]]) -> dict[str, list[Answer]]:
-    return {name: positions_from_places(order, row) for name, row in answers.items()}
-
-
-def _own_order(session: Session, account: Account, assignment_id: int) -> list[int]:
-    # Read from the database and not from the page: the order in which a place became a position
-    # must be the one that was stored when the task was lent.
-    found = execute_core(session, _order_statement(), assignment_id=assignment_id).first()
-    if found is None or found.annotator_id != account.id:
-        raise NotFound("This task is not lent to you; load the next one.")
-    order: list[int] = found.display_order
-    return order
-
-
-@cache
-def _order_statement() -> Any:
-    assignment = table_of(Assignment)
-    return select(assignment.c.annotator_id, assignment.c.display_order).where(
-        assignment.c.id == bindparam("assignment_id")
-    )

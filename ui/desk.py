@@ -1,25 +1,28 @@
 """What lies before one annotator: a task or a judgment to correct, and all the page shows of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
+from functools import cache
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from labeling.judging.counts import count_own
-from labeling.judging.drafts import count_judged, draft_of, unfinished_correction
+from labeling.judging.drafts import count_judged, unfinished_correction
 from labeling.judging.history import comment_on, judged_task
+from labeling.judging.surroundings import Surroundings, surroundings_of
 from labeling.keys import key_of
-from labeling.labeling_settings import PageSettings, settings_of
+from labeling.labeling_settings import PageSettings
 from labeling.news import Learned, learned_from
-from labeling.quality_control.guidelines import version_in_force
+from labeling.quality_control.guidelines import guidelines_to_read
 from labeling.quality_control.qualification import under_way
 from labeling.work_queue.assignment import AssignedTask, next_assignment
 from storage.engine import reading, writing
 from storage.tables import Account
-from ui.languages import Words
+from ui.components.ranking import DIRECTLY
+from ui.languages import Words, words_for
 from ui.languages.criteria_words import shown_criteria
 
 _WORDS_OF_OTHER_PAGES = (
@@ -41,7 +44,8 @@ class Desk:
 
     `judged_before` counts the judgments that the annotator has given of this very assignment: 0 but
     for a correction. `comment` is a lead's, where the judgment to be corrected was sent back.
-    `qualifying` is (which task, of how many) while the qualification lasts.
+    `qualifying` is (which task, of how many) while the qualification lasts. `unread`: no task was
+    lent, as there are guidelines to read first. `id` names this look.
     """
 
     task: AssignedTask | None
@@ -54,6 +58,13 @@ class Desk:
     page: PageSettings
     guideline_version: int | None
     qualifying: tuple[int, int] | None
+    unread: bool = False
+    id: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def direct(self) -> bool:
+        """Say whether nothing but the component is on the page, so that it may be told directly."""
+        return self.judged_before == 0 and self.qualifying is None
 
     @property
     def serial(self) -> str:
@@ -62,7 +73,15 @@ class Desk:
         return f"{self.task.assignment_id}.{self.judged_before}"
 
     def as_data(self, words: Words) -> dict[str, Any]:
-        """Return what the ranking component is given; nothing in it says whose completion is whose.
+        """Return what the ranking component is given: what is shown, and the words around it."""
+        return self.shown(words) | {
+            "words": _words_of_page(words.language),
+            "language": words.language,
+            "direction": words.direction,
+        }
+
+    def shown(self, words: Words) -> dict[str, Any]:
+        """Return the task and all that belongs to it; nothing says whose completion is whose.
 
         An assignment's number tells how many were lent before it, to anyone, and no more: it is
         drawn neither from the task, nor from its kind, nor from what wrote the completions.
@@ -71,6 +90,8 @@ class Desk:
         page = self.page
         return {
             "serial": self.serial,
+            "look": self.id,
+            "direct": DIRECTLY if self.direct else "",
             "assignment": self.task.assignment_id,
             "messages": self.task.messages,
             "completions": self.task.completions,
@@ -83,19 +104,21 @@ class Desk:
                 "rewrites": page.rewrites,
             },
             "draft": self.draft,
-            "words": {
-                key: text
-                for key, text in words.texts.items()
-                if not key.startswith(_WORDS_OF_OTHER_PAGES)
-            },
-            "language": words.language,
-            "direction": words.direction,
             "today": self.today,
             "total": self.total,
             "news": self.news,
             "can_undo": self.total > 0 and self.judged_before == 0,
             "guideline_version": self.guideline_version,
         }
+
+
+@cache
+def _words_of_page(language: str) -> dict[str, str]:
+    return {
+        key: text
+        for key, text in words_for(None, language).texts.items()
+        if not key.startswith(_WORDS_OF_OTHER_PAGES)
+    }
 
 
 def look(
@@ -106,52 +129,66 @@ def look(
     minutes: float,
     midnight: datetime,
     correcting: int | None = None,
+    unless_unread: bool = False,
 ) -> Desk:
     """Return the annotator's desk: the judged assignment `correcting`, else a task lent to them.
 
     Raises what `next_assignment` and `judged_task` raise.
     """
     here, me = project_id, key_of(account)
-    task: AssignedTask | None = None
-    answers: dict[str, Any] | None = None
-    if correcting is None:
-        with writing(engine) as session:
-            task = next_assignment(session, project_id=here, annotator_id=me, minutes=minutes)
-    with reading(engine) as session:
-        if correcting is not None:
+    if correcting is not None:
+        with reading(engine) as session:
+            around = surroundings_of(session, project_id=here, annotator_id=me, since=midnight)
             task, answers = judged_task(session, annotator_id=me, assignment_id=correcting)
-        draft, judged_before, comment = _of_task(session, task, correcting is not None)
-        today, total = count_own(session, project_id=here, annotator_id=me, since=midnight)
-        return Desk(
-            task=task,
-            draft=draft or answers,
-            judged_before=judged_before,
-            comment=comment,
-            today=today,
-            total=total,
-            news=_news(learned_from(session, project_id=here, annotator_id=me)),
-            page=settings_of(session, project_id=here).page,
-            guideline_version=version_in_force(session, project_id=here),
-            qualifying=under_way(session, project_id=here, account_id=me),
-        )
+            judged = count_judged(session, assignment_id=correcting)
+            comment = comment_on(session, assignment_id=correcting)
+            task = replace(task, draft=task.draft or answers)
+            return _desk(session, here, me, around, task, judged_before=judged, comment=comment)
+    with writing(engine) as session:
+        around = surroundings_of(session, project_id=here, annotator_id=me, since=midnight)
+        if unless_unread and around.unread and _nothing_at_hand(session, here, me):
+            return _nothing_lent()
+        found = next_assignment(session, project_id=here, annotator_id=me, minutes=minutes)
+        return _desk(session, here, me, around, found)
+
+
+def _desk(
+    session: Session,
+    project_id: int,
+    me: int,
+    around: Surroundings,
+    task: AssignedTask | None,
+    *,
+    judged_before: int = 0,
+    comment: str = "",
+) -> Desk:
+    tested = around.tested
+    return Desk(
+        task=task,
+        draft=task.draft if task else None,
+        judged_before=judged_before,
+        comment=comment,
+        today=around.today,
+        total=around.total,
+        news=_news(learned_from(session, project_id=project_id, annotator_id=me)),
+        page=around.settings.page,
+        guideline_version=around.guideline_version,
+        qualifying=under_way(session, project_id=project_id, account_id=me) if tested else None,
+    )
+
+
+def _nothing_at_hand(session: Session, project_id: int, me: int) -> bool:
+    return guidelines_to_read(session, project_id=project_id, account_id=me) is not None
+
+
+def _nothing_lent() -> Desk:
+    return Desk(None, None, 0, "", 0, 0, None, PageSettings(), None, None, unread=True)
 
 
 def correction_begun(engine: Engine, *, project_id: int, account: Account) -> int | None:
     """Return the judged assignment whose correction the annotator left unfinished, or None."""
     with reading(engine) as session:
         return unfinished_correction(session, project_id=project_id, annotator_id=key_of(account))
-
-
-def _of_task(
-    session: Session, task: AssignedTask | None, correcting: bool
-) -> tuple[dict[str, Any] | None, int, str]:
-    if task is None:
-        return None, 0, ""
-    draft = draft_of(session, assignment_id=task.assignment_id)
-    if not correcting:
-        return draft, 0, ""
-    judged = count_judged(session, assignment_id=task.assignment_id)
-    return draft, judged, comment_on(session, assignment_id=task.assignment_id)
 
 
 def _news(learned: Learned | None) -> dict[str, Any] | None:

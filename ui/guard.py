@@ -19,6 +19,8 @@ PUBLIC_PATHS = (
     "/healthz", "/readyz", "/metrics",
     "/favicon.png", "/favicon.ico", "/manifest.json",
 )  # fmt: skip
+# What is done there looks the sign-in up itself, and most of what people do comes there.
+ASKING_THEMSELVES = ("/rank/events",)
 PUBLIC_FOLDERS = ("/api/v1/", "/static/", "/_stcore/health", "/_stcore/host-config")
 
 # Streamlit compiles nothing but Vega's chart expressions ('unsafe-eval'), has inline styles and one
@@ -141,7 +143,8 @@ class Guard:
             await refusal(scope, receive, send)
             return
         try:
-            welcome = is_public(path) or await self._known(scope)
+            itself = path in ASKING_THEMSELVES
+            welcome = itself or is_public(path) or await self._known(scope)
         except Unavailable as error:
             later = PlainTextResponse(f"{error}\n", 503, {"retry-after": "2"})
             await later(scope, receive, send)

@@ -29,7 +29,7 @@ def build_app() -> "App":
     from starlette.middleware import Middleware
     from streamlit.starlette import App
 
-    from ui import sign_in
+    from ui import rank_events, sign_in
     from ui.api import routes as api
     from ui.components.ranking import served
     from ui.entrance import join, oidc
@@ -47,6 +47,7 @@ def build_app() -> "App":
             *oidc.routes(),
             *api.routes(),
             *served.routes(),
+            *rank_events.routes(),
             *routes.routes(),
         ],
         middleware=[

@@ -42,10 +42,11 @@ def current_account() -> Account | None:
     token = st.context.cookies.get(COOKIE)
     if not token:
         return None
-    return retried(lambda: _account_of(token))
+    return retried(lambda: account_of(token))
 
 
-def _account_of(token: str) -> Account | None:
+def account_of(token: str) -> Account | None:
+    """Return the account that is signed in by a token, and note now and then that it was seen."""
     with reading(process.engine()) as session:
         account = account_of_token(session, token=token)
     minutes = process.settings().accounts.seen_minutes

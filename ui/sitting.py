@@ -23,6 +23,7 @@ from ui.components.ranking import (
     UndoEvent,
     parse,
 )
+from ui.database import again_where_cut
 from ui.desk import Desk
 from ui.desk import look as look_at_desk
 from ui.languages import Words
@@ -64,22 +65,28 @@ class Sitting:
         known, self.account = self.account, None
         return known[0] if known and time.monotonic() - known[1] < _SAME_RUN_SECONDS else None
 
-    def look(self, *, account: Account, midnight: datetime, words: Words) -> Desk:
+    def look(
+        self, *, account: Account, midnight: datetime, words: Words, unless_unread: bool = False
+    ) -> Desk:
         """Return the annotator's desk: as it was after a draft or heartbeat, else looked at anew.
 
+        `unless_unread`: no new task is lent while there are guidelines to read first.
         Where the database does not answer, what was shown last stays; without any, raises.
         """
         still, self.still = self.still, False
         if still and self.desk is not None:
             return self.desk
         try:
-            self.desk = look_at_desk(
-                process.engine(),
-                project_id=process.project_id(),
-                account=account,
-                minutes=process.settings().assignment_minutes,
-                midnight=midnight,
-                correcting=self.correcting,
+            self.desk = again_where_cut(
+                lambda: look_at_desk(
+                    process.engine(),
+                    project_id=process.project_id(),
+                    account=account,
+                    minutes=process.settings().assignment_minutes,
+                    midnight=midnight,
+                    correcting=self.correcting,
+                    unless_unread=unless_unread,
+                )
             )
         except SQLAlchemyError:
             if self.desk is None:
@@ -97,8 +104,11 @@ class Sitting:
     def as_data(self, words: Words) -> dict[str, Any]:
         """Return what the ranking component is given."""
         assert self.desk is not None
-        return self.desk.as_data(words) | {
-            "sitting": self.id,
+        return self.desk.as_data(words) | {"sitting": self.id} | self.said(words)
+
+    def said(self, words: Words) -> dict[str, Any]:
+        """Return what became of the last event, as the component is told."""
+        return {
             "refusal": _in_words(self.refusal, words),
             "feedback": _in_words(self.feedback, words),
             "done": self.done,
@@ -116,18 +126,27 @@ class Sitting:
 
     def act(self, *, account: Account, name: Deed, value: object, words: Words) -> None:
         """Carry out one event of the component; what is refused is said and changes nothing."""
-        self.still = name in ("draft", "beat", "rewrite")
+        self.still = name in ("draft", "beat", "rewrite") and self._shows(value)
         try:
             with observed(name, account_id=account.id):
-                _ACTS[name](self, account, value, words)
+                # Each may be done twice: a nonce, or the state it leaves, sees to that.
+                again_where_cut(lambda: _ACTS[name](self, account, value, words))
         except RankloopError as error:
             self.refuse(str(error))
         except SQLAlchemyError:
             self._no_database(words)
 
-    def refuse(self, text: str) -> None:
-        """Tell the annotator what was not done."""
-        self.refusal = {"id": uuid4().hex, "text": text}
+    def _shows(self, value: object) -> bool:
+        # What is on the page may be newer than what this session of the server showed last: it
+        # came by `ui.rank_events`.
+        if self.desk is None or self.desk.task is None:
+            return self.desk is None
+        here = self.desk.task.assignment_id
+        return isinstance(value, dict) and value.get("assignment") == here
+
+    def refuse(self, text: str, *, named: str = "") -> None:
+        """Tell the annotator what was not done; what has the same name is told once."""
+        self.refusal = {"id": named or uuid4().hex, "text": text}
 
     def correct(self, assignment_id: int | None) -> None:
         """Show a judged assignment to be corrected, or (None) the task at hand again."""
@@ -185,7 +204,7 @@ def _beat(sitting: Sitting, account: Account, value: object, words: Words) -> No
     lent = deeds.beat(process.engine(), account=account, event=event, minutes=minutes)
     if not lent and sitting.correcting is None and sitting.warned != event.assignment:
         sitting.warned = event.assignment
-        sitting.refuse(words.say("lease.lost"))
+        sitting.refuse(words.say("lease.lost"), named=f"lost {event.assignment}")
 
 
 def _rewrite(sitting: Sitting, account: Account, value: object, words: Words) -> None:

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, bindparam
-from sqlalchemy import select as select_columns
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -21,14 +19,16 @@ from labeling.judging.answers import (
     valid_strength,
 )
 from labeling.judging.counts import count_judgments
+from labeling.judging.facts import Facts, facts_of
 from labeling.judging.feedback import feedback_given, note_feedback
 from labeling.judging.pace import pace_marks
-from labeling.judging.rankings import ranks_from_places, validate_ranks
+from labeling.judging.rankings import (
+    positions_from_places,
+    ranks_from_places,
+    validate_ranks,
+)
 from labeling.keys import key_of
-from labeling.labeling_settings import settings_of
 from labeling.permissions import Action, require
-from labeling.quality_control.guidelines import version_in_force
-from labeling.work_queue.claim import count_submitted, has_room
 from labeling.work_queue.locks import lock_annotator, lock_own
 from labeling.work_queue.putting_aside import (
     flag_assignment,
@@ -37,7 +37,7 @@ from labeling.work_queue.putting_aside import (
 )
 from labeling.work_queue.shown import AssignedTask, shown_to, words_of
 from storage.clock import now
-from storage.core import execute_core, insert_row, table_of, update_row
+from storage.core import insert_row, update_row
 from storage.errors import BadInput, NotFound
 from storage.tables import (
     Account,
@@ -60,6 +60,8 @@ __all__ = [
     "skip_assignment",
     "submit_judgment",
 ]
+
+Answer = TypeVar("Answer")
 
 _REFUSED = "judgment.refused"
 _SAVED = "Your ranking is saved."
@@ -90,6 +92,7 @@ def submit_judgment(
     ranks: Sequence[int],
     milliseconds: int,
     nonce: str,
+    by_place: bool = False,
     rationale: str = "",
     flags: Sequence[str] = (),
     strength: int | None = None,
@@ -98,20 +101,24 @@ def submit_judgment(
 ) -> Submission:
     """Store the annotator's ranking of a task lent to them.
 
-    `ranks`, and each list in `likert` and `checks`, are in task position order. The same nonce
-    stores once. An expired lease is accepted while the task has room; else nothing is stored but an
-    Event with all that was sent. A submit for a task that they have judged already supersedes their
-    judgment. Raises `BadInput` where ranks or another field do not fit (nothing is stored then),
-    `NotAllowed`, `NotFound`. The session must be writing.
+    `ranks`, and each list in `likert` and `checks`, are in task position order, or (`by_place`) in
+    the order that was stored when the task was lent. The same nonce stores once. An expired lease
+    is accepted while the task has room; else nothing is stored but an Event with all that was sent.
+    A submit for a task that they have judged already supersedes their judgment. Raises `BadInput`
+    where ranks or another field do not fit (nothing is stored then), `NotAllowed`, `NotFound`. The
+    session must be writing.
     """
     annotator, assignment, task = lock_own(session, assignment_id, annotator_id)
     # Before all else: what is stored stays stored, whatever the project asks for by now.
     nonce = valid_nonce(nonce)
-    stored = _stored_before(session, assignment, nonce)
-    if stored is not None:
-        return stored
-    settings = settings_of(session, project_id=task.project_id)
-    k = len(assignment.display_order)
+    facts = facts_of(session, task=task, assignment=assignment, nonce=nonce)
+    if facts.judgment_id is not None:
+        return _stored_before(session, assignment, facts.judgment_id)
+    settings, order = facts.settings, assignment.display_order
+    k = len(order)
+    if by_place:
+        ranks = ranks_from_places(order, ranks)
+        likert, checks = _by_position(order, likert or {}), _by_position(order, checks or {})
     valid_ranks = validate_ranks(ranks, k)
     judgment = Judgment(
         project_id=task.project_id,
@@ -125,17 +132,17 @@ def submit_judgment(
         flags=valid_flags(flags),
         rationale=valid_rationale(rationale, settings.page),
         milliseconds=valid_milliseconds(milliseconds),
-        display_order=list(assignment.display_order),
+        display_order=list(order),
+        guideline_version=facts.guideline_version,
         nonce=nonce,
     )
     if assignment.state == AssignmentState.SUBMITTED:
         judgment.supersedes_id = key_of(_own_current(session, assignment_id))
-    elif assignment.counted and not _is_welcome(session, assignment, task):
+    elif assignment.counted and not _is_welcome(facts, assignment, task):
         return _refuse(session, judgment)
-    judgment.guideline_version = version_in_force(session, project_id=task.project_id)
     words = words_of(session, task_id=key_of(task))
     judgment.marks = pace_marks(settings, words=words, milliseconds=judgment.milliseconds)
-    return _store(session, judgment, assignment, task, annotator)
+    return _store(session, judgment, assignment, task, annotator, facts)
 
 
 def reopen_last(session: Session, *, annotator_id: int, project_id: int) -> AssignedTask:
@@ -178,29 +185,26 @@ def current_judgments(session: Session, *, project_id: int) -> list[Judgment]:
     return list(session.exec(statement))
 
 
-def _is_welcome(session: Session, assignment: Assignment, task: Task) -> bool:
-    if not has_room(session, task=task, without_id=assignment.id):
+def _by_position(
+    order: Sequence[int], answers: Mapping[str, Sequence[Answer]]
+) -> dict[str, list[Answer]]:
+    return {name: positions_from_places(order, row) for name, row in answers.items()}
+
+
+def _is_welcome(facts: Facts, assignment: Assignment, task: Task) -> bool:
+    if facts.taken >= task.overlap:
         return False
     # A task may be withdrawn while it is lent: the lease is honoured.
     lent = assignment.state == AssignmentState.LEASED and assignment.expires_at > now()
     return lent or task.status == TaskStatus.READY
 
 
-def _stored_before(session: Session, assignment: Assignment, nonce: str) -> Submission | None:
-    found = execute_core(session, _nonce_statement(), nonce=nonce).scalar()
-    if found is None:
-        return None
-    stored = session.get_one(Judgment, found)
+def _stored_before(session: Session, assignment: Assignment, judgment_id: int) -> Submission:
+    stored = session.get_one(Judgment, judgment_id)
     if stored.assignment_id != assignment.id:
         raise BadInput("This nonce belongs to another submit; send a fresh one for each task.")
     feedback = feedback_given(session, assignment=assignment, judgment=stored)
     return Submission(stored.id, True, _SAVED, feedback)
-
-
-@cache
-def _nonce_statement() -> Any:
-    judgment = table_of(Judgment)
-    return select_columns(judgment.c.id).where(judgment.c.nonce == bindparam("nonce"))
 
 
 def _refuse(session: Session, judgment: Judgment) -> Submission:
@@ -226,10 +230,11 @@ def _store(
     assignment: Assignment,
     task: Task,
     annotator: Account,
+    facts: Facts,
 ) -> Submission:
     insert_row(session, judgment)
     update_row(session, assignment, state=AssignmentState.SUBMITTED, draft=None)
-    judged = count_submitted(session, task=task)
+    judged = facts.submitted + int(assignment.counted)
     full = judged >= task.overlap and task.status == TaskStatus.READY
     update_row(session, task, judged=judged, status=TaskStatus.DONE if full else task.status)
     _record_of(session, judgment, "judgment.stored", task_completed=full)
@@ -238,7 +243,7 @@ def _store(
 
     feedback = after_judgment(session, judgment=judgment, task=task, annotator=annotator)
     note_feedback(session, task=task, assignment=assignment, text=feedback, judgment=judgment)
-    if task.judged < task.overlap:
+    if task.judged < task.overlap and facts.put_aside:
         to_lead_where_closed_to_all(session, task=task)
     return Submission(judgment.id, True, _SAVED, feedback)
 

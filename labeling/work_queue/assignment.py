@@ -178,7 +178,7 @@ def _judged_at_least(session: Session, project_id: int, annotator_id: int, most:
 def _lease(session: Session, task: Task, annotator_id: int, until: datetime) -> Assignment:
     """Lend the task: a new row, or the annotator's own released or expired one again."""
     values = {"task_id": task.id, "annotator_id": annotator_id}
-    before = execute_core(session, _lent_before_statement(), **values).scalar()
+    before, k = list(execute_core(session, _lent_before_statement(), **values).one())
     if before is not None:
         assignment = session.get_one(Assignment, before)
         # The order stays: a draft of the first time may be in it.
@@ -189,7 +189,6 @@ def _lease(session: Session, task: Task, annotator_id: int, until: datetime) -> 
         session.flush()
         return assignment
     seed = _order_seed(key_of(task), annotator_id)
-    k = execute_core(session, _k_statement(), task_id=task.id).scalar_one()
     assignment = Assignment(
         task_id=key_of(task),
         annotator_id=annotator_id,
@@ -203,21 +202,13 @@ def _lease(session: Session, task: Task, annotator_id: int, until: datetime) -> 
 
 @cache
 def _lent_before_statement() -> Any:
-    assignment = table_of(Assignment)
-    return select_columns(assignment.c.id).where(
+    assignment, shown = table_of(Assignment), table_of(TaskCompletion)
+    before = select_columns(assignment.c.id).where(
         assignment.c.task_id == bindparam("task_id"),
         assignment.c.annotator_id == bindparam("annotator_id"),
     )
-
-
-@cache
-def _k_statement() -> Any:
-    shown = table_of(TaskCompletion)
-    return (
-        select_columns(func.count())
-        .select_from(shown)
-        .where(shown.c.task_id == bindparam("task_id"))
-    )
+    k = select_columns(func.count()).where(shown.c.task_id == bindparam("task_id"))
+    return select_columns(before.scalar_subquery(), k.scalar_subquery())
 
 
 def _order_seed(task_id: int, annotator_id: int) -> int:

@@ -7,11 +7,9 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam
-from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from labeling.permissions import Action, require
-from storage.core import execute_core, table_of
 from storage.errors import NotAllowed, NotFound
 from storage.tables import Account, Assignment, Task
 
@@ -44,39 +42,24 @@ def lock_own(
     Raises `NotAllowed`, `NotFound`.
     """
     annotator = lock_annotator(session, annotator_id)
-    found = execute_core(session, _lent_statement(), assignment_id=assignment_id).first()
+    found = session.exec(_lent_statement(), params={"assignment_id": assignment_id}).first()
     if found is None:
         raise NotFound(f"There is no assignment {assignment_id}; load the next task.")
-    require(annotator, Action.JUDGE, project_id=found.project_id)
-    if found.annotator_id != annotator_id:
+    task, assignment = found
+    require(annotator, Action.JUDGE, project_id=task.project_id)
+    if assignment.annotator_id != annotator_id:
         raise NotAllowed("This task is lent to somebody else; load the next task.")
-    task = lock_task(session, found.task_id)
-    return annotator, assignment_now(session, assignment_id), task
+    return annotator, assignment, task
 
 
 @cache
 def _lent_statement() -> Any:
-    assignment, task = table_of(Assignment), table_of(Task)
+    # Both are locked, the task first: PostgreSQL reads again, once it has waited, what it locks.
     return (
-        select_columns(assignment.c.task_id, assignment.c.annotator_id, task.c.project_id)
-        .join_from(assignment, task, task.c.id == assignment.c.task_id)
-        .where(assignment.c.id == bindparam("assignment_id"))
-    )
-
-
-def assignment_now(session: Session, assignment_id: int) -> Assignment:
-    """Return the assignment as it is now that its task is locked."""
-    found: Assignment = session.exec(
-        _assignment_statement(), params={"assignment_id": assignment_id}
-    ).one()
-    return found
-
-
-@cache
-def _assignment_statement() -> Any:
-    return (
-        select(Assignment)
+        select(Task, Assignment)
+        .join(Assignment, col(Assignment.task_id) == col(Task.id))
         .where(col(Assignment.id) == bindparam("assignment_id"))
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
 

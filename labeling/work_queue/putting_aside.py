@@ -14,12 +14,12 @@ from labeling.judging.judging import who_could_judge
 from labeling.keys import key_of
 from labeling.work_queue.assignment import lock_own
 from labeling.work_queue.claim import QUEUED_KINDS
+from labeling.work_queue.room import PUT_ASIDE
 from storage.core import execute_core, table_of
 from storage.errors import BadInput, Conflict
 from storage.tables import Account, Assignment, AssignmentState, Task, TaskStatus
 
 LONGEST_REASON = 500
-PUT_ASIDE = (AssignmentState.SKIPPED, AssignmentState.FLAGGED)
 
 
 def skip_assignment(session: Session, *, assignment_id: int, annotator_id: int, reason: str) -> str:

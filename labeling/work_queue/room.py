@@ -12,6 +12,8 @@ from storage.core import execute_core, table_of
 from storage.tables import Assignment, AssignmentState, Task
 from storage.tables.tasks import LEASED_ASSIGNMENT
 
+#: states of a task that its annotator put aside
+PUT_ASIDE = (AssignmentState.SKIPPED, AssignmentState.FLAGGED)
 _ASSIGNMENT = table_of(Assignment)
 _TASK = table_of(Task)
 

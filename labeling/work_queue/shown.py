@@ -21,7 +21,7 @@ class AssignedTask:
     """Hold what an annotator is shown: texts in display order, and nothing of where they are from.
 
     `display_order[j]` is the task position shown in place j. `ranks`, in task position order, is
-    set where an own judgment was reopened.
+    set where an own judgment was reopened, `draft` where they have begun and not sent it.
     """
 
     assignment_id: int
@@ -31,6 +31,7 @@ class AssignedTask:
     display_order: list[int]
     expires_at: datetime
     ranks: list[int] | None = None
+    draft: dict[str, Any] | None = None
 
 
 def shown_to(
@@ -47,6 +48,7 @@ def shown_to(
         display_order=list(assignment.display_order),
         expires_at=assignment.expires_at,
         ranks=ranks,
+        draft=dict(assignment.draft) if assignment.draft is not None else None,
     )
 
 

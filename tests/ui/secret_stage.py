@@ -40,17 +40,24 @@ from tests.ui.conftest import Home
 # The first numbers of each table: no other number on the page looks like them.
 PROMPTS, POLICIES, COMPLETIONS, TASKS, JUDGMENTS = 5510001, 4410001, 8810001, 6610001, 3310001
 LETTERS = "abcdefghijkl"
+
+
+def _number(digits: str) -> str:
+    # Not within a name drawn by chance, which is in hexadecimal digits.
+    return rf"(?<![0-9a-f]){digits}(?![0-9a-f])"
+
+
 SECRETS: dict[str, str] = {
-    "a prompt's number": r"5510\d{3}",
-    "a policy's number": r"4410\d{3}",
-    "a completion's number": r"8810\d{3}",
-    "a task's number": r"6610\d{3}",
-    "a judgment's number": r"3310\d{3}",
-    "a policy's version": r"77\d{2}0{3}\b",
+    "a prompt's number": _number(r"5510\d{3}"),
+    "a policy's number": _number(r"4410\d{3}"),
+    "a completion's number": _number(r"8810\d{3}"),
+    "a task's number": _number(r"6610\d{3}"),
+    "a judgment's number": _number(r"3310\d{3}"),
+    "a policy's version": _number(r"77\d{2}0{3}"),
     "a policy's name or checkpoint": r"quokka",
     "sampling settings": r"0\.8124|wombat",
-    "a sampling seed": r"918273\d{3}",
-    "a token count": r"6173\d",
+    "a sampling seed": _number(r"918273\d{3}"),
+    "a token count": _number(r"6173\d"),
     "a finish reason": r"echidna",
     "a known answer": r"platypus",
     "another's name": r"bandicoot",

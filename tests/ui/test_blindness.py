@@ -1,7 +1,7 @@
 """What reaches an annotator's browser tells nothing of policies, scores, kinds, or other people.
 
-Every frame of the websocket is read, and every answer over HTTP: a session ranks ordinary, gold,
-repeated and arena tasks, corrects one, and looks at its own judgments.
+Every frame of the websocket is read, and every answer over HTTP (most tasks come by one): a session
+ranks ordinary, gold, repeated and arena tasks, corrects one, and looks at its own judgments.
 """
 
 import json
@@ -17,6 +17,7 @@ from storage.tables import Account, Assignment, Task, TaskKind
 from tests.ui.conftest import PASSWORD, Home, running_server
 from tests.ui.ranking_page import PATIENCE_MS, cards, press, shown, submit_and_wait
 from tests.ui.secret_stage import SECRETS, found_in, make_secret_home
+from ui.components.ranking import DIRECTLY
 
 TASKS = 9
 
@@ -27,13 +28,21 @@ class Wire:
     def __init__(self, page: Page) -> None:
         self.frames: list[bytes] = []
         self.answers: list[bytes] = []
+        self.tasks: list[bytes] = []
+        self.all: list[bytes] = []
         page.on("websocket", self._listen)
         page.on("response", self._answer)
 
     def _listen(self, socket: WebSocket) -> None:
-        socket.on("framereceived", lambda data: self.frames.append(_bytes(data)))
+        socket.on("framereceived", lambda data: self._keep(self.frames, _bytes(data)))
+
+    def _keep(self, where: list[bytes], data: bytes) -> None:
+        where.append(data)
+        self.all.append(data)
 
     def _answer(self, response: Response) -> None:
+        if response.url.endswith(DIRECTLY):
+            self._keep(self.tasks, response.body())
         if "/static/" not in response.url and response.request.method == "GET":
             self.answers.append(response.url.encode())
             self.answers.append(json.dumps(response.headers).encode())
@@ -104,8 +113,9 @@ def test_no_frame_tells_what_an_annotator_must_not_know(
     kinds = kinds_judged(secret_home, "ann")
     assert set(kinds) == {TaskKind.ORDINARY, TaskKind.GOLD, TaskKind.REPEAT, TaskKind.ARENA}, kinds
     assert b"answer p to" in b"".join(wire.frames), "frames can be read as they are"
-    assert found_in(wire.frames + wire.answers) == {}
-    expect_alike(data_of(wire.frames), kinds)
+    assert len(data_of(wire.tasks)) >= TASKS, "tasks came by HTTP, and were read"
+    assert found_in(wire.all + wire.answers) == {}
+    expect_alike(data_of(wire.all), kinds)
 
 
 def sign_in(page: Page) -> None:
@@ -121,9 +131,10 @@ def expect_alike(data: list[dict[str, Any]], kinds: list[TaskKind]) -> None:
     for each in data:
         first_showings.setdefault(each["assignment"], each)
     assert len(first_showings) >= len(kinds)
-    changing = ("serial", "assignment", "messages", "completions", "today", "total", "can_undo")
+    changing = ("serial", "look", "assignment", "messages", "completions", "today", "total")
+    said = ("can_undo", "done", "words", "language", "direction", "sitting")
     rest = [
-        {name: value for name, value in each.items() if name not in (*changing, "done")}
+        {name: value for name, value in each.items() if name not in changing + said}
         for each in first_showings.values()
     ]
     for each in rest:

@@ -191,7 +191,7 @@ def test_a_refusal_is_said_and_nothing_is_lost(page: Page, module_home: Home, na
         assignment.annotator_id = other.id
         session.add(assignment)
     page.keyboard.press("Enter")
-    expect(page.locator(".words")).to_contain_text("not lent to you")
+    expect(page.locator(".words")).to_contain_text("lent to somebody else")
     assert module_home.judgments(name) == []
 
 

@@ -173,7 +173,7 @@ def test_nothing_sent_to_the_page_says_whose_completion_is_whose(seat: Seat) -> 
     assert set(data) == {
         "serial", "assignment", "messages", "completions", "layout", "page", "draft", "words",
         "language", "direction", "today", "total", "news", "can_undo", "guideline_version",
-        "refusal", "feedback", "done", "sitting",
+        "refusal", "feedback", "done", "sitting", "look", "direct",
     }  # fmt: skip
     assert set(data["page"]) == {"criteria", "strength", "flags", "rationale", "rewrites"}
     assert all(isinstance(text, str) for text in data["completions"])

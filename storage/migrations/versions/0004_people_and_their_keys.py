@@ -49,6 +49,13 @@ _EVENT = sa.table(
     sa.column("personal", _JSON),
     sa.column("audited", sa.Boolean()),
 )
+#: indexes that follow the queue's orders; "-" descends
+QUEUES = {
+    "ix_task_by_priority": "project_id pool -priority -policy_id id",
+    "ix_task_by_breadth": "project_id pool -priority judged -policy_id id",
+    "ix_task_by_depth": "project_id pool -priority -judged -policy_id id",
+}
+_QUEUED = "status = 'ready' AND kind IN ('ordinary', 'arena') AND for_annotator_id IS NULL"
 _KEPT = ("id", "project_id", "account_id", "kind", "detail", "audited", "created_at")
 
 
@@ -157,6 +164,21 @@ def upgrade() -> None:
     )
     _pseudonym_keys()
     _events_for_good()
+    _queues_in_order()
+
+
+def _queues_in_order() -> None:
+    # 0003 built SQLite's table of tasks anew, by which its indexes forgot what descends: the next
+    # task was found by sorting all of the queue.
+    if op.get_bind().dialect.name != "sqlite":
+        return
+    for name, columns in QUEUES.items():
+        op.drop_index(name, table_name="task")
+        parts = [
+            sa.desc(sa.column(column[1:])) if column.startswith("-") else column
+            for column in columns.split()
+        ]
+        op.create_index(name, "task", parts, sqlite_where=sa.text(_QUEUED))
 
 
 def _pseudonym_keys() -> None:

@@ -14,6 +14,8 @@ from storage.errors import BadInput
 from ui.components.ranking import served
 
 HTML = '<div class="ranking"></div>'
+#: where the component posts events: `ui.rank_events`
+DIRECTLY = "/rank/events"
 
 Deed = Literal["submit", "skip", "flag", "undo", "draft", "beat", "rewrite"]
 DEEDS: tuple[Deed, ...] = ("submit", "skip", "flag", "undo", "draft", "beat", "rewrite")
@@ -102,11 +104,15 @@ def parse(kind: type[Event], value: Any) -> Event:
 def ranking(*, data: dict[str, Any], key: str, act: Callable[[Deed], None]) -> None:
     """Mount the component; `act` is called with the name of what the annotator did.
 
-    `data`: serial (one showing of a task), sitting (one session of a server), assignment,
-    messages, completions (display order), layout, page (criteria, strength, flags, rationale,
-    rewrites), draft, words, language, direction, today, total, news, can_undo, refusal and
-    feedback ({id, text} or None), done (the nonce of the event that was carried out last: what
-    stays on the page after it, a rewrite, is sent again until it is named here).
+    It is called for what is not posted to `data["direct"]` ("": for everything), or was not
+    answered there.
+
+    `data`: look (a name of this look at the database: Streamlit repeats what it gave last, and
+    what was posted since is newer), serial (one showing of a task), sitting (one session of a
+    server), assignment, messages, completions (display order), layout, page (criteria, strength,
+    flags, rationale, rewrites), draft, words, language, direction, today, total, news, can_undo,
+    refusal and feedback ({id, text} or None), done (the nonce of the event that was carried out
+    last: what stays on the page after it, a rewrite, is sent again until it is named here).
 
     All of `data` goes over the wire whenever any of it changes: give the draft with which a
     showing began, not the newest one, or each draft that is kept sends every text again.

@@ -1,4 +1,5 @@
-// Sending to the server. A deed (submit, skip, flag, undo, rewrite) is sent again with the same
+// Sending to the server. What can be answered directly is posted (`direct.js`); whatever is not goes
+// by Streamlit's websocket. A deed (submit, skip, flag, undo, rewrite) is sent again with the same
 // nonce until it is answered, so that a lost connection costs nothing and nothing is done twice.
 // Drafts and heartbeats wait while a deed is under way: Streamlit keeps only the newest event of
 // a component that it has not begun to handle.
@@ -13,12 +14,16 @@ const BEAT_EVERY_MS = 60000;
 
 class Outbox {
   // `changed()` is called when what there is to say has changed; `draft()` gives what to keep, and
-  // `lost()` is called when the last one may not have arrived.
-  constructor({ changed, draft, beat, lost = () => {} }) {
-    Object.assign(this, { changed, draft, beat, lost });
+  // `lost()` is called when the last one may not have arrived. `direct()` gives the address that
+  // answers directly, "" for none, and `shown(data)` takes what it answers.
+  constructor({ changed, draft, beat, lost = () => {}, direct = () => "", shown = () => {} }) {
+    Object.assign(this, { changed, draft, beat, lost, direct, shown });
     this.deed = null;
     this.late = false;
     this.online = isOnline();
+    this.anew = false;
+    this.sentSince = 0;
+    this.reload = () => location.reload();
     this.draftAt = -DRAFT_EVERY_MS;
   }
 
@@ -56,10 +61,30 @@ class Outbox {
     const wait = Math.min(FIRST_PATIENCE_MS * 2 ** this.deed.tries, LONGEST_PATIENCE_MS);
     if (this.online) {
       this.deed.tries += 1;
-      this.post(this.deed.name, this.deed.value);
+      this.send(this.deed);
     }
     this.wait(wait);
     this.changed();
+  }
+
+  send(deed) {
+    const path = this.direct();
+    if (!path || !DIRECT_EVENTS.includes(deed.name)) return this.byPage(deed);
+    const { tries } = deed;
+    answerTo(path, deed.name, deed.value).then((answer) => {
+      if (this.deed !== deed || deed.tries !== tries) return;
+      if (answer?.data) this.shown(answer.data);
+      // What was done already is not done again: the nonce is the same.
+      else if (answer) this.byPage(deed);
+      // Streamlit must not be asked while it may be cut off: what it then keeps to send is nothing
+      // that another session of the server could answer.
+      else this.wait(RECONNECTED_PATIENCE_MS);
+    });
+  }
+
+  byPage(deed) {
+    this.sentSince += 1;
+    this.post(deed.name, deed.value);
   }
 
   wait(milliseconds) {
@@ -70,6 +95,8 @@ class Outbox {
 
   unanswered() {
     this.late = true;
+    // The server was away and has begun anew: it knows nothing of this page, and never answers it.
+    if (this.online && this.anew && this.sentSince > 0) return this.reload();
     if (this.online && this.deed.tries >= MOST_TRIES) this.deed = null;
     this.try();
     this.changed();
@@ -88,6 +115,7 @@ class Outbox {
     if (online === this.online) return;
     this.online = online;
     // Streamlit first runs the page again for the new connection; what is sent with it is lost.
+    if (online) Object.assign(this, { anew: true, sentSince: 0 });
     if (online && this.deed) this.wait(RECONNECTED_PATIENCE_MS);
     if (online) {
       this.lost();
@@ -99,6 +127,7 @@ class Outbox {
 
   // Another server, or another session of it, has shown the page: it knows of nothing under way.
   shownAnew() {
+    this.anew = false;
     this.lost();
     if (this.deed) this.try();
     else this.noteChange();
@@ -119,12 +148,26 @@ class Outbox {
     const draft = this.draft();
     if (!draft) return;
     this.draftAt = performance.now();
-    this.post("draft", draft);
+    this.note("draft", draft);
   }
 
   sendBeat() {
     if (this.deed || !this.online || document.visibilityState !== "visible") return;
-    this.post("beat", this.beat());
+    this.note("beat", this.beat());
+  }
+
+  note(name, value) {
+    const path = this.direct();
+    if (!path) return this.post(name, value);
+    answerTo(path, name, value).then((answer) => {
+      if (answer?.data) this.shown(answer.data);
+      // A deed that was begun meanwhile must be the next that Streamlit hears of.
+      else if (answer && !this.deed) this.post(name, value);
+      else {
+        this.lost();
+        this.noteChange();
+      }
+    });
   }
 }
 

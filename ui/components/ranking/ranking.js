@@ -14,6 +14,8 @@ class Ranking {
       draft: () => (this.data ? this.unkept() : null),
       lost: () => (this.keptText = null),
       beat: () => ({ assignment: this.data.assignment, at: newNonce() }),
+      direct: () => this.data?.direct ?? "",
+      shown: (data) => this.answered(data),
     });
   }
 
@@ -32,6 +34,27 @@ class Ranking {
   }
 
   // ---- what Python says -----------------------------------------------------------------------
+
+  // By Streamlit, which repeats what it said last whenever it paints anew: what was answered
+  // directly since then is newer, but for a refusal that was not heard yet.
+  told(data) {
+    const { refusal } = data;
+    const unheard = refusal && refusal.id !== this.toldLast?.refusal?.id;
+    const repeated = this.ahead && data.look === this.toldLast?.look;
+    this.toldLast = data;
+    if (!repeated) {
+      this.ahead = false;
+      this.show(data);
+    } else if (unheard) this.show({ ...this.data, refusal });
+  }
+
+  // Directly: a task to show, or only what became of a draft, a heartbeat or a rewrite.
+  answered(data) {
+    if (data.serial) this.ahead = true;
+    else if (data.assignment !== this.data.assignment) return;
+    else if (!data.refusal && !data.done) return;
+    this.show({ ...this.data, ...data });
+  }
 
   show(data) {
     const before = this.data;
@@ -299,6 +322,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   view.outbox.post = setTriggerValue;
   view.unlisten();
   view.listen();
-  view.show(data);
+  view.told(data);
   return () => view.unlisten();
 }

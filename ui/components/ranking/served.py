@@ -18,6 +18,7 @@ PIECES = (
     "order.js",
     "keep.js",
     "clock.js",
+    "direct.js",
     "outbox.js",
     "texts.js",
     "difference.js",
