@@ -98,7 +98,7 @@ def storm(
         breaker = Breaker(site, cluster, SEED)
         began = time.monotonic()
         with Team(site, names, pause=1.0, seed=SEED) as team:
-            site.until(lambda: ended_rounds(site), "a round without a fault", 2 * SECONDS_A_ROUND)
+            site.until(lambda: ended_rounds(site), "a round without a fault", 4 * SECONDS_A_ROUND)
             pace, deadline = time.monotonic() - began, time.monotonic() + SECONDS_A_ROUND * rounds
             while sum((ended := ended_rounds(site)).values()) < rounds:
                 assert time.monotonic() < deadline, f"{ended}, {breaker.done}\n{site.last_lines()}"
