@@ -5,7 +5,9 @@ from typing import Any
 #: names under which a detail holds the account that a deed was about
 WHOM = ("whose_id", "created_id", "annotator_id")
 #: numbers of rows, and hashes, say nothing to a reader of the log
-_SILENT = frozenset({*WHOM, "mark", "sha256", "rows_sha256", "before", "after", "values", "section", "changes"})
+_SILENT = frozenset(
+    {*WHOM, "mark", "sha256", "rows_sha256", "before", "after", "values", "section", "changes"}
+)
 _MOST = 12
 
 

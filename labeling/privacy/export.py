@@ -66,7 +66,9 @@ def _write(archive: zipfile.ZipFile, session: Session, kept: Kept, account_id: i
     if first is None:
         return 0
     count = 0
-    with archive.open(f"{kept.file}.jsonl", "w", force_zip64=True) as file:
+    entry = zipfile.ZipInfo(f"{kept.file}.jsonl", date_time=now().timetuple()[:6])
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with archive.open(entry, "w", force_zip64=True) as file:
         for row in chain([first], rows):
             file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
             count += 1

@@ -25,17 +25,21 @@ def show(one: AccountRow, by: Account) -> None:
         st.subheader(plain(one.name))
         say_what_came(PLACE)
         show_link(PLACE)
-        privacy_panel.tell_left()
-        if one.state != "erased":
-            _privacy(one, by)
         if one.state in ("imported", "erased"):
             st.text(words.say(f"accounts.closed.{one.state}"))
-            return
-        _roles(one)
-        _deeds(one)
-        with reading(process.engine()) as rows:
-            account = rows.get_one(Account, one.id)
-        sign_in_list.show(account, by=by)
+        else:
+            _open(one, by)
+        if one.state != "erased":
+            _privacy(one, by)
+
+
+def _open(one: AccountRow, by: Account) -> None:
+    """Draw what there is to change of an account that somebody may sign in to."""
+    _roles(one)
+    _deeds(one)
+    with reading(process.engine()) as rows:
+        account = rows.get_one(Account, one.id)
+    sign_in_list.show(account, by=by)
 
 
 def _privacy(one: AccountRow, by: Account) -> None:
@@ -43,7 +47,7 @@ def _privacy(one: AccountRow, by: Account) -> None:
     with left:
         privacy_panel.download(one.id, by)
     with right:
-        privacy_panel.erase(one, PLACE)
+        privacy_panel.erase(one)
 
 
 def _roles(one: AccountRow) -> None:

@@ -15,10 +15,10 @@ from storage.errors import BadInput
 from storage.privacy_settings import ErasedJudgments
 from storage.tables import Account
 from ui import process, session
-from ui.people.said import acting, doing
+from ui.people.said import acting, doing, say_what_came
 from ui.plain_text import plain
 
-_LEFT = "privacy left"
+_PLACE, _LEFT = "erasure", "privacy left"
 _KINDS: tuple[ErasedJudgments, ...] = ("keep", "withdraw")
 
 
@@ -46,42 +46,50 @@ def _zip(account_id: int, by_id: int) -> bytes:
     return file.getvalue()
 
 
-def erase(one: AccountRow, place: str) -> None:
+def erase(one: AccountRow) -> None:
     """Draw what erases an account, after its name was typed once more."""
     words, settings = session.words(), process.settings().privacy
-    with st.popover(words.say("privacy.erase"), icon=":material/person_remove:", width="stretch"):
+    with (
+        st.popover(words.say("privacy.erase"), icon=":material/person_remove:", width="stretch"),
+        # A form: what is typed is sent with the button, and the popover stays open meanwhile.
+        st.form(f"erase {one.id}", border=False),
+    ):
         st.text(words.say("privacy.erase_lead"))
-        kind = st.selectbox(
+        st.selectbox(
             words.say("privacy.judgments"), _KINDS, index=_KINDS.index(settings.judgments),
             format_func=lambda each: words.say(f"privacy.{each}"), key=f"erase kind {one.id}",
         )  # fmt: skip
-        texts = st.checkbox(
+        st.checkbox(
             words.say("privacy.texts"), value=settings.erase_texts, key=f"erase texts {one.id}"
         )
-        typed = f"erase name {one.id}"
-        st.text_input(words.say("privacy.type", name=plain(one.name)), key=typed)
-        st.button(
-            words.say("privacy.erase_now"), type="primary", key=f"erase now {one.id}",
-            on_click=doing, args=(place, _erase, one.id, typed, kind, texts),
+        st.text_input(words.say("privacy.type", name=plain(one.name)), key=f"erase name {one.id}")
+        st.form_submit_button(
+            words.say("privacy.erase_now"), type="primary", on_click=doing,
+            args=(_PLACE, _erase, one.id),
         )  # fmt: skip
 
 
-def tell_left() -> None:
-    """Say what the last erasure could not reach, once."""
+def tell() -> None:
+    """Say once what came of the last erasure, and what it could not reach."""
+    say_what_came(_PLACE)
     if left := st.session_state.pop(_LEFT, None):
         st.text(session.words().say("privacy.left"))
         st.text("\n".join(f"• {line}" for line in left))
 
 
-def _erase(account_id: int, typed: str, kind: ErasedJudgments, texts: bool) -> str:
-    by, words = acting(), session.words()
+def _erase(account_id: int) -> str:
+    by, words, state = acting(), session.words(), st.session_state
     engine, home = process.engine(), process.settings().home
     with reading(engine) as rows:
         name = rows.get_one(Account, account_id).name
-        if st.session_state.get(typed, "").strip() != name:
+        if state[f"erase name {account_id}"].strip() != name:
             raise BadInput(words.say("privacy.mistyped", name=name))
         left = out_of_reach(rows, account_id=account_id, by=by, home=home)
+    kind: ErasedJudgments = (
+        "withdraw" if state[f"erase kind {account_id}"] == "withdraw" else "keep"
+    )
+    texts = bool(state[f"erase texts {account_id}"])
     with writing(engine) as rows:
         done = erase_person(rows, account_id=account_id, by=by, judgments=kind, texts=texts)
-    st.session_state[_LEFT] = left
+    state[_LEFT] = left
     return words.say("privacy.erased", name=done.name, count=done.judgments)

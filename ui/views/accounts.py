@@ -7,7 +7,7 @@ from labeling.permissions import Action, allows
 from storage.tables import Account
 from ui import process, session
 from ui.languages import Words
-from ui.people import account_panel, account_table, invitation_list
+from ui.people import account_panel, account_table, invitation_list, privacy_panel
 
 
 def page(account: Account, words: Words) -> StreamlitPage | None:
@@ -33,6 +33,8 @@ def show() -> None:
         with st.container(border=True, width=640):
             invitation_list.show(account)
         return
+    # Above the table: who was erased may be in it no more.
+    privacy_panel.tell()
     chosen = account_table.show(account)
     left, right = st.columns([1, 1], gap="medium")
     if chosen is not None:
