@@ -21,6 +21,7 @@ from labeling.withdrawals.conditions import DEMONSTRATIONS as DEMONSTRATION_COLU
 from labeling.withdrawals.conditions import JUDGMENTS, demonstration_not_withdrawn
 from labeling.withdrawals.scope import Scope, check_scope
 from storage import blobs
+from storage.errors import Unavailable
 from storage.tables import (
     Account,
     Demonstration,
