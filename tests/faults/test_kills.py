@@ -26,6 +26,7 @@ from tests.postgres_cluster import PostgresCluster
 ROUNDS = int(os.environ.get("RANKLOOP_FAULT_ROUNDS", "50"))
 SEED = int(os.environ.get("RANKLOOP_FAULT_SEED", "1"))
 BETWEEN = (0.05, 0.6)  # of the seconds that a start and a round take here, to the next fault
+SLOWEST_PACE = 90.0  # seconds
 AT_STARTING = 0.1  # of the kills of a trainer that has only begun to start: it must get to work
 SECONDS_A_ROUND = 180.0  # at most, on average
 
@@ -99,7 +100,8 @@ def storm(
         began = time.monotonic()
         with Team(site, names, pause=1.0, seed=SEED) as team:
             site.until(lambda: ended_rounds(site), "a round without a fault", 4 * SECONDS_A_ROUND)
-            pace, deadline = time.monotonic() - began, time.monotonic() + SECONDS_A_ROUND * rounds
+            pace = min(SLOWEST_PACE, time.monotonic() - began)
+            deadline = time.monotonic() + SECONDS_A_ROUND * rounds
             while sum((ended := ended_rounds(site)).values()) < rounds:
                 assert time.monotonic() < deadline, f"{ended}, {breaker.done}\n{site.last_lines()}"
                 time.sleep(pace * breaker.chance.uniform(*BETWEEN))
