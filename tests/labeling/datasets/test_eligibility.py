@@ -3,9 +3,10 @@
 from collections import Counter
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, select
 from sqlmodel import Session, col
 
 from labeling.datasets.eligibility import (
@@ -19,6 +20,7 @@ from labeling.datasets.eligibility import (
 from labeling.datasets.project_judgments import project_judgments
 from labeling.datasets.snapshot_query import ModelsRule, SnapshotQuery
 from labeling.datasets.snapshots import create_snapshot
+from labeling.keys import key_of
 from labeling.statistics.judgment_columns import judgment_columns
 from storage.clock import now
 from storage.engine import reading, writing
@@ -56,7 +58,7 @@ def stage(engine: Engine, project: Project) -> Stage:
     """Return a project with every combination of account, kind of task, deeds and decision."""
     stage = set_stage(engine, project)
     prompt_id = stage.add_prompt("t")
-    names = {
+    names: dict[str, dict[str, Any]] = {
         "ann": {},
         "off": {"active": False},
         "gone": {},
@@ -86,17 +88,19 @@ def _judged(
     deeds: tuple[str, ...], decided: bool,
 ) -> None:  # fmt: skip
     task = Task(
-        project_id=stage.project_id, prompt_id=prompt_id, policy_id=stage.policy.id, kind=kind
+        project_id=stage.project_id, prompt_id=prompt_id, policy_id=key_of(stage.policy), kind=kind
     )
     completions = [
-        Completion(prompt_id=prompt_id, policy_id=stage.policy.id, text=text) for text in "ab"
+        Completion(prompt_id=prompt_id, policy_id=key_of(stage.policy), text=text) for text in "ab"
     ]
     session.add_all([task, *completions])
     session.flush()
     for position, each in enumerate(completions):
-        session.add(TaskCompletion(task_id=task.id, position=position, completion_id=each.id))
+        session.add(
+            TaskCompletion(task_id=key_of(task), position=position, completion_id=key_of(each))
+        )
     lent = Assignment(
-        task_id=task.id, annotator_id=account_id, state=AssignmentState.SUBMITTED,
+        task_id=key_of(task), annotator_id=account_id, state=AssignmentState.SUBMITTED,
         expires_at=now(), order_seed=0,
         display_order=[0, 1],
     )  # fmt: skip
@@ -117,7 +121,7 @@ def _judgment(
     session: Session, stage: Stage, lent: Assignment, supersedes_id: int | None
 ) -> Judgment:
     made = Judgment(
-        project_id=stage.project_id, task_id=lent.task_id, assignment_id=lent.id,
+        project_id=stage.project_id, task_id=lent.task_id, assignment_id=key_of(lent),
         annotator_id=lent.annotator_id, ranks=[1, 2], display_order=[0, 1], milliseconds=1,
         nonce=f"{lent.id}-{supersedes_id}", supersedes_id=supersedes_id,
     )  # fmt: skip
@@ -126,11 +130,11 @@ def _judgment(
     return made
 
 
-def _review(session: Session, stage: Stage, task: Task, deed: str, **values: object) -> None:
+def _review(session: Session, stage: Stage, task: Task, deed: str, **values: Any) -> None:
     session.add(
         Review(
             project_id=stage.project_id,
-            task_id=task.id,
+            task_id=key_of(task),
             decision=ReviewDecision(deed),
             by_id=stage.account("ann"),
             **values,
@@ -157,7 +161,7 @@ def _reasons(
     }
 
 
-def _where(session: Session, conditions: list[object]) -> set[int]:
+def _where(session: Session, conditions: list[ColumnElement[bool]]) -> set[int]:
     statement = (
         select(col(Judgment.id))
         .join(Task, col(Task.id) == col(Judgment.task_id))

@@ -37,7 +37,7 @@ def bring(
 
 
 def test_pandalm(sqlite_engine: Engine, sqlite_project: Project) -> None:
-    texts = DATA / "pandalm_testset_v1_texts.jsonl.gz"
+    texts = LABELS.with_name("pandalm_testset_v1_texts.jsonl.gz")
     done = bring(sqlite_engine, sqlite_project, LABELS, "long", texts)
     counts = done.counts
     assert (counts["tasks"], counts["judgments"], counts["annotators"]) == (999, 2997, 3)
