@@ -34,10 +34,13 @@ def test_annotators_only_judge() -> None:
     ("role", "missing"),
     [
         (Role.LEAD, {Action.MANAGE_ACCOUNTS, Action.SEE_AUDIT}),
-        (Role.ENGINEER, {Action.MANAGE_ACCOUNTS, Action.SEE_AUDIT, Action.WITHDRAW}),
+        (
+            Role.ENGINEER,
+            {Action.MANAGE_ACCOUNTS, Action.SEE_AUDIT, Action.WITHDRAW, Action.INVITE},
+        ),
     ],
 )
-def test_leads_and_engineers_do_all_of_a_project_and_engineers_withdraw_nothing(
+def test_leads_and_engineers_do_all_of_a_project_and_engineers_neither_withdraw_nor_invite(
     role: Role, missing: set[Action]
 ) -> None:
     account = Account(name="a", role=role)
