@@ -119,7 +119,7 @@ def list_(options: Options, search: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("role", type=click.Choice([*ROLES, "none", "same"]))
 @click.option("--in-project", "in_project", is_flag=True,
-              help="Only in that of --project; none: no business there, same: as elsewhere.")  # fmt: skip
+              help="Only in that of --project; none: no business, same: as elsewhere.")  # fmt: skip
 @pass_options
 def role(options: Options, name: str, role: str, in_project: bool) -> None:
     """Give the account NAME another ROLE."""
