@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -40,7 +40,9 @@ def ask_whether_alive(engine: Engine) -> None:
     event.listen(engine, "checkout", use_begins)
 
 
-_turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
+# One's own thread is let through: SQLite begins at the first statement, and an inner writer may come
+# before the outer one's.
+_turns: WeakKeyDictionary[Engine, Any] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def writers_turn(engine: Engine, *, seconds: float) -> Iterator[None]:
     if engine.dialect.name != "sqlite":
         yield
         return
-    turn = _turns.setdefault(engine, Lock())
+    turn = _turns.setdefault(engine, RLock())
     taken = turn.acquire(timeout=seconds)
     try:
         yield

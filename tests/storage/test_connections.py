@@ -10,7 +10,7 @@ from sqlmodel import Session, func, select
 
 from storage import connections
 from storage.engine import build_engine, reading, writing
-from storage.tables import Event
+from storage.tables import Event, Project
 
 _PID = text("SELECT pg_backend_pid()")
 _END = text("SELECT pg_terminate_backend(:pid, 5000)")
@@ -80,3 +80,14 @@ def test_writers_of_one_process_need_not_be_patient(sqlite_engine: Engine) -> No
 
 def _count(session: Session) -> int:
     return session.exec(select(func.count()).select_from(Event)).one()
+
+
+def test_a_writer_within_one_that_wrote_nothing_yet_does_not_wait(sqlite_engine: Engine) -> None:
+    began = time.monotonic()
+    with writing(sqlite_engine) as outer:
+        with writing(sqlite_engine) as inner:
+            inner.add(Project(name="inner"))
+        outer.add(Project(name="outer"))
+    assert time.monotonic() - began < 5
+    with reading(sqlite_engine) as rows:
+        assert sorted(rows.exec(select(Project.name))) == ["inner", "outer"]
