@@ -40,8 +40,8 @@ def ask_whether_alive(engine: Engine) -> None:
     event.listen(engine, "checkout", use_begins)
 
 
-# One's own thread is let through: SQLite begins at the first statement, and an inner writer may come
-# before the outer one's.
+# One's own thread is let through: SQLite begins at the first statement, and that of an inner writer
+# may come before the outer one's.
 _turns: WeakKeyDictionary[Engine, Any] = WeakKeyDictionary()
 
 

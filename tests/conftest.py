@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -78,13 +79,51 @@ def sqlite_engine(tmp_path: Path, sqlite_template: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
+class DatabasesAhead:
+    """Databases with every table: one is made, and used ones are dropped, while a test runs."""
+
+    def __init__(self, cluster: PostgresCluster) -> None:
+        self._cluster = cluster
+        self._maker = ThreadPoolExecutor(max_workers=1)
+        self._next: Future[str] = self._maker.submit(self._make)
+
+    def take(self) -> str:
+        """Return the name of one that nobody used."""
+        name = self._next.result()
+        self._next = self._maker.submit(self._make)
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Drop one."""
+        self._maker.submit(_administer, self._cluster, f"DROP DATABASE {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._maker.shutdown()
+
+    def _make(self) -> str:
+        name = f"test_{uuid4().hex}"
+        source = "TEMPLATE tables_template STRATEGY FILE_COPY"
+        _administer(self._cluster, f"CREATE DATABASE {name} {source}")
+        return name
+
+
+@pytest.fixture(scope="session")
+def databases_ahead(postgres: PostgresCluster) -> Iterator[DatabasesAhead]:
+    """Make the next PostgreSQL database while a test runs."""
+    ahead = DatabasesAhead(postgres)
+    yield ahead
+    ahead.close()
+
+
 @pytest.fixture
-def postgres_engine(postgres: PostgresCluster) -> Iterator[Engine]:
+def postgres_engine(postgres: PostgresCluster, databases_ahead: DatabasesAhead) -> Iterator[Engine]:
     """Return an engine on a fresh PostgreSQL database with every table."""
-    with _fresh_database(postgres, template="tables_template") as url:
-        engine = build_engine(url)
-        yield engine
-        engine.dispose()
+    name = databases_ahead.take()
+    engine = build_engine(postgres.url(name))
+    yield engine
+    engine.dispose()
+    databases_ahead.give_back(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -34,6 +34,7 @@ def _launch(count: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(tiny_folder: Path, tmp_path: Path) -> None:
     found = []
     for count in (1, 2):
