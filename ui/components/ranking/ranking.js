@@ -53,6 +53,8 @@ class Ranking {
     if (data.serial) this.ahead = true;
     else if (data.assignment !== this.data.assignment) return;
     else if (!data.refusal && !data.done) return;
+    // A draft from before the deed under way was refused: the deed's own answer is still to come.
+    else if (!data.done && !["rewrite", undefined].includes(this.outbox.deed?.name)) return;
     this.show({ ...this.data, ...data });
   }
 
