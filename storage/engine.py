@@ -35,10 +35,7 @@ def build_engine(url: str) -> Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     # What a statement was given (texts, hashes of passwords) is in no error, and so in no log.
-    # Last in, first out: on fewer connections, more statements are prepared already.
-    engine = create_engine(
-        parsed, pool_size=20, max_overflow=20, pool_use_lifo=True, hide_parameters=True
-    )
+    engine = create_engine(parsed, pool_size=20, max_overflow=20, hide_parameters=True)
     event.listen(engine, "connect", _configure_postgresql)
     event.listen(engine, "commit", _refuse_failed)
     ask_whether_alive(engine)
@@ -118,24 +115,6 @@ def _begin_sqlite(connection: Connection) -> None:
 def reading(engine: Engine) -> Iterator[Session]:
     """Open a session for reading; it never commits."""
     with Session(engine, expire_on_commit=False) as session:
-        yield session
-
-
-@contextmanager
-def asking(engine: Engine) -> Iterator[Session]:
-    """Open a session for a few small questions, each answered as of its own moment.
-
-    On PostgreSQL no transaction is begun, so none is rolled back at the end: after a rollback the
-    driver forgets its prepared statements, and to plan a small query costs more than to run it.
-    """
-    if engine.dialect.name != "postgresql":
-        with reading(engine) as session:
-            yield session
-        return
-    with (
-        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
-        Session(connection, expire_on_commit=False) as session,
-    ):
         yield session
 
 

@@ -19,7 +19,7 @@ from labeling.news import Learned, learned_from
 from labeling.quality_control.guidelines import guidelines_to_read
 from labeling.quality_control.qualification import under_way
 from labeling.work_queue.assignment import AssignedTask, next_assignment
-from storage.engine import asking, writing
+from storage.engine import reading, writing
 from storage.tables import Account
 from ui.components.ranking import DIRECTLY
 from ui.languages import Words, words_for
@@ -137,7 +137,7 @@ def look(
     """
     here, me = project_id, key_of(account)
     if correcting is not None:
-        with asking(engine) as session:
+        with reading(engine) as session:
             around = surroundings_of(session, project_id=here, annotator_id=me, since=midnight)
             task, answers = judged_task(session, annotator_id=me, assignment_id=correcting)
             judged = count_judged(session, assignment_id=correcting)
@@ -187,7 +187,7 @@ def _nothing_lent() -> Desk:
 
 def correction_begun(engine: Engine, *, project_id: int, account: Account) -> int | None:
     """Return the judged assignment whose correction the annotator left unfinished, or None."""
-    with asking(engine) as session:
+    with reading(engine) as session:
         return unfinished_correction(session, project_id=project_id, annotator_id=key_of(account))
 
 

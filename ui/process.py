@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from labeling.keys import key_of
 from labeling.projects import get_project
 from labeling.statistics.known_judgments import kept_on_disk
-from storage.engine import asking, build_engine
+from storage.engine import build_engine, reading
 from storage.settings import Settings, load_settings
 from storage.tables import Project
 from ui.database import retried
@@ -58,5 +58,5 @@ def project() -> Project:
 
 
 def _project() -> Project:
-    with asking(engine()) as session:
+    with reading(engine()) as session:
         return get_project(session, name=settings().project)

@@ -14,7 +14,7 @@ from labeling.keys import key_of
 from labeling.people.failed_sign_ins import record_failure, seconds_to_wait
 from labeling.people.sign_ins import Browser, was_issued
 from labeling.work_queue.assignment import release_assignments
-from storage.engine import asking, reading, writing
+from storage.engine import reading, writing
 from storage.errors import NotAllowed, Unavailable
 from ui import process
 from ui.cookie import COOKIE, LANGUAGE_COOKIE, LANGUAGE_SECONDS, safe_path
@@ -51,7 +51,7 @@ def signed_in(token: str) -> bool:
 
 
 def _is_known(token: str) -> bool:
-    with asking(process.engine()) as session:
+    with reading(process.engine()) as session:
         return account_of_token(session, token=token) is not None
 
 
@@ -64,7 +64,7 @@ def issued(token: str) -> bool:
 
 
 def _was_issued(token: str) -> bool:
-    with asking(process.engine()) as session:
+    with reading(process.engine()) as session:
         return was_issued(session, token=token)
 
 

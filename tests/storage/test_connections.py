@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event, text
 from sqlmodel import Session, func, select
 
 from storage import connections
-from storage.engine import asking, build_engine, reading, writing
+from storage.engine import build_engine, reading, writing
 from storage.tables import Event, Project
 
 _PID = text("SELECT pg_backend_pid()")
@@ -91,17 +91,3 @@ def test_a_writer_within_one_that_wrote_nothing_yet_does_not_wait(sqlite_engine:
     assert time.monotonic() - began < 5
     with reading(sqlite_engine) as rows:
         assert sorted(rows.exec(select(Project.name))) == ["inner", "outer"]
-
-
-def test_questions_leave_prepared_what_was_asked_before(postgres_engine: Engine) -> None:
-    prepared = text("SELECT count(*) FROM pg_prepared_statements")
-    wanted = select(Project).where(Project.name == "nobody's")
-    for _ in range(8):
-        with asking(postgres_engine) as session:
-            assert session.exec(wanted).all() == []
-    with asking(postgres_engine) as session:
-        assert session.scalar(prepared) > 0
-    with reading(postgres_engine) as session:
-        session.exec(wanted).all()
-    with asking(postgres_engine) as session:
-        assert session.scalar(prepared) == 0, "a rollback makes the driver forget them"
