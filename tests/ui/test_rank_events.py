@@ -103,16 +103,11 @@ def test_a_submit_is_answered_with_the_next_task_and_stored_once(
 def test_what_a_submit_asks_the_database(either: Poster, engine: Engine) -> None:
     answer = either.submit(first(either, engine)).json()["data"]
     asked: list[str] = []
-    event.listen(process.engine(), "before_cursor_execute", lambda *given: asked.append(given[2]))
-    counts = []
-    # The fewer of two: what is asked once in a while may fall into one of them.
-    for turn in range(1, 3):
-        asked.clear()
-        reply = either.submit(answer["assignment"], nonce=str(turn) * 16)
-        counts.append(len(asked))
-        answer = reply.json().get("data", answer)
-    assert len(stored(engine)) == 3
-    assert 0 < min(counts) <= MOST_STATEMENTS, counts
+    own = process.engine()
+    event.listen(own, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert either.submit(answer["assignment"], nonce="1" * 16).status_code == 200
+    assert len(stored(engine)) == 2
+    assert len(asked) <= MOST_STATEMENTS, "\n".join(asked)
 
 
 def test_a_refusal_is_told_and_the_task_stays(poster: Poster, sqlite_engine: Engine) -> None:
