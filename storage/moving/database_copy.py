@@ -18,6 +18,7 @@ from storage.clock import now
 from storage.engine import build_engine
 from storage.errors import BadInput, Conflict, Unavailable
 from storage.migrate import check_version, upgrade
+from storage.moving.postgres_rows import copy_rows
 from storage.moving.row_hashes import TableHash, hash_table, stream_rows, tables
 
 Progress = Callable[[str, float], None]
@@ -127,9 +128,12 @@ def _count(connection: Connection, table: Table) -> int:
 
 def _insert(writer: Connection, table: Table, batch: list[dict[str, Any]]) -> None:
     try:
-        writer.execute(table.insert(), batch)
-    except (DBAPIError, StatementError) as error:
-        reason = str(error.orig or error).strip().splitlines()[0]
+        if _is_postgres(writer.engine):
+            copy_rows(writer, table, batch)
+        else:
+            writer.execute(table.insert(), batch)
+    except (StatementError, writer.dialect.loaded_dbapi.Error) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         first = ", ".join(str(batch[0][column.name]) for column in table.primary_key.columns)
         raise Unavailable(
             f"The rows of {table.name} from {first} on cannot be stored in "
