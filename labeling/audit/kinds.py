@@ -3,6 +3,7 @@
 #: kind → what was done, as a person would say it
 AUDITED = {
     "access_token.made": "Made an access token",
+    "access_token.refused": "Came with a token that is not good",
     "access_token.revoked": "Revoked an access token",
     "account.created": "Made an account",
     "account.erased": "Erased a person's data",

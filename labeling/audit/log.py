@@ -17,6 +17,8 @@ from storage.tables.events import AUDITED_EVENT
 
 SHELL = "the server's shell"
 NOBODY = "nobody who is known"
+#: deeds of people whom the server did not let in
+STRANGERS = ("sign_in.failed", "access_token.refused")
 #: rows that are read at once where the whole log is wanted
 AT_ONCE = 1000
 
@@ -127,7 +129,7 @@ def _row(event: Event, names: dict[int, str], projects: dict[Any, str]) -> Audit
     called = "" if whom is None else names.get(whom, f"account {whom}")
     if personal.get("name") == called:
         del personal["name"]
-    unknown = NOBODY if event.kind == "sign_in.failed" else SHELL
+    unknown = NOBODY if event.kind in STRANGERS else SHELL
     return AuditRow(
         id=event.id,
         at=event.created_at,

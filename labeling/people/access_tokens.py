@@ -32,6 +32,15 @@ class TokenRow:
     last_used_at: datetime | None
 
 
+@dataclass(frozen=True)
+class NotGood:
+    """A token that was made here and is worth nothing now."""
+
+    token_id: int
+    account_id: int
+    why: str
+
+
 def make_token(
     session: Session,
     *,
@@ -86,6 +95,20 @@ def account_of_secret(session: Session, *, secret: str) -> tuple[Account, Access
         .execution_options(populate_existing=True)
     ).first()
     return None if found is None or not may_sign_in(found[0]) else (found[0], found[1])
+
+
+def not_good(session: Session, *, secret: str) -> NotGood | None:
+    """Return which token a secret is of and why it is not good; None where there never was one.
+
+    Of one that is good it says that the account is switched off: ask `account_of_secret` first.
+    """
+    statement = select(AccessToken).where(col(AccessToken.token_sha256) == digest(secret))
+    row = session.exec(statement).first()
+    if row is None:
+        return None
+    expired = row.expires_at is not None and row.expires_at <= now()
+    why = "revoked" if row.revoked_at else "expired" if expired else "account switched off"
+    return NotGood(token_id=key_of(row), account_id=row.account_id, why=why)
 
 
 def note_used(session: Session, *, token_id: int, minutes: float) -> None:

@@ -31,8 +31,8 @@ class _Failure:
     at: datetime
 
 
-def record_failure(session: Session, *, name: str, browser: Browser) -> None:
-    """Remember that somebody did not know the password of `name`."""
+def record_failure(session: Session, *, name: str, browser: Browser, place: str = "") -> None:
+    """Remember that somebody did not know the password of `name`, and where it was asked for."""
     account = session.exec(select(Account).where(Account.name == name)).first()
     record(
         session,
@@ -40,6 +40,7 @@ def record_failure(session: Session, *, name: str, browser: Browser) -> None:
         account_id=account.id if account else None,
         kind=FAILED,
         mark=_mark(name),
+        **({"place": place} if place else {}),
         personal={"address": browser.address[:45]},
     )
 

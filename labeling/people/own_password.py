@@ -11,6 +11,10 @@ from storage.errors import NotAllowed
 from storage.tables import Account
 
 
+class WrongPassword(NotAllowed):
+    """Says that somebody who is signed in does not know the account's password."""
+
+
 def change_password(
     session: Session,
     *,
@@ -22,15 +26,15 @@ def change_password(
 ) -> int:
     """Give the account a new password and close its other sign-ins; return how many they were.
 
-    `token` is of the browser that asks; it stays signed in. Raises `NotAllowed` where `old` is not
-    the password (an account without one cannot prove who asks: it needs a link of an admin),
-    `BadInput` where `new` may not be one.
+    `token` is of the browser that asks; it stays signed in. Raises `WrongPassword` where `old` is
+    not the password, which the caller counts; `NotAllowed` for an account without one (it cannot
+    prove who asks, and needs a link of an admin); `BadInput` where `new` may not be one.
     """
     stored = session.get_one(Account, account.id)
     if stored.password_hash is None:
         raise NotAllowed("This account has no password yet; ask an admin for a link to set one.")
     if not fits(stored.password_hash, old):
-        raise NotAllowed("The password that you have now is another; type it again.")
+        raise WrongPassword("The password that you have now is another; type it again.")
     return set_password(session, account=stored, new=new, by=stored, token=token, breached=breached)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from functools import cache
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -14,6 +15,8 @@ from storage.errors import BadInput
 MINIMUM_PASSWORD = 8
 # argon2-cffi's defaults: Argon2id with RFC 9106's low-memory parameters.
 _HASHER = PasswordHasher()
+# Each takes 64 MiB and a core: of this process, whoever asks on whichever page.
+_HASHING = BoundedSemaphore(2)
 
 
 def generate_password() -> str:
@@ -32,13 +35,15 @@ def hash_password(password: str, *, breached: Path | None = None) -> str:
         raise BadInput(
             "This password is on a list of stolen ones, so others will try it; choose another."
         )
-    return _HASHER.hash(password)
+    with _HASHING:
+        return _HASHER.hash(password)
 
 
 def fits(stored: str, password: str) -> bool:
     """Say whether `password` is the one whose hash was stored."""
     try:
-        return _HASHER.verify(stored, password)
+        with _HASHING:
+            return _HASHER.verify(stored, password)
     except (VerificationError, InvalidHashError):
         return False
 

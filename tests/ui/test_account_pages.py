@@ -9,10 +9,11 @@ from sqlmodel import col, select
 from streamlit.testing.v1 import AppTest
 
 from labeling.people.access_tokens import account_of_secret
+from labeling.people.failed_sign_ins import FAILED, FREE_OF_NAME, seconds_to_wait
 from labeling.people.invitations import accept, invitations
 from labeling.people.sign_ins import Browser, account_of_token, open_sign_in
 from storage.engine import reading, writing
-from storage.tables import Account, Role
+from storage.tables import Account, Event, Role
 from tests.cheap_hashes import cheap_hashes
 from tests.sample_rows import add_account
 from tests.ui.conftest import PASSWORD, Home
@@ -119,6 +120,27 @@ def test_an_annotator_has_no_tokens_and_changes_the_password(
         next(each for each in page.text_input if each.label == label).input(typed)
     press(page, "Change password")
     assert "The password is changed" in page.success[0].value
+
+
+def test_who_finds_an_open_page_may_not_guess_the_password(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be(home, monkeypatch, home.account("ada"))
+    page = open_page("account")
+    for attempt in range(FREE_OF_NAME + 1):
+        for label, typed in (
+            ("Password now", f"a guess {attempt}"), ("New password", "another password"),
+            ("New password, once more", "another password"),
+        ):  # fmt: skip
+            next(each for each in page.text_input if each.label == label).input(typed)
+        press(page, "Change password")
+        said = "Too many attempts" if attempt == FREE_OF_NAME else "is another; type it again"
+        assert said in page.error[0].value
+    with reading(home.engine) as rows:
+        failures = rows.exec(select(Event).where(Event.kind == FAILED)).all()
+        assert [each.detail["place"] for each in failures] == ["your account"] * FREE_OF_NAME
+        # They are those of the sign-in page, in every process: neither way is a way around.
+        assert seconds_to_wait(rows, name="ada", browser=Browser("192.0.2.9")) > 0
 
 
 def test_a_token_is_shown_once_and_revoked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,6 +19,8 @@ from labeling.events import from_address
 from labeling.imports.row_shape import BadRow
 from labeling.imports.row_streams import ENDINGS
 from labeling.people.access_tokens import account_of_secret, note_used
+from labeling.people.refused_tokens import is_worth_recording, record_refused
+from labeling.people.sign_ins import Browser
 from labeling.permissions import narrowed_to
 from storage.engine import reading, writing
 from storage.errors import BadInput, Conflict, NotAllowed, NotFound, RankloopError, Unavailable
@@ -74,6 +77,7 @@ def _answering(
             secret = _secret(request)
             known = await to_thread.run_sync(_known, secret)
             if known is None:
+                await to_thread.run_sync(_note_refused, secret, browser_of(request))
                 return _error("This access token is not good; make one on Your account.", 401)
             body, file = await _body(request, endpoint, folder)
             asked = Asked(
@@ -120,6 +124,21 @@ def _known(secret: str) -> tuple[Account, AccessToken] | None:
         with writing(process.engine()) as session:
             note_used(session, token_id=found[1].id or 0, minutes=minutes)
     return found
+
+
+def _note_refused(secret: str, browser: Browser) -> None:
+    """Leave an event of a token that is not good; whoever sent none had none to refuse."""
+    if not secret:
+        return
+    try:
+        with reading(process.engine()) as session:
+            due = is_worth_recording(session, secret=secret, browser=browser)
+        if due:
+            with writing(process.engine()) as session:
+                record_refused(session, secret=secret, browser=browser)
+    except (SQLAlchemyError, Unavailable):
+        # The refusal holds all the same, and a full disk is told elsewhere.
+        _log.warning("a refused access token could not be recorded", exc_info=True)
 
 
 async def _body(request: Request, endpoint: Endpoint, folder: Path) -> tuple[Any, Path | None]:

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
+from labeling.people.failed_sign_ins import record_failure, seconds_to_wait
 from labeling.people.identities import unlink_identity
-from labeling.people.own_password import change_password
+from labeling.people.own_password import WrongPassword, change_password
 from labeling.people.passwords import MINIMUM_PASSWORD
-from storage.engine import writing
+from labeling.people.sign_ins import Browser
+from storage.engine import reading, writing
 from storage.errors import BadInput
 from storage.tables import Account
 from ui import process, session
@@ -42,15 +44,26 @@ def _change() -> str:
     words, state = session.words(), st.session_state
     if state["password new"] != state["password again"]:
         raise BadInput(words.say("join.differ"))
-    with writing(process.engine()) as rows:
-        count = change_password(
-            rows,
-            account=acting(),
-            old=state["password now"],
-            new=state["password new"],
-            token=session.own_token(),
-            breached=process.settings().accounts.breached_passwords,
-        )
+    account = acting()
+    with reading(process.engine()) as rows:
+        wait = seconds_to_wait(rows, name=account.name, browser=Browser())
+    if wait > 0:
+        raise BadInput(words.say("sign_in.wait", count=max(1, round(wait))))
+    try:
+        with writing(process.engine()) as rows:
+            count = change_password(
+                rows,
+                account=account,
+                old=state["password now"],
+                new=state["password new"],
+                token=session.own_token(),
+                breached=process.settings().accounts.breached_passwords,
+            )
+    except WrongPassword:
+        # Whoever finds an open page may not guess on, and an admin sees it.
+        with writing(process.engine()) as rows:
+            record_failure(rows, name=account.name, browser=Browser(), place="your account")
+        raise
     return words.say("password.changed", count=count)
 
 

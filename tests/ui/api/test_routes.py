@@ -8,11 +8,12 @@ import pytest
 from sqlmodel import select
 from starlette.testclient import TestClient
 
+from labeling.people.refused_tokens import FREE, REFUSED
 from labeling.people.roles import switch_off
 from labeling.people.sign_ins import open_sign_in
 from labeling.permissions import PERMITTED, Action
 from storage.engine import reading, writing
-from storage.tables import AccessToken, Account, Prompt, Role
+from storage.tables import AccessToken, Account, Event, Prompt, Role
 from tests.ui.api.conftest import As, pairs
 from tests.ui.conftest import Home
 from ui.api.endpoints import BASE, ENDPOINTS, Endpoint
@@ -72,6 +73,7 @@ def test_without_a_good_token_nothing_is_answered(api_as: As, api_home: Home) ->
         assert admin is not None
         cookie = open_sign_in(session, account_id=admin.id or 0, hours=1)
     good = client.headers["authorization"]
+    recorded = refusals(api_home)
     for headers in (
         {"authorization": ""}, {"authorization": good + "x"}, {"authorization": "Basic abc"},
         {"authorization": "", "cookie": f"{COOKIE}={cookie}"},
@@ -83,6 +85,13 @@ def test_without_a_good_token_nothing_is_answered(api_as: As, api_home: Home) ->
             assert answer.headers["www-authenticate"] == "Bearer"
             assert "access token is not good" in answer.json()["error"]
     assert client.get(f"{BASE}/me").status_code == 200
+    # Two of them sent a token; more than a few of one address are not recorded.
+    assert refusals(api_home) - recorded == FREE
+
+
+def refusals(home: Home) -> int:
+    with reading(home.engine) as session:
+        return len(session.exec(select(Event.id).where(Event.kind == REFUSED)).all())
 
 
 def test_a_token_of_an_account_that_is_off_is_worth_nothing(api_as: As, api_home: Home) -> None:
