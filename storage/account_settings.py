@@ -60,6 +60,11 @@ class OidcSettings(BaseModel):
         description="Address that it sends people back to, https://…/oidc/callback; unset: this "
         "server's as the browser sees it.",
     )
+    sign_out_there: bool = Field(
+        default=True,
+        description="Whoever came that way signs out there, too, where it has an address for it "
+        "(end_session_endpoint); it sends them back to https://…/login.",
+    )
     scopes: str = Field(default="openid email profile", description="What it is asked for.")
     email_domains: tuple[str, ...] = Field(
         default=(), description="Domains of the verified e-mail addresses that may come; none: all."

@@ -12,22 +12,18 @@ from labeling.accounts import account_of_token, authenticate, close_sign_in, ope
 from labeling.events import from_address
 from labeling.keys import key_of
 from labeling.people.failed_sign_ins import record_failure, seconds_to_wait
-from labeling.people.sign_ins import Browser, was_issued
+from labeling.people.sign_ins import Browser, was_issued, way_of
 from labeling.work_queue.assignment import release_assignments
 from storage.engine import reading, writing
 from storage.errors import NotAllowed, Unavailable
+from storage.tables import SignInWay
 from ui import process
 from ui.cookie import COOKIE, LANGUAGE_COOKIE, LANGUAGE_SECONDS, safe_path
 from ui.database import retried
-from ui.entrance.browsers import (
-    browser_of,
-    form_fields,
-    give_cookie,
-    is_secure,
-    same_origin,
-    take_cookie,
-)
+from ui.entrance.browsers import browser_of, form_fields, give_cookie, is_secure, take_cookie
 from ui.entrance.frame import page, part, words_of
+from ui.entrance.provider_sign_out import drop_hint, leading_there
+from ui.guard import sent_from_here
 from ui.languages import Words, languages
 
 SAID = ("name", "password", "send", "lost")
@@ -114,7 +110,7 @@ def _with_language(request: Request, answer: Response) -> Response:
 
 async def _log_in(request: Request, hashing: CapacityLimiter) -> Response:
     words = words_of(request)
-    if not same_origin(request):
+    if not sent_from_here(request.headers):
         return sign_in_page(words, problem=words.say("sign_in.elsewhere"), status=403)
     fields = await form_fields(request)
     name, target = fields.get("name", "").strip(), safe_path(fields.get("next"))
@@ -136,17 +132,20 @@ async def _log_in(request: Request, hashing: CapacityLimiter) -> Response:
 
 
 async def _log_out(request: Request) -> Response:
-    if not same_origin(request):
+    if not sent_from_here(request.headers):
         return JSONResponse({"error": "This form came from another site."}, status_code=403)
     token = request.cookies.get(COOKIE)
+    way = None
     try:
         if token:
             with from_address(browser_of(request).address):
-                await to_thread.run_sync(close, token)
+                way = await to_thread.run_sync(close, token)
     except Unavailable:
         return trouble(words_of(request))
-    response = RedirectResponse("/login", status_code=303)
+    on = await leading_there(request, token) if token and way is SignInWay.OIDC else None
+    response = on or RedirectResponse("/login", status_code=303)
     take_cookie(response, request)
+    drop_hint(response, request)
     return response
 
 
@@ -173,17 +172,21 @@ def _open_once(name: str, password: str, browser: Browser) -> str:
     raise NotAllowed("Name and password do not fit; check both, or ask an admin.")
 
 
-def close(token: str) -> None:
-    """Close a sign-in and give back the tasks that its account holds (blocks)."""
-    retried(lambda: _close_once(token))
+def close(token: str) -> SignInWay | None:
+    """Close a sign-in and give back the tasks that its account holds (blocks).
+
+    Return how it was opened; None of an unknown one.
+    """
+    return retried(lambda: _close_once(token))
 
 
-def _close_once(token: str) -> None:
+def _close_once(token: str) -> SignInWay | None:
     with writing(process.engine()) as session:
         account = account_of_token(session, token=token)
         if account is not None:
             release_assignments(session, annotator_id=key_of(account))
         close_sign_in(session, token=token)
+        return way_of(session, token=token)
 
 
 def trouble(words: Words, *, target: str = "/", name: str = "") -> Response:

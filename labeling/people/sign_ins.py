@@ -100,6 +100,12 @@ def was_issued(session: Session, *, token: str) -> bool:
     return session.get(SignIn, digest(token)) is not None
 
 
+def way_of(session: Session, *, token: str) -> SignInWay | None:
+    """Return how the sign-in of `token` was opened, whether it still counts; None of no sign-in."""
+    found = session.get(SignIn, digest(token))
+    return None if found is None else found.way
+
+
 @cache
 def _signed_in_statement() -> Any:
     return (

@@ -49,8 +49,8 @@ def page(
     """Return a page; `content` and `script` are HTML, all else is text.
 
     `language_links` has the query that shows this page in another language, added to `/login`;
-    None: no links. `script` is the name of a piece that has the page's one script. `refresh` is a
-    path of this server that the browser goes on to at once.
+    None: no links. `script` is the name of a piece that has the page's one script. `refresh` is
+    where the browser goes on to at once: a path of this server, or the provider's address.
     """
     nonce = secrets.token_urlsafe(12)
     said = f'<div class="problem" role="alert">{escape(problem)}</div>' if problem else ""

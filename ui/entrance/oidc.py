@@ -17,11 +17,13 @@ from labeling.people.identities import identity_of
 from storage.errors import RankloopError
 from ui import process
 from ui.cookie import COOKIE, safe_path
-from ui.entrance.browsers import browser_of, form_fields, give_cookie, same_origin
+from ui.entrance.browsers import browser_of, form_fields, give_cookie
 from ui.entrance.flow_cookie import drop_flow, keep_flow, kept_flow
 from ui.entrance.frame import page, words_of
 from ui.entrance.known_people import come_in
 from ui.entrance.provider import CannotSignIn, provider
+from ui.entrance.provider_sign_out import keep_hint
+from ui.guard import sent_from_here
 from ui.languages.sentences import translated
 from ui.sign_in import sign_in_page
 
@@ -50,7 +52,7 @@ async def _begin(request: Request) -> Response:
     A page leads on, not a redirect: browsers refuse a form that ends at another site.
     """
     words = words_of(request)
-    if not same_origin(request):
+    if not sent_from_here(request.headers):
         return sign_in_page(words, problem=words.say("sign_in.elsewhere"), status=403)
     fields = await form_fields(request)
     go = secrets.token_urlsafe(16)
@@ -126,6 +128,7 @@ async def _callback(request: Request) -> Response:
     answer = RedirectResponse(target, status_code=303)
     if opened:
         give_cookie(answer, request, opened)
+        keep_hint(answer, request, token=opened, id_token=str(token.get("id_token", "")))
     drop_flow(answer, request)
     return answer
 

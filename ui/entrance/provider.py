@@ -54,10 +54,14 @@ def _build(metadata_url: str, client_id: str, secret: str, scopes: str) -> Any:
     )
 
 
+def is_trustworthy(address: str) -> bool:
+    """Say whether one can be sure who answers at an address: by TLS, or as it is this machine."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _THIS_MACHINE)
+
+
 def _client_of(settings: OidcSettings) -> Any:
-    parts = urlsplit(settings.metadata_url)
-    plain = parts.scheme == "http" and parts.hostname in _THIS_MACHINE
-    if parts.scheme != "https" and not plain:
+    if not is_trustworthy(settings.metadata_url):
         raise Unavailable(
             "The setting oidc.metadata_url is no https address, so nobody can be sure who answers; "
             "an admin mends it."

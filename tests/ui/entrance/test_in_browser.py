@@ -92,6 +92,23 @@ def test_an_invited_person_comes_through_the_provider_and_again_from_the_sign_in
     page.wait_for_url(f"{oidc_server.url}/judgments")
 
 
+def test_signing_out_ends_the_session_at_the_provider_and_comes_back(
+    oidc_server: Server, oidc_home: Home, page: Page
+) -> None:
+    refused: list[str] = []
+    page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
+    page.goto(f"{oidc_server.url}/join#{code_of(oidc_home, Role.ANNOTATOR)}")
+    page.get_by_role("button", name="Continue with Example").click()
+    agree(page, "eve")
+    page.get_by_role("button", name="eve").click()
+    page.get_by_role("link", name="Sign out").click()
+    page.wait_for_url(re.compile(r"//localhost:\d+/oauth2/end_session\?id_token_hint=ey"))
+    assert not page.context.cookies(f"{oidc_server.url}/logout")
+    page.get_by_role("button", name="End session").click()
+    page.wait_for_url(f"{oidc_server.url}/login")
+    assert not [said for said in refused if "Content Security Policy" in said]
+
+
 def test_an_account_is_linked_from_its_page(
     oidc_server: Server, oidc_home: Home, page: Page
 ) -> None:
