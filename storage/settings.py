@@ -95,6 +95,12 @@ class Settings(BaseSettings):
         default="127.0.0.1",
         description="Addresses of proxies, with commas, whose X-Forwarded-For and -Proto are true.",
     )
+    keep_alive_seconds: int = Field(
+        default=75,
+        ge=1,
+        description="Seconds that an idle connection of a browser or proxy is kept open; more than "
+        "a proxy keeps its own to this server.",
+    )
     worker_lease_seconds: float = Field(
         default=120.0, gt=0.0, description="Seconds after which a silent worker loses its project."
     )

@@ -86,6 +86,8 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=3,
+            # A browser or a proxy that sends into a connection at its very end loses what it sent.
+            timeout_keep_alive=settings.keep_alive_seconds,
             ws_max_size=int(settings.message_megabytes * MEBIBYTE),
             forwarded_allow_ips=settings.trusted_proxies,
         )

@@ -3,13 +3,22 @@
 import http.client
 import json
 import subprocess
+import time
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import psutil
 import pytest
 
-from tests.ui.conftest import PASSWORD, Home, Server, command, environment, free_port
+from tests.ui.conftest import (
+    PASSWORD,
+    Home,
+    Server,
+    command,
+    environment,
+    free_port,
+    running_server,
+)
 from ui.cookie import COOKIE
 
 Answer = tuple[int, dict[str, str], str]
@@ -163,3 +172,25 @@ def test_a_home_without_database_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "run `rankloop init`" in done.stderr
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_an_idle_connection_is_kept_as_long_as_the_setting_says(
+    server: Server, module_home: Home
+) -> None:
+    with running_server(module_home.path, RANKLOOP_KEEP_ALIVE_SECONDS="1") as hasty:
+        kept, closed = (
+            http.client.HTTPConnection(urlsplit(each.url).netloc, timeout=20)
+            for each in (server, hasty)
+        )
+        for connection in (kept, closed):
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+        # Longer than uvicorn keeps one where nobody tells it how long.
+        time.sleep(6)
+        first = kept.sock
+        kept.request("GET", "/healthz")
+        assert kept.getresponse().read() and kept.sock is first
+        assert closed.sock.recv(1) == b""
+        kept.close()
+        closed.close()
