@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from labeling.labeling_settings import AlarmSettings
+from labeling.labeling_sections import AlarmSettings
 from labeling.loop_state import LoopState
 
 

@@ -24,7 +24,7 @@ from labeling.datasets.row_writers import CsvWriter
 from labeling.formats.registry import FORMATS
 from labeling.imports.prompt_files import read_prompts
 from labeling.judging.answers import valid_rationale
-from labeling.labeling_settings import PageSettings
+from labeling.labeling_sections import PageSettings
 from labeling.spreadsheets import defused
 from labeling.webhooks.messages import body_of
 from storage.errors import BadInput

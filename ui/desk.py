@@ -14,7 +14,7 @@ from labeling.judging.drafts import count_judged, unfinished_correction
 from labeling.judging.history import comment_on, judged_task
 from labeling.judging.surroundings import Surroundings, surroundings_of
 from labeling.keys import key_of
-from labeling.labeling_settings import PageSettings
+from labeling.labeling_sections import PageSettings
 from labeling.news import Learned, learned_from
 from labeling.quality_control.guidelines import guidelines_to_read
 from labeling.quality_control.qualification import under_way

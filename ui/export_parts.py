@@ -9,7 +9,7 @@ from typing import Any
 import pandas
 import streamlit as st
 
-from labeling.datasets.snapshots import SnapshotSummary
+from labeling.datasets.snapshot_list import SnapshotSummary
 from ui.figure_card import figure_card
 from ui.plain_text import plain
 

@@ -7,7 +7,7 @@ import streamlit as st
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from labeling.labeling_settings import Criterion
+from labeling.labeling_sections import Criterion
 from ui.setting_words import SettingWords
 
 #: of a field that holds a number or a choice, in pixels

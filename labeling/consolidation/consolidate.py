@@ -8,7 +8,7 @@ import pandas as pd
 
 from labeling.consolidation.majority import copeland_ranks, dissent, label_counts
 from labeling.consolidation.ranked_pairs import ranked_pairs
-from labeling.labeling_settings import ReliabilitySettings
+from labeling.labeling_sections import ReliabilitySettings
 from labeling.reliability_models.abilities import fit_pairs, rater_evidence
 from labeling.reliability_models.bradley_terry import Abilities, order_probability
 from labeling.reliability_models.crowd_bt import Comparisons, crowd_bradley_terry

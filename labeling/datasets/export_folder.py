@@ -16,7 +16,7 @@ from labeling.datasets.snapshot_examples import SnapshotExamples
 from labeling.formats.example import EXPORT_SPLITS, Example, ExportSplit, strict_pairs
 from labeling.formats.registry import Format, Unit
 from labeling.keys import key_of
-from labeling.labeling_settings import ExportSettings
+from labeling.labeling_sections import ExportSettings
 from storage.errors import Conflict, NotFound, Unavailable
 from storage.tables import Project
 

@@ -16,8 +16,9 @@ from labeling.datasets.freezing import Progress, no_progress
 from labeling.datasets.project_judgments import count_judged_prompts
 from labeling.datasets.pseudonyms import Pseudonyms
 from labeling.datasets.snapshot_examples import SnapshotExamples
+from labeling.datasets.snapshot_list import find_snapshot
 from labeling.datasets.snapshot_query import SnapshotQuery
-from labeling.datasets.snapshots import default_query, find_snapshot, take_snapshot
+from labeling.datasets.snapshots import default_query, take_snapshot
 from labeling.events import record
 from labeling.formats.registry import FORMATS, format_named
 from labeling.judging.demonstrations import count_demonstrations

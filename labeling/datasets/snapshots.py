@@ -2,10 +2,8 @@
 
 import os
 import shutil
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Engine
@@ -26,6 +24,7 @@ from labeling.datasets.snapshot_files import (
     read_demonstrations,
     read_snapshot,
 )
+from labeling.datasets.snapshot_list import named_snapshot
 from labeling.datasets.snapshot_query import SnapshotQuery
 from labeling.datasets.snapshot_rows import SCHEMA, rows_sha256
 from labeling.events import record
@@ -34,19 +33,16 @@ from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
 from storage import blobs
 from storage.engine import repeatable_reading, writing
-from storage.errors import BadInput, Conflict, NotFound, Unavailable
-from storage.tables import Account, Project, Round, Snapshot
+from storage.errors import BadInput, Conflict, Unavailable
+from storage.tables import Account, Project, Snapshot
 
 __all__ = [
     "FILTERS",
     "SCHEMA",
     "TRAINED",
     "WITH_MODELS",
-    "SnapshotSummary",
     "create_snapshot",
     "default_query",
-    "find_snapshot",
-    "list_snapshots",
     "read_consolidated",
     "read_demonstrations",
     "read_snapshot",
@@ -195,7 +191,7 @@ def _check_name(session: Session, project_id: int, name: str) -> None:
             f"A snapshot cannot be called {name[:100]!r}; use at most 100 characters, not only "
             "digits."
         )
-    if name and _named(session, project_id, name) is not None:
+    if name and named_snapshot(session, project_id=project_id, name=name) is not None:
         raise Conflict(f"There is a snapshot {name} already, and it stays; choose another name.")
 
 
@@ -226,77 +222,3 @@ def _sound(snapshot: Snapshot, home: Path) -> bool:
     except Unavailable:
         return False
     return True
-
-
-@dataclass(frozen=True)
-class SnapshotSummary:
-    """A snapshot as it is listed, with the numbers of the rounds that trained on it."""
-
-    id: int
-    name: str
-    created_at: datetime
-    judgments: int
-    excluded: int
-    rows_sha256: str
-    query: dict[str, Any]
-    rounds: tuple[int, ...]
-    uri: str
-    by: str
-
-
-def list_snapshots(
-    session: Session, *, project_id: int, account: Account | None
-) -> list[SnapshotSummary]:
-    """Return the project's snapshots, oldest first; raise `NotAllowed`."""
-    if account is not None:
-        require(account, Action.EXPORT, project_id=project_id)
-    rounds = session.execute(
-        select(Round.snapshot_id, Round.number)
-        .where(Round.project_id == project_id, col(Round.snapshot_id).is_not(None))
-        .order_by(col(Round.number))
-    ).all()
-    statement = (
-        select(Snapshot, Account.name)
-        .join(Account, col(Account.id) == col(Snapshot.by_id), isouter=True)
-        .where(Snapshot.project_id == project_id)
-        .order_by(col(Snapshot.id))
-    )
-    return [
-        _summary(each, by or "", tuple(number for of, number in rounds if of == each.id))
-        for each, by in session.exec(statement)
-    ]
-
-
-def _summary(snapshot: Snapshot, by: str, rounds: tuple[int, ...]) -> SnapshotSummary:
-    return SnapshotSummary(
-        id=key_of(snapshot),
-        name=snapshot.name,
-        created_at=snapshot.created_at,
-        judgments=int(snapshot.manifest.get("judgments", 0)),
-        excluded=sum(snapshot.manifest.get("excluded", {}).values()),
-        rows_sha256=snapshot.rows_sha256,
-        query=snapshot.query,
-        rounds=rounds,
-        uri=snapshot.uri,
-        by=by,
-    )
-
-
-def find_snapshot(session: Session, *, project_id: int, which: str) -> Snapshot:
-    """Return a snapshot by id or name; raise `NotFound`."""
-    found = (
-        session.exec(
-            select(Snapshot).where(Snapshot.project_id == project_id, Snapshot.id == int(which))
-        ).first()
-        if which.isdecimal()
-        else _named(session, project_id, which)
-    )
-    if found is None:
-        raise NotFound(f"There is no snapshot {which}; `rankloop snapshot list` shows them.")
-    return found
-
-
-def _named(session: Session, project_id: int, name: str) -> Snapshot | None:
-    return session.exec(
-        select(Snapshot).where(Snapshot.project_id == project_id, Snapshot.name == name)
-    ).first()

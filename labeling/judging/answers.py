@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from labeling.labeling_settings import PageSettings
+from labeling.labeling_sections import PageSettings
 from labeling.texts import storable
 from storage.errors import BadInput
 

@@ -1,6 +1,6 @@
 """Ready sets of criteria, for leads who would rather choose the questions than write them."""
 
-from labeling.labeling_settings import Criterion
+from labeling.labeling_sections import Criterion
 
 OVERALL_QUALITY = Criterion(
     name="overall quality",

@@ -23,7 +23,7 @@ from labeling.events import record
 from labeling.judging.judgments import not_superseded
 from labeling.judging.rankings import validate_ranks
 from labeling.keys import key_of
-from labeling.labeling_settings import ModelAnnotatorSettings
+from labeling.labeling_sections import ModelAnnotatorSettings
 from labeling.work_queue.assignment import takes_room
 from storage.clock import now
 from storage.errors import BadInput, Conflict

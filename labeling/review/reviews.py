@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlmodel import Session, col, func
 
 from labeling.datasets.eligibility import counted, usable
-from labeling.labeling_settings import ReviewSettings, labeling_settings
+from labeling.labeling_sections import ReviewSettings
+from labeling.labeling_settings import labeling_settings
 from labeling.model_annotators.out_of_fold import newest_unseen_pairs
 from labeling.permissions import Action, require
 from labeling.review.decisions import REAL_WORK, discarded_judgments

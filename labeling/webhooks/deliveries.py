@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, text, update
 from sqlmodel import Session, col
 
-from labeling.labeling_settings import WebhookSettings
+from labeling.labeling_sections import WebhookSettings
 from labeling.webhooks.outbox import switch_off
 from labeling.webhooks.sending import Answer
 from storage.clock import now

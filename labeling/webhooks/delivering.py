@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from labeling.labeling_settings import WebhookSettings, labeling_settings
+from labeling.labeling_sections import WebhookSettings
+from labeling.labeling_settings import labeling_settings
 from labeling.webhooks.deliveries import Claim, any_due, claim, settle
 from labeling.webhooks.messages import body_of, message_id
 from labeling.webhooks.outbox import forget, put_in, untold

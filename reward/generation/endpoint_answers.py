@@ -25,7 +25,8 @@ from labeling.endpoint_policies import (
 )
 from labeling.events import record
 from labeling.keys import key_of
-from labeling.labeling_settings import EndpointPolicySettings, labeling_settings
+from labeling.labeling_sections import EndpointPolicySettings
+from labeling.labeling_settings import labeling_settings
 from labeling.work_queue.tasks import NewCompletion
 from reward.generation.conversations import with_system
 from reward.generation.endpoint_client import EndpointAnswer, EndpointClient, EndpointDown

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy
 from sqlmodel import col, select
 
-from labeling.labeling_settings import SelectionSettings, labeling_settings
+from labeling.labeling_sections import SelectionSettings
+from labeling.labeling_settings import labeling_settings
 from labeling.work_queue.tasks import NewCompletion
 from reward.generation.selection import (
     cosine_distances,

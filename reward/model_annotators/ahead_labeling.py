@@ -8,7 +8,8 @@ from sqlmodel import Session
 
 from labeling.judging.judgments import count_judgments
 from labeling.keys import key_of
-from labeling.labeling_settings import ModelAnnotatorSettings, labeling_settings
+from labeling.labeling_sections import ModelAnnotatorSettings
+from labeling.labeling_settings import labeling_settings
 from labeling.model_annotators.model_judgments import (
     Mark,
     TaskToJudge,

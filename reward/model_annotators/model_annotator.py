@@ -14,7 +14,7 @@ import numpy
 import torch
 
 from labeling.judging.rankings import dense_ranks, pairs_of
-from labeling.labeling_settings import ModelAnnotatorSettings
+from labeling.labeling_sections import ModelAnnotatorSettings
 from labeling.model_annotators.model_judgments import ModelLabel, TaskToJudge
 from reward.evaluating.perplexity import answer_log_probs
 from reward.language_models.padding import answered_batch

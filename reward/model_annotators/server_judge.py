@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy
 
-from labeling.labeling_settings import ModelAnnotatorSettings
+from labeling.labeling_sections import ModelAnnotatorSettings
 from labeling.model_annotators.model_judgments import TaskToJudge
 from reward.generation.completion_server import CompletionServer, ServerSettings
 from storage.secrets import secret_text

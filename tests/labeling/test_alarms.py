@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from labeling.alarms import Alarm, alarms
-from labeling.labeling_settings import AlarmSettings
+from labeling.labeling_sections import AlarmSettings
 from labeling.work_queue.freshness import Staleness
 from tests.labeling.loops import a_loop, a_policy, a_round
 

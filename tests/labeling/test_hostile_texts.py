@@ -28,7 +28,7 @@ from labeling.imports.prompts import import_prompts
 from labeling.imports.row_files import BadRow
 from labeling.imports.staging import Staging
 from labeling.judging.answers import valid_rationale
-from labeling.labeling_settings import PageSettings
+from labeling.labeling_sections import PageSettings
 from labeling.spreadsheets import defused
 from labeling.webhooks.messages import body_of
 from storage.engine import reading, writing

@@ -12,7 +12,7 @@ import click
 import pytest
 from sqlmodel import select
 
-from labeling.labeling_settings import ModelAnnotatorSettings
+from labeling.labeling_sections import ModelAnnotatorSettings
 from labeling.model_annotators.model_judgments import (
     Mark,
     ModelLabel,

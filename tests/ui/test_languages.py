@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labeling.judging.criteria import READY_SETS
-from labeling.labeling_settings import Criterion, PageSettings
+from labeling.labeling_sections import Criterion, PageSettings
 from labeling.work_queue import mixture
 from storage.tables import Judgment, KnownAnswer
 from tests.ui.conftest import ROOT

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from labeling.datasets.snapshots import find_snapshot, list_snapshots
+from labeling.datasets.snapshot_list import find_snapshot, list_snapshots
 from labeling.endpoint_policies import outside_policy_summaries
 from labeling.event_pages import events_since
 from labeling.imports.preferences import list_imports

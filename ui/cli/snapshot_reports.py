@@ -10,13 +10,9 @@ import pandas
 
 from labeling.datasets.code_version import code_version
 from labeling.datasets.snapshot_diff import SnapshotDiff, diff_snapshots
+from labeling.datasets.snapshot_list import find_snapshot, list_snapshots
 from labeling.datasets.snapshot_query import query_of
-from labeling.datasets.snapshots import (
-    default_query,
-    find_snapshot,
-    list_snapshots,
-    take_snapshot,
-)
+from labeling.datasets.snapshots import default_query, take_snapshot
 from labeling.keys import key_of
 from storage.engine import reading
 from storage.settings import Settings

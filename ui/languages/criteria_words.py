@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from labeling.judging.criteria import READY_SETS
-from labeling.labeling_settings import Criterion
+from labeling.labeling_sections import Criterion
 from ui.languages import Words
 
 _READY = {criterion.name: criterion for chosen in READY_SETS.values() for criterion in chosen}

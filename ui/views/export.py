@@ -7,7 +7,7 @@ import streamlit as st
 from labeling.datasets.export_preferences import export_preferences
 from labeling.datasets.file_types import FILE_TYPES
 from labeling.datasets.project_judgments import count_judged_prompts
-from labeling.datasets.snapshots import find_snapshot, list_snapshots
+from labeling.datasets.snapshot_list import find_snapshot, list_snapshots
 from labeling.formats.registry import FORMATS
 from labeling.permissions import Action, require
 from storage.engine import reading

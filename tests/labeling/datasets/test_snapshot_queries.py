@@ -20,14 +20,9 @@ from labeling.datasets.snapshot_filters import (
     TOO_FEW,
     UNANSWERED,
 )
+from labeling.datasets.snapshot_list import find_snapshot, list_snapshots
 from labeling.datasets.snapshot_query import query_of
-from labeling.datasets.snapshots import (
-    find_snapshot,
-    list_snapshots,
-    read_consolidated,
-    read_snapshot,
-    take_snapshot,
-)
+from labeling.datasets.snapshots import read_consolidated, read_snapshot, take_snapshot
 from labeling.review.adjudication import decide
 from storage.clock import now
 from storage.engine import reading, writing

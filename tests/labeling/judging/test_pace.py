@@ -1,7 +1,8 @@
 import pytest
 
 from labeling.judging.pace import count_words, pace_marks
-from labeling.labeling_settings import LabelingSettings, PaceSettings
+from labeling.labeling_sections import PaceSettings
+from labeling.labeling_settings import LabelingSettings
 
 SETTINGS = LabelingSettings(pace=PaceSettings(fastest_reading=600, shortest=1500))
 

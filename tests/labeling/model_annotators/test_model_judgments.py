@@ -10,7 +10,8 @@ from sqlmodel import select
 
 from labeling.datasets.export_preferences import export_preferences
 from labeling.datasets.snapshots import create_snapshot
-from labeling.labeling_settings import ModelAnnotatorSettings, change_labeling
+from labeling.labeling_sections import ModelAnnotatorSettings
+from labeling.labeling_settings import change_labeling
 from labeling.model_annotators.model_judgments import (
     Mark,
     ModelLabel,

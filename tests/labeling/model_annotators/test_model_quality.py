@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
-from labeling.labeling_settings import ModelAnnotatorSettings
+from labeling.labeling_sections import ModelAnnotatorSettings
 from labeling.model_annotators.model_judgments import (
     ModelLabel,
     model_account,

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from standardwebhooks import Webhook as Verifier
 
 from labeling.events import record
-from labeling.labeling_settings import WebhookSettings
+from labeling.labeling_sections import WebhookSettings
 from labeling.webhooks import delivering
 from labeling.webhooks.deliveries import claim, settle, wait_before
 from labeling.webhooks.delivering import deliver_due, deliver_forever

@@ -8,7 +8,8 @@ import pytest
 import torch
 from sqlmodel import col, func, select
 
-from labeling.labeling_settings import ModelAnnotatorSettings, change_labeling
+from labeling.labeling_sections import ModelAnnotatorSettings
+from labeling.labeling_settings import change_labeling
 from labeling.model_annotators.model_judgments import TaskToJudge
 from reward.language_models.backbone import Backbone
 from reward.model_annotators.ahead_labeling import AheadLabeling
