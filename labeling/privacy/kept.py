@@ -51,6 +51,10 @@ def _of(kind: type[Row], condition: Callable[[int], ColumnElement[bool]]) -> Any
     return lambda me: select(kind).where(condition(me)).order_by(*keys)
 
 
+def _by(column: Any) -> Any:
+    return _of(column.class_, lambda me: column == me)
+
+
 def about(account_id: int) -> ColumnElement[bool]:
     """Return the condition that an audited event was about this account, whoever did it."""
     named = [col(Event.detail)[name].as_integer() == account_id for name in WHOM]
@@ -58,42 +62,35 @@ def about(account_id: int) -> ColumnElement[bool]:
 
 
 KEPT = (
-    Kept("account", "The account: its name, roles and dates; never a password.",
-         _of(Account, lambda me: col(Account.id) == me)),
+    Kept("account", "The account: its name, roles and dates; never a password.", _by(Account.id)),
     Kept("sign_ins", "Sign-ins: when, in which way, from which address and browser.",
-         _of(SignIn, lambda me: col(SignIn.account_id) == me)),
+         _by(SignIn.account_id)),
     Kept("access_tokens", "Access tokens: their names, what they may do, when they were used.",
-         _of(AccessToken, lambda me: col(AccessToken.account_id) == me)),
+         _by(AccessToken.account_id)),
     Kept("invitations", "Invitations that were used, made or given.",
          _of(Invitation, lambda me: or_(col(Invitation.used_by_id) == me,
                                         col(Invitation.account_id) == me,
                                         col(Invitation.by_id) == me))),
     Kept("judgments", "Judgments: ranks, ratings, flags, reasons and times, corrected ones too.",
-         _of(Judgment, lambda me: col(Judgment.annotator_id) == me)),
+         _by(Judgment.annotator_id)),
     Kept("assignments", "Tasks that were lent, with drafts, and why they were put aside.",
-         _of(Assignment, lambda me: col(Assignment.annotator_id) == me)),
+         _by(Assignment.annotator_id)),
     Kept("demonstrations", "Answers that were written or rewritten.",
-         _of(Demonstration, lambda me: col(Demonstration.annotator_id) == me)),
-    Kept("prompts", "Prompts that were written.",
-         _of(Prompt, lambda me: col(Prompt.written_by_id) == me)),
-    Kept("reviews", "Decisions of a lead, with their reasons and comments.",
-         _of(Review, lambda me: col(Review.by_id) == me)),
+         _by(Demonstration.annotator_id)),
+    Kept("prompts", "Prompts that were written.", _by(Prompt.written_by_id)),
+    Kept("reviews", "Decisions of a lead, with their reasons and comments.", _by(Review.by_id)),
     Kept("reviews_received", "What leads decided and wrote about one's judgments.",
          _of(Review, lambda me: col(Review.judgment_id).in_(
              select(col(Judgment.id)).where(col(Judgment.annotator_id) == me)))),
-    Kept("qualifications", "How qualification sets were answered.",
-         _of(Qualification, lambda me: col(Qualification.account_id) == me)),
+    Kept("qualifications", "How qualification sets were answered.", _by(Qualification.account_id)),
     Kept("guideline_readings", "Which guidelines were read, and when.",
-         _of(GuidelineReading, lambda me: col(GuidelineReading.account_id) == me)),
-    Kept("guideline_versions", "Guidelines that were published.",
-         _of(GuidelineVersion, lambda me: col(GuidelineVersion.by_id) == me)),
-    Kept("pools", "The pools of annotators that one is in.",
-         _of(PoolMember, lambda me: col(PoolMember.account_id) == me)),
+         _by(GuidelineReading.account_id)),
+    Kept("guideline_versions", "Guidelines that were published.", _by(GuidelineVersion.by_id)),
+    Kept("pools", "The pools of annotators that one is in.", _by(PoolMember.account_id)),
     Kept("withdrawals", "Judgments that were withdrawn by annotator.",
-         _of(Withdrawal, lambda me: col(Withdrawal.annotator_id) == me)),
-    Kept("imports", "Files that were imported.", _of(Import, lambda me: col(Import.by_id) == me)),
-    Kept("events", "The record of what one did.",
-         _of(Event, lambda me: col(Event.account_id) == me)),
+         _by(Withdrawal.annotator_id)),
+    Kept("imports", "Files that were imported.", _by(Import.by_id)),
+    Kept("events", "The record of what one did.", _by(Event.account_id)),
     Kept("events_about", "The record of what others did to the account.",
          _of(Event, lambda me: about(me) & (col(Event.account_id).is_distinct_from(me)))),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from storage.engine import build_engine, reading
 from storage.tables import Policy, PolicyStatus, Round, RoundState
 from tests.faults.invariants import broken
 from tests.faults.site import Site
+from tests.faults.table import Row
 from tests.faults.told import Team
 
 ENDED = (RoundState.DONE, RoundState.FAILED, RoundState.REJECTED)
@@ -59,6 +60,22 @@ def what_is_broken(site: Site, team: Team) -> list[str]:
     site.stop()
     with reading(site.engine) as session:
         return broken(session, team.told.acknowledged, site.settings.home)
+
+
+def came_through(
+    site: Site, team: Team, *, fault: str, times: str, ready_seconds: float, seen: str
+) -> Row:
+    """End everything and return the fault's line of the table; every invariant must hold."""
+    rounds, wrong = ended_rounds(site), what_is_broken(site, team)
+    assert wrong == [], wrong
+    return Row(
+        fault=fault,
+        times=times,
+        acknowledged=len(team.told.acknowledged),
+        rounds=in_words(rounds),
+        ready_seconds=ready_seconds,
+        seen=seen,
+    )
 
 
 def in_words(rounds: dict[str, int]) -> str:

@@ -11,16 +11,14 @@ from storage.engine import reading
 from storage.tables import Round, RoundState, Snapshot
 from tests.faults.conftest import Tell
 from tests.faults.loop import (
+    came_through,
     done_rounds,
     ended_rounds,
-    in_words,
     live_checkpoint,
     until_another_judgment,
     until_another_round,
-    what_is_broken,
 )
 from tests.faults.site import Site, set_up, small_settings
-from tests.faults.table import Row
 from tests.faults.told import Team
 
 ROOT = Path(__file__).parents[2]
@@ -60,18 +58,15 @@ def test_a_corrupted_checkpoint_is_named_and_never_used(
         file.write_bytes(whole)
         site.resume("worker-0")
         until_another_round(site)
-        rounds, wrong = ended_rounds(site), what_is_broken(site, team)
-    assert wrong == []
-    tell(
-        Row(
+        row = came_through(
+            site,
+            team,
             fault="one bit of the live policy's checkpoint",
             times="once",
-            acknowledged=len(team.told.acknowledged),
-            rounds=in_words(rounds),
             ready_seconds=ready,
             seen="the worker names the file and trains nothing until it is brought back",
         )
-    )
+    tell(row)
 
 
 def test_a_truncated_snapshot_fails_its_round_and_the_next_one_goes_on(
@@ -91,18 +86,15 @@ def test_a_truncated_snapshot_fails_its_round_and_the_next_one_goes_on(
         assert parquet.name in failed.reason, failed.reason
         until_another_round(site)
         ready = site.seconds_until_ready()
-        rounds, wrong = ended_rounds(site), what_is_broken(site, team)
-    assert wrong == []
-    tell(
-        Row(
+        row = came_through(
+            site,
+            team,
             fault="the end of a round's Parquet snapshot cut off",
             times="once",
-            acknowledged=len(team.told.acknowledged),
-            rounds=in_words(rounds),
             ready_seconds=ready,
             seen="that round fails and names the file; the next one takes a snapshot of its own",
         )
-    )
+    tell(row)
 
 
 def _die_in_reward(site: Site, team: Team) -> None:

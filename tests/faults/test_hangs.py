@@ -13,9 +13,8 @@ from reward.language_models.backbone import load_backbone
 from storage.engine import reading
 from storage.tables import Completion, WorkerLease
 from tests.faults.conftest import Tell
-from tests.faults.loop import ended_rounds, in_words, until_another_round, what_is_broken
+from tests.faults.loop import came_through, until_another_round
 from tests.faults.site import Site, set_up, small_settings
-from tests.faults.table import Row
 from tests.faults.told import Team
 from tests.reward.completion_server import Served, serving
 
@@ -45,19 +44,16 @@ def test_a_job_that_hangs_is_ended_and_its_round_goes_on(
         assert "made no progress" in site.log("worker-0").read_text()
         until_another_round(site)
         ready = site.seconds_until_ready()
-        rounds, wrong = ended_rounds(site), what_is_broken(site, team)
-    assert wrong == []
-    tell(
-        Row(
+        row = came_through(
+            site,
+            team,
             fault="a training job that hangs (SIGSTOP)",
             times="once",
-            acknowledged=len(team.told.acknowledged),
-            rounds=in_words(rounds),
             ready_seconds=ready,
             seen=f"ended after {seconds:.0f} s (step_stall_minutes = {STALL_MINUTES:g}), the round "
             "is published by another",
         )
-    )
+    tell(row)
 
 
 class Trouble(Served):
@@ -100,16 +96,13 @@ def test_an_endpoint_that_is_slow_or_dies_costs_no_judgment_and_no_round(
                 until_another_round(site)
             with reading(site.engine) as session:
                 texts = session.exec(select(Completion.text, Completion.finish_reason)).all()
-            rounds, wrong = ended_rounds(site), what_is_broken(site, team)
-    assert wrong == []
+            row = came_through(
+                site,
+                team,
+                fault="a completion server that is slow, answers 503, dies within an answer",
+                times="15 s each",
+                ready_seconds=ready,
+                seen="no half completion is stored; rounds are published when it is back",
+            )
     assert {reason for _, reason in texts} <= {"stop", "length"}
-    tell(
-        Row(
-            fault="a completion server that is slow, answers 503, dies within an answer",
-            times="15 s each",
-            acknowledged=len(team.told.acknowledged),
-            rounds=in_words(rounds),
-            ready_seconds=ready,
-            seen="no half completion is stored; rounds are published when it is back",
-        )
-    )
+    tell(row)
