@@ -1,6 +1,6 @@
 """What a browser sends to the pages outside Streamlit, and the cookie that it is given."""
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,14 +9,6 @@ from labeling.people.sign_ins import Browser
 from ui.cookie import COOKIE, COOKIE_SECONDS
 
 FORM_BYTES = 16_384
-
-
-def same_origin(request: Request) -> bool:
-    """Say whether a form was sent by a page of this server (or by no browser at all)."""
-    origin = request.headers.get("origin")
-    if origin is None:
-        return request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
-    return urlsplit(origin).netloc == request.headers.get("host")
 
 
 async def form_fields(request: Request) -> dict[str, str]:

@@ -24,8 +24,9 @@ from storage.tables import SignInWay
 from ui import process
 from ui.cookie import COOKIE
 from ui.database import retried
-from ui.entrance.browsers import browser_of, form_fields, give_cookie, same_origin
+from ui.entrance.browsers import browser_of, form_fields, give_cookie
 from ui.entrance.frame import page, part, words_of
+from ui.guard import sent_from_here
 from ui.languages import Words
 from ui.languages.sentences import translated
 
@@ -57,7 +58,7 @@ async def _show(request: Request) -> Response:
 
 async def _answer(request: Request, hashing: CapacityLimiter) -> Response:
     words = words_of(request)
-    if not same_origin(request):
+    if not sent_from_here(request.headers):
         return _code_page(words, problem=words.say("sign_in.elsewhere"), status=403)
     fields = await form_fields(request)
     code = fields.get("code", "").strip()
