@@ -4,13 +4,17 @@ A page waits a moment for newer figures (`figures_patience`), then shows those t
 the newer ones are being measured in the background; only the very first are waited for. While
 judgments come in, measuring takes at most `figures_share` of the time; what a lead decides is
 measured at once.
+
+Those of a large project are in files, too, from which a server that starts has them where nothing
+has changed since (`ui.figures_on_disk`).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
@@ -19,9 +23,11 @@ from sqlmodel import Session
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.statistics.data_version import DataVersion, data_version
+from labeling.statistics.known_judgments import WORTH_A_FILE
 from storage.engine import reading
 from storage.tables import Account
-from ui import process
+from ui import figures_on_disk, process
+from ui.figures_wait import wait_for_first
 
 Found = TypeVar("Found")
 Measure = Callable[[Session, Any], Any]
@@ -37,9 +43,14 @@ class _Measured:
 
 @dataclass
 class _Figures:
-    """One name's newest figures, and those that are being measured now."""
+    """One name's newest figures, and those that are being measured now.
+
+    `given` is what a file of them is kept by beside the project's data; None: there is no file.
+    """
 
     engine: object
+    name: str
+    given: Mapping[str, object] | None = None
     lock: Lock = field(default_factory=Lock)
     newest: _Measured | None = None
     coming: "Future[_Measured] | None" = None
@@ -71,7 +82,8 @@ class _Figures:
         began = time.monotonic()
         try:
             with reading(process.engine()) as session:
-                found = measure(session, newest.found if newest and same else None)
+                before = newest.found if newest and same else None
+                found = self._found(session, version, measure, before)
         except BaseException as error:
             with self.lock:
                 self.coming = None
@@ -82,6 +94,32 @@ class _Figures:
         with self.lock:
             self.newest, self.coming = measured, None
         coming.set_result(measured)
+
+    def _found(self, session: Session, version: DataVersion, measure: Measure, before: Any) -> Any:
+        """Measure; take a large project's very first figures from their file, if it has them."""
+        file = self._file(version)
+        if file is None:
+            return measure(session, before)
+        key = self._key(session)
+        if self.newest is None and (held := figures_on_disk.load(file, key=key)) is not None:
+            return held[0]
+        found = measure(session, before)
+        # What came meanwhile may be in a part of them.
+        if self._key(session) == key:
+            figures_on_disk.save(file, found, key=key)
+        return found
+
+    def _file(self, version: DataVersion) -> Path | None:
+        """Return the file of these figures; None where there are too few judgments for one."""
+        if self.given is None or int(str(version.work[0] or 0)) < WORTH_A_FILE:
+            return None
+        home, here = process.settings().home, process.project_id()
+        return figures_on_disk.file_of(home, project_id=here, name=self.name)
+
+    def _key(self, session: Session) -> str:
+        return figures_on_disk.key_of_figures(
+            session, project_id=process.project_id(), name=self.name, given=self.given or {}
+        )
 
 
 # Nobody looks for the newest judgments of others as they look for what they have just decided.
@@ -98,14 +136,16 @@ def kept(
     action: Action | None = Action.SEE_QUALITY,
     version: Callable[[Session], DataVersion] | None = None,
     first: Found | None = None,
+    on_disk: Mapping[str, object] | None = None,
 ) -> Found:
     """Return what `measure(session, before)` gives for the data as they are now, or were just now.
 
     `before` is its last answer if nothing but new work came since, else None. `version` tells the
     states of other data apart than the project's. `first` is what is shown where the very first
-    measurement takes longer than a moment; without it that one is waited for. Sessions that ask at
-    once share one measurement. Raises `NotAllowed` where the account may not do `action`, and
-    whatever `measure` raises.
+    measurement takes longer than a moment; without it that one is waited for. With `on_disk` a file
+    keeps them, too: it has what they depend on beside the project's data. Sessions that ask at once
+    share one measurement. Raises `NotAllowed` where the account may not do `action`, and whatever
+    `measure` raises.
     """
     if action is not None:
         require(account, action, project_id=process.project_id())
@@ -115,7 +155,7 @@ def kept(
             wanted = data_version(session, project_id=key_of(process.project()))
         else:
             wanted = version(session)
-    figures = _figures(name)
+    figures = _figures(name, on_disk)
     patience = process.settings().figures_patience
     if figures.newest is not None and figures.newest.version.deeds == wanted.deeds:
         patience *= _FOR_WORK
@@ -123,7 +163,10 @@ def kept(
     while coming := figures.asked(wanted, measure):
         wait = figures.newest is None and first is None
         try:
-            coming.result(None if wait else max(0.0, deadline - time.monotonic()))
+            if wait:
+                wait_for_first(coming)
+            else:
+                coming.result(max(0.0, deadline - time.monotonic()))
         except NotYet:
             break
     newest = figures.newest
@@ -131,10 +174,10 @@ def kept(
     return found
 
 
-def _figures(name: str) -> _Figures:
+def _figures(name: str, given: Mapping[str, object] | None) -> _Figures:
     """Return the figures of a name; new ones where the process was given another database."""
     engine = process.engine()
     with _lock:
         if name not in _all or _all[name].engine is not engine:
-            _all[name] = _Figures(engine)
+            _all[name] = _Figures(engine, name, given)
         return _all[name]

@@ -59,6 +59,7 @@ def quality(account: Account) -> Quality:
         "quality",
         lambda rows, _: measure_quality(rows, project_id=here, account=account),
         account=account,
+        on_disk={},
     )
 
 
@@ -69,6 +70,7 @@ def reliability(account: Account) -> pandas.DataFrame:
         "reliability",
         lambda rows, _: measure_reliability(rows, project_id=here, account=account),
         account=account,
+        on_disk={},
     )
 
 
@@ -81,6 +83,7 @@ def annotators(account: Account) -> AnnotatorReliability:
             rows, project_id=here, account=account, home=home, evidence=_NO_WEIGHTS
         ),
         account=account,
+        on_disk={"home": str(home)},
     )
 
 
@@ -94,7 +97,7 @@ def weights(account: Account) -> pandas.DataFrame:
         newest = numpy.arange(len(found)) >= len(found) - most
         return annotator_evidence(rows, project_id=key_of(project), columns=found.where(newest))
 
-    return kept("weights", measure, account=account, first=_NO_WEIGHTS)
+    return kept("weights", measure, account=account, first=_NO_WEIGHTS, on_disk={})
 
 
 def between(account: Account) -> pandas.DataFrame:
@@ -105,7 +108,7 @@ def between(account: Account) -> pandas.DataFrame:
         people = judgment_columns(rows, project_id=here).by_people()
         return agreement_matrix(rater_tables(rankings_of_columns(people).pair_answers))
 
-    return kept("between", measure, account=account)
+    return kept("between", measure, account=account, on_disk={})
 
 
 def divided(account: Account, by: Dimension) -> pandas.DataFrame:
@@ -116,7 +119,7 @@ def divided(account: Account, by: Dimension) -> pandas.DataFrame:
         found = judgment_columns(rows, project_id=here)
         return breakdown(found, by, measures=DIVIDED)
 
-    return kept(f"by {by}", measure, account=account)
+    return kept(f"by {by}", measure, account=account, on_disk={})
 
 
 def imported_policies(account: Account) -> dict[int, str]:
@@ -137,6 +140,7 @@ def hurts(account: Account) -> WhereItHurts:
         "hurts",
         lambda rows, _: where_it_hurts(rows, project_id=here, account=account, home=home),
         account=account,
+        on_disk={"home": str(home)},
     )
 
 
@@ -150,7 +154,7 @@ def models(account: Account) -> list[ModelFigures]:
             return []
         return model_figures(rows, project_id=here, account=account)
 
-    return kept("models", measure, account=account)
+    return kept("models", measure, account=account, on_disk={})
 
 
 def columns(account: Account) -> JudgmentColumns:
@@ -166,6 +170,7 @@ def work(account: Account) -> WorkByHour:
         "work",
         lambda rows, _: work_by_hour(rows, project_id=here, account=account),
         account=account,
+        on_disk={},
     )
 
 
@@ -177,6 +182,7 @@ def waiting(account: Account) -> int:
         lambda rows, _: len(review_queue(rows, project_id=here, account=account, home=home)),
         account=account,
         action=Action.REVIEW,
+        on_disk={"home": str(home)},
     )
 
 

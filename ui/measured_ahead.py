@@ -52,6 +52,6 @@ def _measure_all() -> None:
     server = Account(name="the server", role=Role.ADMIN)
     for figures in (
         measured.loop, measured.quality, measured.reliability, measured.work, measured.waiting,
-        measured.between, measured.hurts, measured.annotators,
+        measured.between, measured.hurts, measured.annotators, measured.columns,
     ):  # fmt: skip
         figures(server)

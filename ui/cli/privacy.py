@@ -72,6 +72,7 @@ def erase(
     from labeling.privacy.out_of_reach import out_of_reach
     from storage.engine import reading, writing
     from ui.database import open_database
+    from ui.figures_on_disk import forget_figures
 
     settings = options.settings()
     engine = open_database(settings)
@@ -87,6 +88,7 @@ def erase(
             session, account_id=account_id, by=None, judgments=wanted,
             texts=settings.privacy.erase_texts if texts is None else texts,
         )  # fmt: skip
+    forget_figures(settings.home)
     if as_json:
         click.echo(json.dumps({**asdict(done), "out_of_reach": left}, indent=2))
         return

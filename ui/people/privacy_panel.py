@@ -15,6 +15,7 @@ from storage.errors import BadInput
 from storage.privacy_settings import ErasedJudgments
 from storage.tables import Account
 from ui import process, session
+from ui.figures_on_disk import forget_figures
 from ui.people.said import acting, doing, say_what_came
 from ui.plain_text import plain
 
@@ -91,5 +92,6 @@ def _erase(account_id: int) -> str:
     texts = bool(state[f"erase texts {account_id}"])
     with writing(engine) as rows:
         done = erase_person(rows, account_id=account_id, by=by, judgments=kind, texts=texts)
+    forget_figures(home)
     state[_LEFT] = left
     return words.say("privacy.erased", name=done.name, count=done.judgments)

@@ -19,7 +19,8 @@ def show() -> None:
     agreement_tables.measures(found)
     agreement_tables.divided(account)
     names = {
-        int(one): str(name) for one, name in measured.columns(account).annotators["name"].items()
+        int(one): str(name)
+        for one, name in found.annotators[["annotator_id", "name"]].itertuples(index=False)
     }
     agreement_tables.between(measured.between(account), names)
     hurts = measured.hurts(account)

@@ -1,0 +1,205 @@
+"""A server that starts has the figures of the one before it, unless anything has changed."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlmodel import Session
+
+from labeling.statistics.where_it_hurts import WhereItHurts
+from labeling.withdrawals.scope import Scope
+from labeling.withdrawals.withdrawing import revert, withdraw
+from storage.engine import writing
+from storage.settings import load_settings
+from storage.tables import Account, Project, Role
+from tests.labeling.stage import Stage, set_stage
+from tests.ui.test_plain_figures import assert_same
+from ui import figures_on_disk, kept_figures, measured, process
+from ui.figures_on_disk import forget_figures
+from ui.kept_figures import kept
+
+
+@pytest.fixture
+def stage(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    monkeypatch.setattr(kept_figures, "WORTH_A_FILE", 1)
+    (tmp_path / "rankloop.db").write_bytes(sqlite_template.read_bytes())
+    # Weights are waited for, too: pages show none in the meantime.
+    patient = {"figures_patience": 60.0}
+    process.configure(load_settings(home=tmp_path).model_copy(update=patient))
+    with writing(process.engine()) as session:
+        project = Project(name=process.settings().project)
+        session.add(project)
+    stage = set_stage(process.engine(), project, overlap=3)
+    stage.account("lena", Role.LEAD)
+    for text in ("s", "t", "u"):
+        stage.add_task(text)
+        stage.judge("ann", [1, 2, 3, 4])
+        stage.judge("bob", [1, 2, 4, 3])
+    yield stage
+    process.configure(load_settings(home=tmp_path))
+
+
+def start_again(stage: Stage) -> None:
+    """Be another process: nothing is kept but what is on disk."""
+    process.configure(process.settings())
+    stage.engine = process.engine()
+
+
+class Counting:
+    """Measure how often it was asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, rows: Session, before: object) -> int:
+        self.times += 1
+        return self.times
+
+
+def look(stage: Stage, count: Counting, **given: object) -> int:
+    start_again(stage)
+    return kept("x", count, account=stage.accounts["lena"], on_disk=given)
+
+
+def file() -> Path:
+    home = process.settings().home
+    return figures_on_disk.file_of(home, project_id=process.project_id(), name="x")
+
+
+ALL = (
+    measured.quality, measured.reliability, measured.annotators, measured.weights, measured.between,
+    measured.hurts, measured.models, measured.work, measured.waiting,
+)  # fmt: skip
+
+
+def test_the_figures_of_every_page_come_back_as_they_were(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = stage.accounts["lena"]
+    before = [one(lead) for one in ALL]
+    divided = measured.divided(lead, "policy")
+    start_again(stage)
+
+    def again(*_: object) -> None:
+        raise AssertionError("it is measured a second time")
+
+    for name in (
+        "measure_quality", "measure_reliability", "annotator_reliability", "agreement_matrix",
+        "annotator_evidence", "where_it_hurts", "work_by_hour", "review_queue", "breakdown",
+        "judgment_columns",
+    ):  # fmt: skip
+        monkeypatch.setattr(measured, name, again)
+    for one, was in zip(ALL, before, strict=True):
+        assert_same(was, one(lead))
+    assert_same(divided, measured.divided(lead, "policy"))
+    hurts = measured.hurts(lead)
+    assert isinstance(hurts, WhereItHurts) and len(hurts.disputed) == 3
+
+
+def test_nothing_changed_is_measured_once_by_all_processes(stage: Stage) -> None:
+    count = Counting()
+    assert [look(stage, count) for _ in range(3)] == [1, 1, 1]
+
+
+def test_whatever_changes_is_measured_anew(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = Counting()
+    look(stage, count)
+    stage.judge("eve", [4, 3, 2, 1])
+    assert look(stage, count) == 2
+    with writing(stage.engine) as session:
+        project = session.get_one(Project, stage.project_id)
+        scope = Scope(annotator_id=stage.account("ann"))
+        taken = withdraw(session, project=project, by=None, scope=scope, reason="a bot")
+    assert look(stage, count) == 3
+    with writing(stage.engine) as session:
+        project = session.get_one(Project, stage.project_id)
+        revert(session, project=project, by=None, withdrawal_id=taken.id or 0, reason="no bot")
+    assert look(stage, count) == 4
+    stage.change("cost", hourly_rate=5.0)
+    assert look(stage, count) == 5
+    assert look(stage, count, home="elsewhere") == 6, "another setting of the process"
+    monkeypatch.setattr(figures_on_disk, "_code", lambda: "newer")
+    assert look(stage, count, home="elsewhere") == 7, "other code"
+    assert look(stage, count, home="elsewhere") == 7
+
+
+def test_what_comes_while_it_is_measured_is_in_no_file(stage: Stage) -> None:
+    def measure(rows: Session, before: object) -> str:
+        with writing(stage.engine) as session:
+            session.get_one(Account, stage.account("ann")).name = "ann the second"
+        rows.rollback()
+        return "half of this, half of that"
+
+    kept("x", measure, account=stage.accounts["lena"], on_disk={})
+    assert not file().exists()
+
+
+def spoil_by_half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def spoil_a_byte(path: Path) -> None:
+    found = bytearray(path.read_bytes())
+    place = found.index(b"figures") + 3
+    found[place] ^= 1
+    path.write_bytes(bytes(found))
+
+
+def leave_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def be_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def hold_a_pickle(path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return Path.touch, (path.parent / "sprung",)
+
+    with path.open("wb") as out:
+        np.savez(out, allow_pickle=True, plain=np.array([Trap()], dtype=object))
+
+
+def be_a_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"figures": 99}))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_by_half, spoil_a_byte, leave_nothing, be_a_folder, hold_a_pickle, be_a_pickle],
+)
+def test_a_file_in_trouble_means_measuring_anew(stage: Stage, spoil: Any) -> None:
+    count = Counting()
+    look(stage, count)
+    spoil(file())
+    assert look(stage, count) == 2
+    assert not (file().parent / "sprung").exists()
+    assert look(stage, count) == (3 if spoil is be_a_folder else 2), "it is written anew"
+
+
+def test_a_small_project_has_no_file(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_figures, "WORTH_A_FILE", 20_000)
+    look(stage, Counting())
+    assert not file().parent.exists()
+
+
+def test_figures_that_no_file_can_hold_are_shown_all_the_same(stage: Stage) -> None:
+    start_again(stage)
+    found = kept("x", lambda *_: {1, 2}, account=stage.accounts["lena"], on_disk={})
+    assert found == {1, 2} and not list(file().parent.glob("*"))
+
+
+def test_they_can_be_forgotten(stage: Stage) -> None:
+    count = Counting()
+    look(stage, count)
+    assert file().exists()
+    forget_figures(process.settings().home)
+    assert not file().exists() and look(stage, count) == 2
