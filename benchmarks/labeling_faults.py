@@ -139,6 +139,10 @@ def _terminate(url: str, chance: random.Random) -> int:
 class Person:
     """An annotator who goes on whatever happens to the page."""
 
+    # Seconds to the next look where there is no task. Were 200 to look again and again, those who
+    # have one would wait for a page behind them.
+    waits = (12 * LEASE_MINUTES, 60 * LEASE_MINUTES)
+
     def __init__(self, site: Site, http: aiohttp.ClientSession, name: str, told: Told) -> None:
         """Take a name; nothing is opened yet."""
         self.site, self.http, self.name, self.told = site, http, name, told
@@ -184,7 +188,7 @@ class Person:
         assert self.page is not None
         if self.page.data is None:
             # No task now; abandoned ones come back when their lease ends.
-            await asyncio.sleep(2)
+            await asyncio.sleep(self.chance.uniform(*self.waits))
             await self._leave()
             return
         event = self._next_event(self.page.data)
@@ -344,7 +348,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--annotators", type=int, default=200)
     parser.add_argument("--judgments", type=int, default=20_000)
     parser.add_argument("--pause", type=float, default=2.0, help="seconds, mean of an annotator")
-    parser.add_argument("--kill-every", type=float, default=30.0, help="seconds, of the server")
+    parser.add_argument("--kill-every", type=float, default=60.0, help="seconds, of the server")
     parser.add_argument("--limit", type=float, default=1200.0, help="seconds for each database")
     parser.add_argument("--seed", type=int, default=1)
     names = ("SQLite", "PostgreSQL")

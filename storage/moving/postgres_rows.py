@@ -34,7 +34,4 @@ def copy_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any
 
 def _processors(connection: Connection, table: Table) -> list[Processor]:
     dialect = connection.dialect
-    return [
-        column.type.dialect_impl(dialect).bind_processor(dialect)  # type: ignore[no-untyped-call]
-        for column in table.columns
-    ]
+    return [column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns]

@@ -24,6 +24,8 @@ class Served(Protocol):
 class Rater(Person):
     """An annotator of any completions; what they give is kept by place, as it is shown."""
 
+    waits = (1.0, 3.0)
+
     def _next_event(self, data: dict[str, Any]) -> dict[str, Any]:
         if self.pending is not None and self.pending["assignment"] == data["assignment"]:
             self.told.sent_again += 1
