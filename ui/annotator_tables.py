@@ -10,6 +10,7 @@ from labeling.statistics.annotator_reliability import AnnotatorReliability
 from labeling.statistics.judgments_behind import Selection
 from ui import interval_chart, week_chart
 from ui.figure_table import figure_table
+from ui.throughput_tables import LEAST_SECONDS
 
 number = st.column_config.NumberColumn
 
@@ -56,6 +57,8 @@ def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
         "qualification": "Qualification",
     }
     rest = [name for name in table.columns if name not in columns]
+    enough = table["median_seconds"] >= LEAST_SECONDS
+    table = table.assign(judgments_an_hour=table["judgments_an_hour"].where(enough))
     figure_table(
         table[[*columns, *rest]], key="annotators", columns=columns, hidden=rest,
         behind=of_annotator,
@@ -69,8 +72,10 @@ def position(found: AnnotatorReliability) -> None:
         return
     st.subheader("Position bias")
     biased = [row["name"] for row in table.to_dict("records") if row["position_biased"]]
-    whom = ", ".join(biased) if biased else "of nobody"
-    st.text(f"Chance (the tick) lies outside the interval {'of ' if biased else ''}{whom}.")
+    if biased:
+        st.text(f"Chance (the tick) lies outside the interval of {', '.join(biased)}.")
+    else:
+        st.text("Chance (the tick) lies within everybody's interval.")
     chart = interval_chart.intervals(
         table, name="name", value="first_shown_wins", low="first_shown_wins_low",
         high="first_shown_wins_high", chance="first_shown_chance",

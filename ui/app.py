@@ -64,7 +64,7 @@ if own_prompts.allowed(account):
 main["guidelines"] = st.Page(
     guidelines.show, title=words.say("guidelines.title"), url_path="guidelines"
 )
-main["rounds"] = st.Page(rounds.show, title="Rounds", url_path="rounds")
+main["rounds"] = st.Page(rounds.show, title=words.say("rounds.title"), url_path="rounds")
 known = qualification.page(account, words)
 quality_pages, data, lead = {}, {}, {}
 if allows(account, Action.SEE_QUALITY, project_id=here):

@@ -122,8 +122,8 @@ def _whole(one: JudgmentBehind) -> None:
                 st.markdown(f"**{LETTERS[position]}**")
                 with st.container(key=f"review-text-{position}", height="stretch"):
                     st.text(one.completions[position])
-                ranks = ", ".join(f"{name} {ranks[position]}" for name, ranks in given)
-                st.caption(plain(f"Ranked by {ranks}"))
+                said = " · ".join(f"{name}: rank {ranks[position]}" for name, ranks in given)
+                st.caption(plain(said))
     page_links.link("review", f"Task {one.task_id} on the page Review", {"task": str(one.task_id)})
 
 

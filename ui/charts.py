@@ -5,24 +5,18 @@ from typing import Any
 import altair
 import pandas
 
-# What is drawn of each step, in this order where it was measured: metric → its name for people.
-CURVES: dict[str, dict[str, str]] = {
-    "sft": {"loss/sft": "Demonstrations: loss"},
-    "reward": {
-        "loss/reward": "Reward model: loss",
-        "loss/reward_fold": "Reward model: loss while it is cross-fitted",
-    },
-    "ppo": {
-        "objective/scores": "Policy: mean reward",
-        "objective/kl": "Policy: KL to the reference, nats a completion",
-        "val/mean_tokens": "Policy: tokens a completion",
-        "policy/entropy_avg": "Policy: entropy, nats a token",
-    },
+from ui.languages import Words
+
+# What is drawn of each step, in this order where it was measured.
+CURVES: dict[str, tuple[str, ...]] = {
+    "sft": ("loss/sft",),
+    "reward": ("loss/reward", "loss/reward_fold"),
+    "ppo": ("objective/scores", "objective/kl", "val/mean_tokens", "policy/entropy_avg"),
 }
 HEIGHT = 200
 
 
-def curves(points: pandas.DataFrame) -> list[tuple[str, Any]]:
+def curves(points: pandas.DataFrame, words: Words) -> list[tuple[str, Any]]:
     """Return (title, chart) for each metric worth a curve; `points` is `round_curves`' table.
 
     A metric without a name above is drawn only where its step has none that is named.
@@ -31,23 +25,27 @@ def curves(points: pandas.DataFrame) -> list[tuple[str, Any]]:
     for state in dict.fromkeys(points["state"]):
         of_state = points[points["state"] == state]
         measured = list(dict.fromkeys(of_state["metric"]))
-        named = {metric: title for metric, title in CURVES.get(state, {}).items()
-                 if metric in measured}  # fmt: skip
+        named = {
+            metric: words.say(f"curve.{metric}")
+            for metric in CURVES.get(state, ())
+            if metric in measured
+        }
         for metric, title in (named or {each: f"{state}: {each}" for each in measured}).items():
-            found.append((title, _curve(of_state[of_state["metric"] == metric])))
+            found.append((title, _curve(of_state[of_state["metric"] == metric], words)))
     return found
 
 
-def _curve(points: pandas.DataFrame) -> Any:
+def _curve(points: pandas.DataFrame, words: Words) -> Any:
+    step = words.say("curve.step")
     return (
         altair.Chart(points)
         .mark_line(point=len(points) < 30, strokeWidth=2)
         .encode(
-            x=altair.X("step_index:Q", title="step", axis=altair.Axis(tickMinStep=1, grid=False)),
+            x=altair.X("step_index:Q", title=step, axis=altair.Axis(tickMinStep=1, grid=False)),
             y=altair.Y("value:Q", title=None, scale=altair.Scale(zero=False)),
             tooltip=[
-                altair.Tooltip("step_index:Q", title="step"),
-                altair.Tooltip("value:Q", title="value", format=".4g"),
+                altair.Tooltip("step_index:Q", title=step),
+                altair.Tooltip("value:Q", title=words.say("curve.value"), format=".4g"),
             ],
         )
         .properties(height=HEIGHT)

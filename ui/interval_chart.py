@@ -36,7 +36,9 @@ def intervals(
     base = altair.Chart(rows).encode(
         y=altair.Y(f"{name}:N", title=None, sort=list(rows[name]), axis=altair.Axis(labelLimit=150))
     )
-    x = altair.X(f"{value}:Q", title=title, scale=scale, axis=altair.Axis(format=form, tickCount=8))
+    # Ticks that are nearer would be written alike.
+    axis = altair.Axis(format=form, tickCount=8, tickMinStep=0.01)
+    x = altair.X(f"{value}:Q", title=title, scale=scale, axis=axis)
     shown = [(value, title), (low, "from"), (high, "to"), *([(chance, "chance")] if chance else [])]
     tooltip = [altair.Tooltip(f"{each}:Q", title=label, format=form) for each, label in shown]
     spread = base.mark_rule(strokeWidth=2, color="gray").encode(

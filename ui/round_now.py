@@ -10,10 +10,11 @@ from labeling.loop_state import LoopState
 from labeling.rounds import round_curves
 from labeling.statistics.data_version import DataVersion
 from storage.tables import Account, RoundPoint, WorkerLease
-from ui import charts, measured, policy_table
+from ui import charts, measured, policy_table, session
 from ui.figure_card import figure_card
 from ui.figure_table import figure_table
 from ui.kept_figures import kept
+from ui.plain_text import plain
 from ui.round_table import progress_of
 
 
@@ -30,9 +31,9 @@ def show(account: Account, shown: LoopState, *, versions: bool) -> None:
         return
     latest = loop.rounds[-1]
     points = _points(account, latest["id"])
-    share, words = progress_of(latest, points)
+    share, said = progress_of(latest, points, session.words())
     if share is not None:
-        st.progress(share, text=words)
+        st.progress(share, text=plain(said))
     _curves(latest["number"], points)
 
 
@@ -43,13 +44,17 @@ def _cards(loop: LoopState, lease: WorkerLease | None, *, versions: bool) -> Non
         policy_table.stale_card(places[1], loop.pool)
         version = f"version {loop.live}"
         figure_card(places[0], "Live policy", version, "whose completions are being ranked")
+    say = session.words().say
     wanted, left = loop.judgments_per_round, loop.until_round
-    come = f"{wanted - left} of {wanted} have come"
-    figure_card(judgments, "Until the next round", f"{left} judgments", come, 1 - left / wanted)
+    come = say("rounds.come", done=wanted - left, wanted=wanted)
+    counted = say("rounds.left", left=left)
+    figure_card(judgments, say("rounds.until"), counted, come, 1 - left / wanted)
     if lease is None:
-        figure_card(worker, "Worker", "not running", "start one with: rankloop worker")
+        figure_card(worker, say("rounds.worker"), say("rounds.not_running"),
+                    say("rounds.start_worker"))  # fmt: skip
         return
-    figure_card(worker, "Worker", "running", " · ".join(filter(None, [lease.doing, lease.device])))
+    doing = " · ".join(filter(None, [lease.doing, lease.device]))
+    figure_card(worker, say("rounds.worker"), say("rounds.running"), doing)
 
 
 def _points(account: Account, round_id: int) -> pandas.DataFrame:
@@ -69,13 +74,14 @@ def _points(account: Account, round_id: int) -> pandas.DataFrame:
 
 
 def _curves(number: int, points: Any) -> None:
-    drawn = charts.curves(points)
+    words = session.words()
+    drawn = charts.curves(points, words)
     if drawn:
-        st.subheader(f"Curves of round {number}")
+        st.subheader(words.say("rounds.curves", number=number))
     for start in range(0, len(drawn), 2):
         for place, (title, chart) in zip(st.columns(2), drawn[start : start + 2], strict=False):
             place.caption(title)
             place.altair_chart(chart, key=f"curve {number} {title}")
     if drawn:
-        with st.expander("These curves as a table"):
+        with st.expander(words.say("rounds.as_table")):
             figure_table(points, key=f"curves-of-round-{number}")

@@ -8,6 +8,7 @@ import pandas
 import streamlit as st
 
 from storage.clock import now
+from ui.languages import Words
 
 # Figures worth a column, by the last part of their name among a round's (nested) metrics.
 KEY_FIGURES = {
@@ -20,7 +21,7 @@ ENDED = ("done", "rejected", "failed")
 STEPS = ("queued", "snapshot", "sft", "reward", "ppo", "evaluate", "publish")
 
 
-def table_of(rounds: list[dict[str, Any]], *, versions: bool) -> pandas.DataFrame:
+def table_of(rounds: list[dict[str, Any]], words: Words, *, versions: bool) -> pandas.DataFrame:
     """Return one row a round, the newest first, with the key figures that any round has.
 
     `versions` for those who may know which policy a round published, and who asked for it.
@@ -31,7 +32,7 @@ def table_of(rounds: list[dict[str, Any]], *, versions: bool) -> pandas.DataFram
         rows.append(
             {
                 "Round": one["number"],
-                "State": one["state"],
+                "State": words.say(f"rounds.state.{one['state']}"),
                 "Policy": one["policy_version"],
                 "Judgments": one["judgments"],
                 **{title: figures.get(name) for name, title in KEY_FIGURES.items()},
@@ -45,24 +46,40 @@ def table_of(rounds: list[dict[str, Any]], *, versions: bool) -> pandas.DataFram
     return table.drop(columns=[each for each in KEY_FIGURES.values() if table[each].isna().all()])
 
 
-def columns_of() -> dict[str, Any]:
-    """Return how the numbers of the table are written."""
+def columns_of(words: Words) -> dict[str, Any]:
+    """Return what the columns are called, and how their numbers are written."""
     number = st.column_config.NumberColumn
-    two = {title: number(format="%.2f") for title in KEY_FIGURES.values()}
-    return {**two, "Minutes": number(format="%.1f"), "Policy": number(help="What it published")}
+    return {
+        **{
+            title: number(words.say(f"rounds.column.{name}"), format="%.2f")
+            for name, title in KEY_FIGURES.items()
+        },
+        "Round": words.say("rounds.column.round"),
+        "State": words.say("rounds.column.state"),
+        "Judgments": words.say("rounds.column.judgments"),
+        "Minutes": number(words.say("rounds.column.minutes"), format="%.1f"),
+        "Policy": number(words.say("rounds.column.policy"), help="What it published"),
+        "Reason": words.say("rounds.column.reason"),
+    }
 
 
-def progress_of(one: dict[str, Any], points: pandas.DataFrame | None) -> tuple[float | None, str]:
+def progress_of(
+    one: dict[str, Any], points: pandas.DataFrame | None, words: Words
+) -> tuple[float | None, str]:
     """Return the share done (0 … 1) of the step that a round is in, and words; None if it ended."""
     state = one["state"]
     if state in ENDED:
         return None, ""
-    words = f"Round {one['number']}: {state}, step {STEPS.index(state) + 1} of {len(STEPS)}"
+    said = words.say(
+        "rounds.progress", number=one["number"], state=words.say(f"rounds.state.{state}"),
+        step=STEPS.index(state) + 1, steps=len(STEPS),
+    )  # fmt: skip
     of_state = points[points["state"] == state] if points is not None else None
     if of_state is None or of_state.empty or not int(of_state["steps"].iloc[-1]):
-        return 0.0, words
+        return 0.0, said
     done, steps = int(of_state["step_index"].max()), int(of_state["steps"].iloc[-1])
-    return min(1.0, done / steps), f"{words}, {done} of {steps} updates"
+    updates = words.say("rounds.updates", progress=said, done=done, updates=steps)
+    return min(1.0, done / steps), updates
 
 
 def _minutes(one: dict[str, Any]) -> float | None:

@@ -38,6 +38,7 @@ def build_app() -> "App":
     from ui.limits import Limits
     from ui.observing import routes
     from ui.observing.requests import Requests
+    from ui.page_language import PageLanguage
 
     return App(
         SCRIPT,
@@ -59,6 +60,7 @@ def build_app() -> "App":
                 script_hashes=page_hashes(),
             ),
             Middleware(Limits, upload_megabytes=process.settings().upload_megabytes),
+            Middleware(PageLanguage),
         ],
     )
 

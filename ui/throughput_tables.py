@@ -14,13 +14,17 @@ from ui.figure_table import figure_table
 
 #: a longer span is drawn by days, not by hours
 BY_HOURS = timedelta(days=3)
+#: active time a judgment under which its inverse says nothing: of programs, which do not read
+LEAST_SECONDS = 0.1
 
 
 def cards(found: Throughput, currency: str) -> None:
     """Draw the figures of everyone together."""
     pace, time, total, cost = st.columns(4)
-    an_hour = "–" if found.judgments_an_hour is None else f"{found.judgments_an_hour:,.0f}"
-    figure_card(pace, "Judgments an hour", an_hour, "of active time")
+    if found.judgments_an_hour is None or found.seconds < LEAST_SECONDS:
+        figure_card(pace, "Judgments an hour", "–", "hardly any active time was recorded")
+    else:
+        figure_card(pace, "Judgments an hour", f"{found.judgments_an_hour:,.0f}", "of active time")
     seconds = f"{found.seconds:.1f} s"
     figure_card(time, "Active time a task", seconds, "of one annotator; breaks are not counted")
     annotators = len(found.annotators)
@@ -85,8 +89,11 @@ def by_annotator(found: Throughput, currency: str) -> None:
         "cost": number(f"Cost, {currency}", format="%.2f"),
     }
     hidden = ["annotator_id", *(["cost"] if found.cost is None else [])]
+    enough = found.annotators["seconds"] >= LEAST_SECONDS
+    pace = found.annotators["judgments_an_hour"].where(enough)
     figure_table(
-        found.annotators, key="throughput-by-annotator", columns=columns, hidden=hidden,
+        found.annotators.assign(judgments_an_hour=pace), key="throughput-by-annotator",
+        columns=columns, hidden=hidden,
         behind=lambda row: Selection(annotator=int(row["annotator_id"])),
     )  # fmt: skip
 

@@ -9,6 +9,8 @@ import pandas
 from storage.clock import now
 
 HEIGHT = 220
+#: how an axis writes its times; hours as the chart chooses, with the day where it changes
+_FORMS: dict[str, dict[str, str]] = {"day": {"format": "%d %b"}, "hour": {}}
 
 
 def judgments_over_time(work: pandas.DataFrame, *, unit: str, span: timedelta | None) -> Any:
@@ -22,7 +24,7 @@ def judgments_over_time(work: pandas.DataFrame, *, unit: str, span: timedelta | 
         f"{'yearmonthdatehours' if unit == 'hour' else 'yearmonthdate'}(time):T",
         title=f"{unit} (UTC)",
         scale=altair.Scale(type="utc", domain=domain),
-        axis=altair.Axis(grid=False, labelOverlap=True),
+        axis=altair.Axis(grid=False, labelOverlap=True, **_FORMS[unit]),
     )
     return (
         altair.Chart(work)
@@ -44,7 +46,7 @@ def bars(table: pandas.DataFrame, *, value: str, title: str, form: str, most: in
     rows = table.head(most)
     base = altair.Chart(rows).encode(
         y=altair.Y("name:N", title=None, sort=list(rows["name"])),
-        x=altair.X(f"{value}:Q", title=title, axis=altair.Axis(grid=False)),
+        x=altair.X(f"{value}:Q", title=title, axis=altair.Axis(grid=False, tickMinStep=0.1)),
         tooltip=["name:N", altair.Tooltip(f"{value}:Q", title=title, format=form)],
     )
     words = base.mark_text(align="left", dx=4).encode(

@@ -50,6 +50,26 @@ def test_a_refusal_is_in_the_language_too(server: Server) -> None:
     assert said in text
 
 
+def test_the_page_itself_names_its_language(server: Server, module_home: Home) -> None:
+    """A screen reader takes its voice from there, and a browser its Chinese letters."""
+    module_home.account("lin")
+    cookie = sign_in(server, "lin")[1]["set-cookie"].split(";")[0]
+    html, chinese = "text/html,*/*", "zh-CN,zh;q=0.9"
+    _, headers, english = ask(server, "GET", "/", Accept=html, Cookie=cookie)
+    assert '<html lang="en"' in english
+    for more in (
+        {"Accept_Language": chinese},
+        {"Cookie": f"{cookie}; {LANGUAGE_COOKIE}=zh"},
+        # What the browser has from before, in English and packed, is not taken for it.
+        {"Accept_Language": chinese, "If_None_Match": headers.get("etag", "x")},
+        {"Accept_Language": chinese, "Accept_Encoding": "gzip"},
+    ):
+        status, told, page = ask(server, "GET", "/", Accept=html, **{"Cookie": cookie, **more})
+        assert (status, page) == (200, english.replace('lang="en"', 'lang="zh"', 1)), more
+        assert "etag" not in told and "Accept-Language" in told["vary"]
+        assert "content-security-policy" in told
+
+
 def test_the_menu_changes_the_language_of_the_pages(
     server: Server, module_home: Home, browser: Browser
 ) -> None:

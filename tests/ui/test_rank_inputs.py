@@ -157,14 +157,20 @@ def test_touch_on_the_numbers(phone_stage: Stage, count: int) -> None:
     assert submitted(stage) == mixed(count)
 
 
+def tap_steps(stage: Stage, ranks: list[int]) -> list[int]:
+    """Bring each place in as the last by a phone's buttons; return the places, best first."""
+    order = sorted(range(len(ranks)), key=lambda place: ranks[place])
+    for index, place in enumerate(order):
+        same = index > 0 and ranks[order[index - 1]] == ranks[place]
+        stage.card(place).locator(f'[data-move="{"tie" if same else "worse"}"]').tap()
+    return order
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_touch_up_tie_down(phone_stage: Stage, count: int) -> None:
     stage = fresh(phone_stage, count)
     ranks = mixed(count)
-    order = sorted(range(count), key=lambda place: ranks[place])
-    for index, place in enumerate(order):
-        same = index > 0 and ranks[order[index - 1]] == ranks[place]
-        stage.card(place).locator(f'[data-move="{"tie" if same else "worse"}"]').tap()
+    order = tap_steps(stage, ranks)
     assert stage.ranks() == ranks
     last = stage.card(order[-1]).locator('[data-move="better"]')
     last.tap()

@@ -5,6 +5,7 @@ there, and the ranks that a person sees on them.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
@@ -19,23 +20,22 @@ from labeling.policies import create_first_policy
 from labeling.projects import create_project, get_project
 from labeling.work_queue.tasks import NewCompletion, add_task
 from storage.engine import build_engine, reading, writing
-from storage.migrate import upgrade
 from storage.settings import load_settings
 from storage.tables import Completion, Judgment, Prompt, Split, TaskCompletion
 from tests.ui.conftest import Home, Server, running_server
 from tests.ui.ranking_page import PATIENCE_MS, open_task, submit_and_wait
 from tests.ui.ranking_stage import PHONE, WIDE, Stage
-from tests.ui.test_rank_inputs import by_steps, drag, mixed, touch_drag
+from tests.ui.test_rank_inputs import by_steps, drag, mixed, tap_steps, touch_drag
 
 COUNTS = (9, 4, 2)
 Pairs = set[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def counted_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def counted_home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Home]:
     """Make a home whose tasks have 9, 4 and 2 completions, in this order, and one more."""
     settings = load_settings(home=tmp_path_factory.mktemp("counted"))
-    upgrade(settings.url)
+    shutil.copyfile(sqlite_template, settings.home / "rankloop.db")
     engine = build_engine(settings.url)
     with writing(engine) as session:
         project = create_project(session, name="default", settings=settings)
@@ -124,6 +124,10 @@ def a_finger(stage: Stage, ranks: list[int]) -> None:
         touch_drag(stage, place, rank)
 
 
+def step_taps(stage: Stage, ranks: list[int]) -> None:
+    tap_steps(stage, ranks)
+
+
 Way = Callable[[Stage, list[int]], None]
 
 
@@ -136,6 +140,7 @@ Way = Callable[[Stage, list[int]], None]
         pytest.param(clicks, marks=pytest.mark.slow),
         dragging,
         taps,
+        pytest.param(step_taps, marks=pytest.mark.slow),
         pytest.param(a_finger, marks=pytest.mark.slow),
     ],
 )
@@ -146,7 +151,7 @@ def test_one_ranking_from_the_screen_to_the_export(
     counted_server: Server,
     way: Way,
 ) -> None:
-    context = request.getfixturevalue("phone" if way in (taps, a_finger) else "wide")
+    context = request.getfixturevalue("phone" if way in (taps, step_taps, a_finger) else "wide")
     context.clear_cookies()
     counted_home.account(way.__name__)
     page = open_task(context.new_page(), counted_server, way.__name__)

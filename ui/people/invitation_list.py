@@ -71,7 +71,8 @@ def _row(one: InvitationRow) -> None:
             where=one.project or words.say("invitations.everywhere"),
         )  # fmt: skip
     state = words.say(f"invitations.state.{one.state}", by=one.used_by or "–")
-    until = words.say("invitations.until", when=moment(one.expires_at), by=one.by or "–")
+    shell = words.say("invitations.shell")
+    until = words.say("invitations.until", when=moment(one.expires_at), by=one.by or shell)
     row(
         what,
         f"{state} · {until}",

@@ -30,6 +30,8 @@ def show() -> None:
         return
     read, edit, versions, readers = st.tabs(["Read", "Edit", "Versions", "Who has read them"])
     with read:
+        if own is None:
+            st.caption("These are the built-in guidelines. Write the project's own under Edit.")
         _draw(own, words)
     with edit:
         guideline_editor.edit(account, own.text if own else words.say("guidelines.built_in"))

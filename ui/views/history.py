@@ -11,7 +11,7 @@ from labeling.judging.history import (
 from labeling.keys import key_of
 from storage.engine import reading
 from storage.tables import Account
-from ui import judgment_cards, process, session
+from ui import judgment_cards, page_links, process, session
 from ui.languages import Words
 
 PAGE_SIZE = 10
@@ -39,6 +39,7 @@ def show() -> None:
         )
     if not found and before is None:
         st.info(words.say("history.none"))
+        page_links.link("rank", words.say("rank.title"))
     if returned and before is None:
         st.subheader(words.say("history.returned"))
         judgment_cards.draw(returned, account, words)

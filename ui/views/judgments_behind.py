@@ -15,7 +15,7 @@ def show() -> None:
     """Show a page of the judgments that the address asks for, the newest first."""
     account = session.require_account()
     require(account, Action.SEE_QUALITY, project_id=process.project_id())
-    st.title("Judgments")
+    st.title("All judgments")
     columns = measured.columns(account)
     try:
         selection = Selection.of_query(st.query_params)

@@ -14,7 +14,7 @@ from ui.review_deeds import CHOSEN, keep_typed, take_asked, take_refusal, take_t
 EMPTY = (
     "Nothing waits for you. Tasks come here when their judgments agree too little, when an "
     "annotator flags one, when everybody has skipped one, or when a reward model that never saw "
-    "the prompt is sure of another order. Leads set the bounds under Labeling, section review."
+    "the prompt is sure of another order. Their bounds stand in Settings, section Review queue."
 )
 
 

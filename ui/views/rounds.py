@@ -18,6 +18,7 @@ from ui import (
     win_rate_chart,
 )
 from ui.figure_table import figure_table
+from ui.languages import DEFAULT
 from ui.plain_text import plain
 from ui.round_table import columns_of, table_of
 
@@ -26,13 +27,13 @@ SECONDS = 2
 
 def show() -> None:
     """Show the round that runs, the versions, all rounds, a report, and two versions compared."""
-    account = session.require_account()
+    account, words = session.require_account(), session.words()
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        st.title("Rounds", width="content")
+        st.title(words.say("rounds.title"), width="content")
         if allows(account, Action.REQUEST_ROUND, project_id=process.project_id()):
-            st.button("Start a round now", on_click=_start)
+            st.button(words.say("rounds.start"), on_click=_start)
     for key, say in (("round_refusal", st.warning), ("rolled_back", st.toast)):
         if told := st.session_state.pop(key, None):
             say(plain(told))
@@ -47,11 +48,13 @@ def show() -> None:
         )
         win_rate_chart.show(loop.policies)
     if not loop.rounds:
-        left = loop.until_round
-        st.info(f"No round yet. The first one starts by itself after {left} more judgments.")
+        st.info(words.say("rounds.none", left=loop.until_round))
         return
-    st.subheader("All rounds")
-    figure_table(table_of(loop.rounds, versions=versions), key="rounds", columns=columns_of())
+    st.subheader(words.say("rounds.all"))
+    table = table_of(loop.rounds, words, versions=versions)
+    figure_table(table, key="rounds", columns=columns_of(words))
+    if words.language != DEFAULT and not versions:
+        st.caption(words.say("rounds.english"))
     if ended := round_report.choose(loop.rounds):
         round_report.show(ended, versions=versions)
     if versions:

@@ -101,7 +101,7 @@ def test_signing_out_ends_the_session_at_the_provider_and_comes_back(
     page.get_by_role("button", name="Continue with Example").click()
     agree(page, "eve")
     page.get_by_role("button", name="eve").click()
-    page.get_by_role("link", name="Sign out").click()
+    page.get_by_text("Sign out").click()
     page.wait_for_url(re.compile(r"//localhost:\d+/oauth2/end_session\?id_token_hint=ey"))
     assert not page.context.cookies(f"{oidc_server.url}/logout")
     page.get_by_role("button", name="End session").click()
