@@ -186,12 +186,13 @@ class Person:
 
     async def _rank_one(self) -> None:
         assert self.page is not None
-        if self.page.data is None:
+        shown = self.page.data
+        if shown is None:
             # No task now; abandoned ones come back when their lease ends.
             await asyncio.sleep(self.chance.uniform(*self.waits))
             await self._leave()
             return
-        event = self._next_event(self.page.data)
+        event = self._next_event(shown)
         if self.chance.random() < VANISHING:
             await self.page.send("submit", event)
             await asyncio.sleep(0.05 * self.chance.random())
@@ -199,9 +200,8 @@ class Person:
             self.told.vanished += 1
             self.page = None
             return
-        refusal = self.page.data["refusal"]
         await self.page.submit(event)
-        self._hear(event["nonce"], refusal)
+        self._hear(event["nonce"], shown["refusal"])
 
     def _hear(self, nonce: str, refusal: dict[str, str] | None) -> None:
         """Take what the page says after a submit, as the page in a browser does.

@@ -46,7 +46,7 @@ def _by_position(session: Session, told: Sequence[Acknowledged]) -> list[Acknowl
     ]
 
 
-def _in_position_order(by_place: tuple[int, ...], order: list[int] | None) -> tuple[int, ...]:
+def _in_position_order(by_place: tuple[int, ...], order: Sequence[int] | None) -> tuple[int, ...]:
     # Place p shows position order[p].
     if order is None:
         return by_place

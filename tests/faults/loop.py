@@ -25,7 +25,7 @@ def ended_rounds(site: Site) -> dict[str, int]:
             .group_by(col(Round.state))
         ).all()
     engine.dispose()
-    return {state.value: count for state, count in found}
+    return {str(state): count for state, count in found}
 
 
 def done_rounds(site: Site) -> int:

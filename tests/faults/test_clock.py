@@ -32,11 +32,11 @@ def test_a_clock_set_back_loses_nothing_and_stops_nothing(
     offset = tmp_path / "offset"
     offset.write_text("0")
     folder = Path(__file__).parent / "shifted_clock"
-    shifted = {
-        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
-        "FAULTS_CLOCK_OFFSET": str(offset),
-    }
-    with Site(settings, **shifted) as site, Team(site, names, pause=1.0, seed=1) as team:
+    paths = os.pathsep.join([str(folder), str(ROOT)])
+    with (
+        Site(settings, PYTHONPATH=paths, FAULTS_CLOCK_OFFSET=str(offset)) as site,
+        Team(site, names, pause=1.0, seed=1) as team,
+    ):
         until_another_round(site)
         ready = 0.0
         for hours in (HOURS, 0.0):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,9 +118,7 @@ def test_checkpoints_on_a_disk_that_cannot_be_written(
         before = ended_rounds(site)
         for folder in kept:
             # Refused while a file is open for writing.
-            site.until(
-                lambda folder=folder: mount("-o", "remount,ro,bind", folder), "it is read-only"
-            )
+            site.until(partial(mount, "-o", "remount,ro,bind", folder), "it is read-only")
         site.until(lambda: "Read-only file system" in site.last_lines(400), "the worker says why")
         until_another_judgment(site, team)
         assert ended_rounds(site).get("done") == before.get("done"), "published without a disk"
