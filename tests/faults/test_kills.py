@@ -25,6 +25,8 @@ from tests.postgres_cluster import PostgresCluster
 
 ROUNDS = int(os.environ.get("RANKLOOP_FAULT_ROUNDS", "50"))
 SEED = int(os.environ.get("RANKLOOP_FAULT_SEED", "1"))
+MINUTES = float(os.environ.get("RANKLOOP_FAULT_MINUTES", "inf"))
+FEWEST = 2  # rounds that must end, whatever the minutes
 BETWEEN = (0.05, 0.6)  # of the seconds that a start and a round take here, to the next fault
 SLOWEST_PACE = 90.0  # seconds
 AT_STARTING = 0.1  # of the kills of a trainer that has only begun to start: it must get to work
@@ -102,7 +104,10 @@ def storm(
             site.until(lambda: ended_rounds(site), "a round without a fault", 4 * SECONDS_A_ROUND)
             pace = min(SLOWEST_PACE, time.monotonic() - began)
             deadline = time.monotonic() + SECONDS_A_ROUND * rounds
-            while sum((ended := ended_rounds(site)).values()) < rounds:
+            enough = began + 60 * MINUTES
+            while (done := sum((ended := ended_rounds(site)).values())) < rounds:
+                if done >= FEWEST and time.monotonic() > enough:
+                    break
                 assert time.monotonic() < deadline, f"{ended}, {breaker.done}\n{site.last_lines()}"
                 time.sleep(pace * breaker.chance.uniform(*BETWEEN))
                 breaker.once()
@@ -110,7 +115,8 @@ def storm(
                     assert broken(session, [], settings.home) == []
         ended, wrong = ended_rounds(site), what_is_broken(site, team)
     row = Row(
-        fault=f"kill -9 at random moments, two workers at once, {site.engine.dialect.name}",
+        fault=f"kill -9 at random moments over {sum(ended.values())} rounds, two workers at once, "
+        f"{site.engine.dialect.name}",
         times=", ".join(f"{name} {count}" for name, count in sorted(breaker.done.items())),
         acknowledged=len(team.told.acknowledged),
         rounds=in_words(ended),
