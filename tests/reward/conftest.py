@@ -14,7 +14,6 @@ from labeling.simulated.simulation import simulate
 from reward.generation.pool import fill_pool
 from reward.language_models.backbone import Backbone, load_backbone
 from storage.engine import build_engine, writing
-from storage.migrate import upgrade
 from storage.settings import Settings, load_settings
 from tests.tiny_model import make_tiny_model
 
@@ -71,13 +70,15 @@ def tiny_settings(home: Path, model: Path, **overrides: object) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def judged_template(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def judged_template(
+    tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Path:
     """Return a home with 30 simulated judgments of the tiny model's completions."""
     home = tmp_path_factory.mktemp("judged") / "home"
     home.mkdir()
     settings = tiny_settings(home, tiny_folder)
+    shutil.copyfile(sqlite_template, home / "rankloop.db")
     engine = build_engine(settings.url)
-    upgrade(engine)
     with writing(engine) as session:
         project = create_project(session, name="default", settings=settings)
         add_starter_prompts(session, project=project, heldout_share=0.2)

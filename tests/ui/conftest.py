@@ -1,6 +1,7 @@
 """A real home with accounts and tasks, a real server on it, a real browser in front."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,9 +25,11 @@ from labeling.policies import create_first_policy
 from labeling.projects import create_project
 from labeling.work_queue.tasks import NewCompletion, add_task
 from storage.engine import build_engine, reading, writing
-from storage.migrate import upgrade
 from storage.settings import Settings, load_settings
 from storage.tables import Account, Assignment, Judgment, Project, Prompt, Role, Split
+from tests.cheap_hashes import cheap_hash, cheap_hashes
+
+__all__ = ["cheap_hashes"]
 
 PASSWORD = "correct horse battery"
 ATTACK = (
@@ -51,7 +54,9 @@ class Home:
 
     def account(self, name: str, role: Role = Role.ANNOTATOR) -> Account:
         with writing(self.engine) as session:
-            return create_account(session, name=name, role=role, password=PASSWORD)
+            account = create_account(session, name=name, role=role)
+            account.password_hash = cheap_hash(PASSWORD)
+            return account
 
     def judgments(self, name: str) -> list[Judgment]:
         with reading(self.engine) as session:
@@ -73,10 +78,11 @@ class Home:
             )
 
 
-def make_home(folder: Path, *, tasks: int = 8) -> Home:
+def make_home(folder: Path, template: Path, *, tasks: int = 8) -> Home:
+    """Make a home of a copied database, which is quicker than one whose migrations run."""
     settings = load_settings(home=folder)
     folder.mkdir(parents=True, exist_ok=True)
-    upgrade(settings.url)
+    shutil.copyfile(template, folder / "rankloop.db")
     engine = build_engine(settings.url)
     with writing(engine) as session:
         project = create_project(session, name="default", settings=settings)
@@ -110,18 +116,37 @@ def _task(session: Session, project: Project, policy_id: Any, number: int) -> No
     )
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    made = make_home(tmp_path / "rankloop-data")
-    yield made
+@pytest.fixture(scope="session")
+def home_template(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Home:
+    """Return a home with eight tasks and no account, to be copied."""
+    made = make_home(tmp_path_factory.mktemp("home template") / "data", sqlite_template)
+    with made.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     made.engine.dispose()
+    return made
+
+
+@contextmanager
+def copied_home(template: Home, folder: Path) -> Iterator[Home]:
+    """Yield a copy of a home that nothing is connected to."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(template.path / "rankloop.db", folder / "rankloop.db")
+    settings = load_settings(home=folder)
+    engine = build_engine(settings.url)
+    yield Home(settings, engine, template.project_id)
+    engine.dispose()
+
+
+@pytest.fixture
+def home(tmp_path: Path, home_template: Home) -> Iterator[Home]:
+    with copied_home(home_template, tmp_path / "rankloop-data") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    made = make_home(tmp_path_factory.mktemp("home") / "data")
-    yield made
-    made.engine.dispose()
+def module_home(tmp_path_factory: pytest.TempPathFactory, home_template: Home) -> Iterator[Home]:
+    with copied_home(home_template, tmp_path_factory.mktemp("home") / "data") as made:
+        yield made
 
 
 @dataclass

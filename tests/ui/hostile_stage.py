@@ -30,6 +30,7 @@ from storage.tables import (
     WebhookDelivery,
 )
 from storage.tables.events import Event
+from tests.cheap_hashes import cheap_hash
 from tests.hostile_texts import FORMULAS, HTML, MARKDOWN, MODELS, STORABLE, STREAMLIT
 from tests.ui.conftest import PASSWORD, Home
 from tests.ui.small_home import small_home
@@ -55,9 +56,9 @@ def hostile_home(folder: Path, template: Path) -> Home:
         project.system_prompt = ALL
         policy = session.exec(select(Policy)).one()
         policy.name = LEAD
-        create_account(session, name=LEAD, role=Role.ADMIN, password=PASSWORD)
-        for name in NAMES[:8]:
-            create_account(session, name=name, role=Role.ANNOTATOR, password=PASSWORD)
+        for name, role in [(LEAD, Role.ADMIN), *((each, Role.ANNOTATOR) for each in NAMES[:8])]:
+            account = create_account(session, name=name, role=role)
+            account.password_hash = cheap_hash(PASSWORD)
         flags = tuple(NAMES[:3])
         change_labeling(
             session, project=project, by=None, section="page",

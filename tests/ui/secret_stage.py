@@ -1,6 +1,7 @@
 """A home in which everything that an annotator must not learn has a word or number of its own."""
 
 import re
+import shutil
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -13,7 +14,6 @@ from labeling.labeling_settings import change_labeling
 from labeling.projects import create_project
 from storage.clock import now
 from storage.engine import build_engine, writing
-from storage.migrate import upgrade
 from storage.settings import load_settings
 from storage.tables import (
     Account,
@@ -83,10 +83,10 @@ def found_in(frames: list[bytes]) -> dict[str, bytes]:
     return found
 
 
-def make_secret_home(folder: Path) -> Home:
+def make_secret_home(folder: Path, template: Path) -> Home:
     settings = load_settings(home=folder)
     folder.mkdir(parents=True, exist_ok=True)
-    upgrade(settings.url)
+    shutil.copyfile(template, folder / "rankloop.db")
     engine = build_engine(settings.url)
     with writing(engine) as session:
         project = create_project(session, name="default", settings=settings)

@@ -14,15 +14,12 @@ from labeling.people.invitations import accept, invitations
 from labeling.people.sign_ins import Browser, account_of_token, open_sign_in
 from storage.engine import reading, writing
 from storage.tables import Account, Event, Role
-from tests.cheap_hashes import cheap_hashes
 from tests.sample_rows import add_account
 from tests.ui.conftest import PASSWORD, Home
 from tests.ui.small_home import small_home
 from ui import process, session
 from ui.languages import words_for
 from ui.people.browser_names import browser_name
-
-__all__ = ["cheap_hashes"]
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 HOSTILE = '<img src=x onerror="window.hacked=1"> ![x](http://attack.invalid/a.png)'

@@ -6,6 +6,7 @@ ranks ordinary, gold, repeated and arena tasks, corrects one, and looks at its o
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,8 +54,8 @@ def _bytes(data: bytes | str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def secret_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    made = make_secret_home(tmp_path_factory.mktemp("secret") / "data")
+def secret_home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Home]:
+    made = make_secret_home(tmp_path_factory.mktemp("secret") / "data", sqlite_template)
     yield made
     made.engine.dispose()
 

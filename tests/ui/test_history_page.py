@@ -1,5 +1,8 @@
 """My judgments, run by Streamlit's AppTest: pages of ten, newest first, nothing of others."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -24,8 +27,10 @@ def open_history() -> AppTest:
 
 
 @pytest.fixture
-def many(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return make_home(tmp_path_factory.mktemp("many") / "data", tasks=12)
+def many(tmp_path: Path, sqlite_template: Path) -> Iterator[Home]:
+    home = make_home(tmp_path / "many", sqlite_template, tasks=12)
+    yield home
+    home.engine.dispose()
 
 
 def sign_in(home: Home, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

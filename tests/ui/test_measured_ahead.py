@@ -1,12 +1,12 @@
 """A server that starts measures a large project's figures, and leaves small ones alone."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from storage.engine import writing
-from storage.migrate import upgrade
-from storage.settings import load_settings
+from storage.settings import Settings, load_settings
 from storage.tables import Account, Project, Role
 from tests.labeling.stage import set_stage
 from ui import kept_figures, measured, measured_ahead, process
@@ -14,13 +14,19 @@ from ui.kept_figures import _all
 
 
 @pytest.fixture
-def judged(tmp_path: Path) -> Account:
+def empty(tmp_path: Path, sqlite_template: Path) -> Settings:
+    """Configure this process for a home whose database has no project."""
     settings = load_settings(home=tmp_path)
+    shutil.copyfile(sqlite_template, tmp_path / "rankloop.db")
     process.configure(settings)
+    return settings
+
+
+@pytest.fixture
+def judged(empty: Settings) -> Account:
     engine = process.engine()
-    upgrade(engine)
     with writing(engine) as session:
-        project = Project(name=settings.project)
+        project = Project(name=empty.project)
         session.add(project)
     stage = set_stage(engine, project, overlap=2)
     stage.add_task("t")
@@ -50,7 +56,6 @@ def test_a_small_project_is_left_alone(judged: Account) -> None:
     assert not any(one.engine is process.engine() for one in _all.values())
 
 
-def test_without_a_project_the_server_starts_all_the_same(tmp_path: Path) -> None:
-    process.configure(load_settings(home=tmp_path))
-    upgrade(process.engine())
+@pytest.mark.usefixtures("empty")
+def test_without_a_project_the_server_starts_all_the_same() -> None:
     measured_ahead.measure_ahead().join()

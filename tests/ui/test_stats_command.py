@@ -1,12 +1,12 @@
 """`rankloop stats`: the project's figures, its parts', and those of a file."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from storage.engine import build_engine, writing
-from storage.migrate import upgrade
 from storage.settings import load_settings
 from storage.tables import Project, Prompt
 from tests.labeling.stage import set_stage
@@ -18,11 +18,11 @@ KEYS = ("pairwise_agreement", "krippendorff_alpha", "kendall_w")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Path:
     """A home with a database alone: two tasks that two people rank, the second one alike."""
     folder = tmp_path_factory.mktemp("home")
+    shutil.copyfile(sqlite_template, folder / "rankloop.db")
     engine = build_engine(load_settings(home=folder).url)
-    upgrade(engine)
     with writing(engine) as session:
         project = Project(name="default", completions_per_task=3, overlap=2)
         session.add(project)

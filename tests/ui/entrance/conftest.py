@@ -13,14 +13,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from tests.cheap_hashes import cheap_hashes
 from tests.ui.conftest import Home
 from tests.ui.small_home import small_home
 from ui import process, sign_in
 from ui.entrance import join, oidc
 from ui.guard import Guard
-
-__all__ = ["cheap_hashes", "client_of"]
 
 
 @pytest.fixture
