@@ -58,6 +58,7 @@ class TrainerProcess:
     ) -> None:
         """Start the child; it can tell by a pipe when this process dies."""
         self.last_error = ""
+        self._in_statement = False
         self._log = log
         read_end, self._pipe = os.pipe()
         try:
@@ -134,8 +135,17 @@ class TrainerProcess:
                 if not text:
                     continue
                 if is_error:
-                    self.last_error = text.strip()
+                    self._note_error(text)
                 self._log.info("%s", text)
+
+    def _note_error(self, text: str) -> None:
+        """Keep the last line that says why: neither the code nor the SQL that it was raised in."""
+        if text.startswith("[SQL"):
+            self._in_statement = True
+        elif text.startswith(("(Background on this error", "Traceback ")):
+            self._in_statement = False
+        elif not self._in_statement and not (text[0].isspace() and self.last_error):
+            self.last_error = text.strip()
 
 
 def cores() -> int:
