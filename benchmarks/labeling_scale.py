@@ -20,9 +20,9 @@ from sqlalchemy import Engine, text
 from sqlmodel import Session
 
 from benchmarks.labeling_rows import POOL, PROJECT_ID, Size, fill
-from labeling.judging.judgments import count_judgments, submit_judgment
+from labeling.judging.judgments import submit_judgment
+from labeling.judging.surroundings import surroundings_of
 from labeling.labeling_settings import change_labeling
-from labeling.news import learned_from
 from labeling.work_queue.assignment import next_assignment
 from labeling.work_queue.claim import QUEUED_KINDS, claim, queued_statement
 from storage.clock import now
@@ -142,9 +142,7 @@ def _submit_to_next(session: Session, annotator_id: int) -> None:
     )
     assert submitted.stored
     midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
-    count_judgments(session, project_id=PROJECT_ID, annotator_id=annotator_id, since=midnight)
-    count_judgments(session, project_id=PROJECT_ID, annotator_id=annotator_id)
-    learned_from(session, project_id=PROJECT_ID, annotator_id=annotator_id)
+    surroundings_of(session, project_id=PROJECT_ID, annotator_id=annotator_id, since=midnight)
     assert _next(session, annotator_id) is not None
 
 

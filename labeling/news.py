@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, select
-from sqlmodel import Session
 
 from labeling.datasets.snapshots import TRAINED
-from storage.core import execute_core, table_of
+from storage.core import table_of
 from storage.tables import Policy, PolicyStatus, Round, Snapshot
 
 
@@ -22,22 +20,25 @@ class Learned:
     published_at: datetime
 
 
-def learned_from(session: Session, *, project_id: int, annotator_id: int) -> Learned | None:
-    """Return the newest published policy that a round made, and how much of it was theirs.
+def learned(
+    version: int | None, published_at: datetime | None, trained: dict[str, int] | None, *, by: int
+) -> Learned | None:
+    """Return what `newest_published` says to the annotator `by`: how much of it was theirs.
 
     `judgments` is what the round's snapshot holds for training: no tests of annotators, no held-out
     prompts, nothing that a lead discarded or decided; a correction is no second one. It is 0 where
     the snapshot is from before that was noted. None before the first publish.
     """
-    newest = execute_core(session, _published_statement(), project_id=project_id).first()
-    if newest is None:
+    if version is None or published_at is None:
         return None
-    judged = newest.trained.get(str(annotator_id), 0) if newest.trained else 0
-    return Learned(newest.version, judged, newest.published_at)
+    return Learned(version, trained.get(str(by), 0) if trained else 0, published_at)
 
 
-@cache
-def _published_statement() -> Any:
+def newest_published() -> Any:
+    """Return the question for the newest published policy that a round made: `learned`'s values.
+
+    Its parameter is `project_id`; it has no row before the first publish.
+    """
     policy, made_by, snapshot = table_of(Policy), table_of(Round), table_of(Snapshot)
     return (
         select(

@@ -35,7 +35,10 @@ def build_engine(url: str) -> Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     # What a statement was given (texts, hashes of passwords) is in no error, and so in no log.
-    engine = create_engine(parsed, pool_size=20, max_overflow=20, hide_parameters=True)
+    # Last in, first out: the fewer connections are in use, the more has been prepared on each.
+    engine = create_engine(
+        parsed, pool_size=20, max_overflow=20, pool_use_lifo=True, hide_parameters=True
+    )
     event.listen(engine, "connect", _configure_postgresql)
     event.listen(engine, "commit", _refuse_failed)
     ask_whether_alive(engine)
@@ -113,8 +116,28 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """Open a session for reading; it never commits."""
-    with Session(engine, expire_on_commit=False) as session:
+    """Open a session for reading; PostgreSQL refuses to write in it, and nothing is ever stored."""
+    with Session(engine, expire_on_commit=False, autoflush=False) as session:
+        if engine.dialect.name != "postgresql":
+            yield session
+            return
+        session.connection(execution_options={"postgresql_readonly": True})
+        yield session
+        # After a ROLLBACK the driver forgets what it has prepared, and to plan a small question
+        # costs the database more than to answer it.
+        session.expunge_all()
+        session.commit()
+
+
+@contextmanager
+def asking(engine: Engine) -> Iterator[Session]:
+    """Open a session for one question: PostgreSQL answers it without a transaction around it."""
+    if engine.dialect.name != "postgresql":
+        with reading(engine) as session:
+            yield session
+        return
+    with Session(engine, expire_on_commit=False, autoflush=False) as session:
+        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         yield session
 
 

@@ -101,6 +101,13 @@ class Settings(BaseSettings):
         description="Seconds that an idle connection of a browser or proxy is kept open; more than "
         "a proxy keeps its own to this server.",
     )
+    events_at_once: int = Field(
+        default=3,
+        ge=1,
+        le=64,
+        description="Events of ranking pages that a web process works on at once. More of them take "
+        "the processor from each other; raise it where the database is far away.",
+    )
     worker_lease_seconds: float = Field(
         default=120.0, gt=0.0, description="Seconds after which a silent worker loses its project."
     )

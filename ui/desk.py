@@ -15,7 +15,7 @@ from labeling.judging.history import comment_on, judged_task
 from labeling.judging.surroundings import Surroundings, surroundings_of
 from labeling.keys import key_of
 from labeling.labeling_sections import PageSettings
-from labeling.news import Learned, learned_from
+from labeling.news import Learned
 from labeling.quality_control.guidelines import guidelines_to_read
 from labeling.quality_control.qualification import under_way
 from labeling.work_queue.assignment import AssignedTask, next_assignment
@@ -170,7 +170,7 @@ def _desk(
         comment=comment,
         today=around.today,
         total=around.total,
-        news=_news(learned_from(session, project_id=project_id, annotator_id=me)),
+        news=_news(around.learned),
         page=around.settings.page,
         guideline_version=around.guideline_version,
         qualifying=under_way(session, project_id=project_id, account_id=me) if tested else None,

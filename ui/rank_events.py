@@ -27,8 +27,6 @@ from ui.languages import Words, words_for
 from ui.limits import MEBIBYTE
 from ui.sitting import Sitting
 
-# One interpreter lock: more threads would only take turns, and SQLite has one writer at a time.
-AT_ONCE = 8
 AGAIN = {"again": True}
 
 
@@ -44,7 +42,8 @@ class Posted(BaseModel):
 
 def routes() -> list[Route]:
     """Return the route; the guard has looked at where a request comes from, and at its sign-in."""
-    turns = CapacityLimiter(AT_ONCE)
+    # One interpreter lock: threads that wait for it cost a third of the processor that they use.
+    turns = CapacityLimiter(process.settings().events_at_once)
 
     async def post(request: Request) -> Response:
         return await _answer(request, turns)

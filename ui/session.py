@@ -11,7 +11,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from labeling.events import ask_for_address
 from labeling.people.sign_ins import account_of_token, note_seen
-from storage.engine import reading, writing
+from storage.engine import asking, writing
 from storage.tables import Account
 from ui import process
 from ui.components.leave import leave
@@ -47,7 +47,7 @@ def current_account() -> Account | None:
 
 def account_of(token: str) -> Account | None:
     """Return the account that is signed in by a token, and note now and then that it was seen."""
-    with reading(process.engine()) as session:
+    with asking(process.engine()) as session:
         account = account_of_token(session, token=token)
     minutes = process.settings().accounts.seen_minutes
     if account is not None and _last_seen.is_due(token, minutes=minutes):

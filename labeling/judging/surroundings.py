@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, exists, func, select, text, true
 from sqlmodel import Session
 
 from labeling.labeling_settings import LabelingSettings, stored_settings
+from labeling.news import Learned, learned, newest_published
 from storage.core import execute_core, table_of
 from storage.tables import (
     GuidelineReading,
@@ -24,11 +25,11 @@ from storage.tables.tasks import FIRST_JUDGMENT, SPECIAL_TASK
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Hold the project's settings and guidelines, and how much the annotator has judged in it.
+    """Hold the project's settings and guidelines, and what the annotator has judged in it.
 
     `guideline_version` is None where the project has no guidelines; `unread`: the annotator has not
     read them. `today` counts their judgments since the time that was given, `total` all. `tested`:
-    they may be at a qualification.
+    they may be at a qualification. `learned` is what was last learned from them.
     """
 
     settings: LabelingSettings
@@ -37,6 +38,7 @@ class Surroundings:
     today: int
     total: int
     tested: bool
+    learned: Learned | None
 
 
 def surroundings_of(
@@ -45,9 +47,11 @@ def surroundings_of(
     """Return what is shown beside a task; a correction counts with what it corrects."""
     values = {"project_id": project_id, "annotator_id": annotator_id, "since": since}
     found = list(execute_core(session, _statement(), **values).one())
-    labeling, version, read, today, total, tested = found
+    labeling, version, read, today, total, tested, *published = found
     unread = version is not None and not read
-    return Surroundings(stored_settings(labeling), version, unread, today, total, bool(tested))
+    told = learned(*published, by=annotator_id)
+    settings = stored_settings(labeling)
+    return Surroundings(settings, version, unread, today, total, bool(tested), told)
 
 
 @cache
@@ -64,10 +68,11 @@ def _statement() -> Any:
         )
         .subquery()
     )
-    columns = (project.c.labeling, newest, read, own.c.since, own.c.total, _tested())
+    published = newest_published().subquery()
+    columns = (project.c.labeling, newest, read, own.c.since, own.c.total, _tested(), *published.c)
     # One row each, so that nothing is multiplied.
-    both = project.join(own, true())
-    return select(*columns).select_from(both).where(project.c.id == bindparam("project_id"))
+    all_three = project.join(own, true()).outerjoin(published, true())
+    return select(*columns).select_from(all_three).where(project.c.id == bindparam("project_id"))
 
 
 def _guidelines() -> tuple[Any, Any]:

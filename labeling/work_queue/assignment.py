@@ -16,10 +16,10 @@ from labeling.permissions import Action, require
 from labeling.work_queue.begun import begun
 from labeling.work_queue.claim import QUEUED_KINDS, claim, has_room, takes_room
 from labeling.work_queue.due import Due, due_to
-from labeling.work_queue.locks import lock_annotator, lock_own, lock_task
+from labeling.work_queue.locks import lock_annotator, lock_annotator_in, lock_own, lock_task
 from labeling.work_queue.shown import AssignedTask, display_order, shown_to
 from storage.clock import now
-from storage.core import execute_core, insert_row, load, table_of
+from storage.core import execute_core, insert_row, table_of
 from storage.tables import (
     Account,
     Assignment,
@@ -59,7 +59,7 @@ def next_assignment(
     cap gets None. The session must be writing. Raises `NotAllowed` (also `NotQualified`),
     `NotFound`.
     """
-    annotator = lock_annotator(session, annotator_id)
+    annotator, project = lock_annotator_in(session, annotator_id, project_id)
     require(annotator, Action.JUDGE, project_id=project_id)
     until = now() + timedelta(minutes=minutes)
     due = due_to(session, project_id=project_id, annotator_id=annotator_id)
@@ -68,7 +68,7 @@ def next_assignment(
         assignment.expires_at = max(assignment.expires_at, until)
         session.add(assignment)
         return shown_to(session, assignment)
-    task = _task_for(session, project_id, annotator, due)
+    task = _task_for(session, project, annotator, due)
     if task is None:
         return None
     assignment = _lease(session, task, annotator_id, until)
@@ -136,8 +136,8 @@ def _own_live_lease(session: Session, held_id: int | None, annotator_id: int) ->
     return held if leased and task.status == TaskStatus.READY else None
 
 
-def _task_for(session: Session, project_id: int, annotator: Account, due: Due) -> Task | None:
-    project = load(session, Project, project_id)
+def _task_for(session: Session, project: Project, annotator: Account, due: Due) -> Task | None:
+    project_id = key_of(project)
     most = labeling_settings(project).assignment.most_judgments
     if most is not None and _judged_at_least(session, project_id, key_of(annotator), most):
         return None

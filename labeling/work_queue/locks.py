@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from labeling.permissions import Action, require
 from storage.errors import NotAllowed, NotFound
-from storage.tables import Account, Assignment, Task
+from storage.tables import Account, Assignment, Project, Task
 
 
 def lock_annotator(session: Session, annotator_id: int) -> Account:
@@ -22,6 +22,35 @@ def lock_annotator(session: Session, annotator_id: int) -> Account:
     if account is None:
         raise NotFound(f"There is no account {annotator_id}; sign in again.")
     return account
+
+
+def lock_annotator_in(
+    session: Session, annotator_id: int, project_id: int
+) -> tuple[Account, Project]:
+    """Return the account, locked as by `lock_annotator`, and the project they work in.
+
+    Raises `NotFound`.
+    """
+    found = session.exec(
+        _account_in_statement(),
+        params={"annotator_id": annotator_id, "project_id": project_id},
+    ).first()
+    if found is None:
+        lock_annotator(session, annotator_id)
+        raise NotFound(f"There is no project {project_id}; load the page again.")
+    account, project = found
+    return account, project
+
+
+@cache
+def _account_in_statement() -> Any:
+    return (
+        select(Account, Project)
+        .join(Project, col(Project.id) == bindparam("project_id"))
+        .where(col(Account.id) == bindparam("annotator_id"))
+        .with_for_update(key_share=True, of=Account)
+        .execution_options(populate_existing=True)
+    )
 
 
 @cache

@@ -1,5 +1,6 @@
 """What an annotator is shown: texts in display order, and nothing of where they are from."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -7,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from sqlalchemy import Engine, bindparam, select
+from sqlalchemy import Engine, Text, bindparam, cast, literal, select
 from sqlmodel import Session
 
 from labeling.keys import key_of
@@ -54,9 +55,9 @@ def shown_to(
 
 def texts_of(session: Session, *, task_id: int) -> tuple[list[dict[str, str]], list[str]]:
     """Return the messages of a task's prompt, and its completions in position order."""
-    messages = execute_core(session, _messages_statement(), task_id=task_id).scalar_one()
-    texts = execute_core(session, _completions_statement(), task_id=task_id).scalars()
-    return list(messages), list(texts)
+    found = execute_core(session, _texts_statement(), task_id=task_id)
+    texts = [str(row.text) for row in found]
+    return json.loads(texts[0]), texts[1:]
 
 
 def words_of(session: Session, *, task_id: int) -> int:
@@ -89,24 +90,21 @@ def _keep_words(
 
 
 @cache
-def _messages_statement() -> Any:
+def _texts_statement() -> Any:
+    """Return the question for the prompt's messages, as JSON, and then the completions."""
     prompt, task = table_of(Prompt), table_of(Task)
-    return (
-        select(prompt.c.messages)
+    completion, shown = table_of(Completion), table_of(TaskCompletion)
+    asked = (
+        select(literal(-1).label("position"), cast(prompt.c.messages, Text).label("text"))
         .join(task, task.c.prompt_id == prompt.c.id)
         .where(task.c.id == bindparam("task_id"))
     )
-
-
-@cache
-def _completions_statement() -> Any:
-    completion, shown = table_of(Completion), table_of(TaskCompletion)
-    return (
-        select(completion.c.text)
-        .join(shown, shown.c.completion_id == completion.c.id)
+    answered = (
+        select(shown.c.position, completion.c.text)
+        .join(completion, shown.c.completion_id == completion.c.id)
         .where(shown.c.task_id == bindparam("task_id"))
-        .order_by(shown.c.position)
     )
+    return asked.union_all(answered).order_by("position")
 
 
 def display_order(seed: int, k: int) -> list[int]:

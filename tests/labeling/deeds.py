@@ -125,7 +125,7 @@ EXPLAINED: dict[str, str] = {
     "judging.surroundings.surroundings_of": OWN,
     "model_annotators.model_judgments.store_model_judgment": "the worker's, for a model's account",
     "model_annotators.model_judgments.tasks_to_judge": "the worker's, for a model's account",
-    "news.learned_from": OWN,
+    "news.learned": OWN,
     "people.access_tokens.make_token": "never for another account",
     "people.identities.link_identity": OWN,
     "people.identities.unlink_identity": OWN,
@@ -160,6 +160,7 @@ EXPLAINED: dict[str, str] = {
     "work_queue.claim.queued_statement": INNER,
     "work_queue.due.due_to": INNER,
     "work_queue.locks.lock_annotator": INNER,
+    "work_queue.locks.lock_annotator_in": INNER,
     "work_queue.mixture.chance": FIGURES,
     "work_queue.task_copies.keep_other_order": INNER,
 }

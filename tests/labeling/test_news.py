@@ -7,7 +7,8 @@ from sqlalchemy import Engine
 from sqlmodel import select
 
 from labeling.datasets.snapshots import create_snapshot
-from labeling.news import Learned, learned_from
+from labeling.judging.surroundings import surroundings_of
+from labeling.news import Learned
 from labeling.review.adjudication import decide, discard
 from storage.clock import now
 from storage.engine import reading, writing
@@ -34,7 +35,10 @@ def stage(engine: Engine, project: Project) -> Stage:
 def learned(stage: Stage, name: str) -> Learned | None:
     annotator_id = stage.account(name)
     with reading(stage.engine) as session:
-        return learned_from(session, project_id=stage.project_id, annotator_id=annotator_id)
+        around = surroundings_of(
+            session, project_id=stage.project_id, annotator_id=annotator_id, since=now()
+        )
+        return around.learned
 
 
 def publish(stage: Stage, version: int, status: PolicyStatus = PolicyStatus.LIVE) -> None:

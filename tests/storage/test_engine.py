@@ -1,13 +1,15 @@
 """The engine's promises: durable, checked, and no "database is locked"."""
 
 import multiprocessing
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine, func, text
+from sqlalchemy.exc import InternalError
 from sqlmodel import Session, select
 
-from storage.engine import build_engine, reading, writing
+from storage.engine import asking, build_engine, reading, writing
 from storage.errors import Unavailable
 from storage.tables import Event
 
@@ -42,11 +44,24 @@ def test_an_error_rolls_the_whole_block_back(engine: Engine) -> None:
 
 
 def test_reading_never_commits(engine: Engine) -> None:
-    with reading(engine) as session:
+    postgresql = engine.dialect.name == "postgresql"
+    refused = pytest.raises(InternalError, match="read-only") if postgresql else nullcontext()
+    with refused, reading(engine) as session:
         session.add(Event(kind="first"))
         session.flush()
     with reading(engine) as session:
+        session.add(Event(kind="not even asked to be written"))
+    with reading(engine) as session:
         assert _count(session) == 0
+
+
+def test_what_is_prepared_is_kept_from_one_reading_to_the_next(postgres_engine: Engine) -> None:
+    for _ in range(7):
+        with reading(postgres_engine) as session:
+            _count(session)
+    with asking(postgres_engine) as session:
+        prepared = session.execute(text("SELECT statement FROM pg_prepared_statements")).scalars()
+        assert any("event" in statement for statement in prepared)
 
 
 def test_readers_do_not_wait_for_a_writer(sqlite_engine: Engine) -> None:
