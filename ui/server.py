@@ -98,6 +98,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         gc.freeze()
         configure_web_logs(settings)
         system_limits.allow_many_files()
+        system_limits.keep_giving_memory_back()
         announce(f"http://{'localhost' if host in ('127.0.0.1', '::1') else host}:{port}")
         measured_ahead.measure_ahead()
         uvicorn.Server(config).run(sockets=[listener])

@@ -1,11 +1,15 @@
-"""What the web server asks of the system before it serves: files, and few heaps of memory."""
+"""What the web server asks of the system: files, few heaps, and to take back what is free there."""
 
 import ctypes
 import resource
+import time
 from contextlib import suppress
+from threading import Thread
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 HEAPS = 2
+#: Pages come and go in minutes; a look through all heaps takes milliseconds.
+SECONDS_BETWEEN_TRIMS = 60.0
 
 
 def allow_many_files() -> None:
@@ -30,3 +34,26 @@ def keep_few_heaps() -> bool:
         return bool(ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, HEAPS))
     except (OSError, AttributeError):
         return False
+
+
+def give_back_free_memory() -> bool:
+    """Give the system back what is free within the heaps; say whether the C library can.
+
+    By itself glibc gives back the end of a heap alone: a page's sessions, which come and go, leave
+    holes before it.
+    """
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def keep_giving_memory_back(*, seconds: float = SECONDS_BETWEEN_TRIMS) -> None:
+    """Give free memory back again and again, in a thread that ends with the process."""
+
+    def go_on() -> None:
+        while give_back_free_memory():
+            time.sleep(seconds)
+
+    Thread(target=go_on, name="free-memory", daemon=True).start()
