@@ -35,15 +35,18 @@ class PromptDefaults:
     license: str = ""
 
     def applied(self, prompt: ImportedPrompt, split_of_file: Split | None) -> ImportedPrompt:
-        """Return the prompt with what it does not say itself."""
-        return replace(
-            prompt,
-            split=self.split or prompt.split or split_of_file,
-            tags=tuple(dict.fromkeys((*prompt.tags, *self.tags))),
-            language=prompt.language or self.language,
-            source=prompt.source or self.source,
-            license=prompt.license or self.license,
-        )
+        """Return the prompt with what it does not say itself; the very same if that is nothing."""
+        found = {
+            "split": self.split or prompt.split or split_of_file,
+            "tags": tuple(dict.fromkeys((*prompt.tags, *self.tags))),
+            "language": prompt.language or self.language,
+            "source": prompt.source or self.source,
+            "license": prompt.license or self.license,
+        }
+        if all(getattr(prompt, name) == value for name, value in found.items()):
+            return prompt
+        changed: dict[str, Any] = found
+        return replace(prompt, **changed)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -168,4 +171,4 @@ def _completed(
             yield defaults.applied(one, split)
         else:
             changed: dict[str, Any] = {"prompt": defaults.applied(one.prompt, split)}
-            yield replace(one, **changed)
+            yield one if changed["prompt"] is one.prompt else replace(one, **changed)

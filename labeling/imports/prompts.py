@@ -18,6 +18,8 @@ STARTER_PROMPTS = Path(__file__).parent / "data" / "starter_prompts.jsonl.gz"
 # Evaluation sets: a policy trained on them could no longer be measured by them.
 EVALUATION_SOURCES = frozenset({"lm-sys/FastChat mt_bench"})
 _LOOKUP = 500
+# `json.dumps` makes an encoder for each call that asks for something unusual.
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,7 @@ class PromptImport:
 def content_sha256(messages: list[dict[str, str]]) -> str:
     """Return the SHA-256 of the messages' canonical JSON, by which a prompt is unique."""
     pairs = [[message["role"], message["content"]] for message in messages]
-    canonical = json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(pairs).encode()).hexdigest()
 
 
 def split_of(content_sha256: str, share: float) -> Split:
@@ -120,12 +121,13 @@ def _known(session: Session, project_id: int, digests: list[str]) -> list[str]:
     return known
 
 
-def prompt_row(prompt: NewPrompt, digest: str, project_id: int, heldout_share: float) -> Prompt:
-    """Return the row of a new prompt, its split chosen by its content's hash.
+def split_of_new(digest: str, heldout_share: float, *, source: str) -> Split:
+    """Choose a new prompt's split; what is from an evaluation set is held out whatever its hash."""
+    return Split.HELDOUT if source in EVALUATION_SOURCES else split_of(digest, heldout_share)
 
-    What comes from an evaluation set is held out whatever its hash.
-    """
-    evaluation = prompt.source in EVALUATION_SOURCES
+
+def prompt_row(prompt: NewPrompt, digest: str, project_id: int, heldout_share: float) -> Prompt:
+    """Return the row of a new prompt, its split as `split_of_new` says."""
     return Prompt(
         project_id=project_id,
         messages=prompt.messages,
@@ -134,5 +136,5 @@ def prompt_row(prompt: NewPrompt, digest: str, project_id: int, heldout_share: f
         license=prompt.license,
         tags=list(prompt.tags),
         language=prompt.language,
-        split=Split.HELDOUT if evaluation else split_of(digest, heldout_share),
+        split=split_of_new(digest, heldout_share, source=prompt.source),
     )

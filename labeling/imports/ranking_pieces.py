@@ -1,10 +1,11 @@
 """Rankings made of pairs and labels, put in an order that tells nothing, and kept as JSON."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
+
+import msgspec
 
 from labeling.imports.preference_rows.imported import (
     Imported,
@@ -48,6 +49,8 @@ def in_canonical_order(ranking: ImportedRanking) -> ImportedRanking:
     found = ranking.completions
     keys = [(hashlib.sha256(one.text.encode()).digest(), one.model, one.id) for one in found]
     order = sorted(range(len(found)), key=lambda position: keys[position])
+    if order == list(range(len(found))):
+        return ranking
     return replace(
         ranking,
         completions=_in(order, found),
@@ -115,12 +118,12 @@ def to_json(one: Imported) -> str:
             values[name] = _plain(values[name], kind)
     if "completions" in values:
         values["completions"] = [_plain(each, ImportedCompletion) for each in one.completions]  # type: ignore[union-attr]
-    return json.dumps([_NAMES[type(one)], values], ensure_ascii=False)
+    return msgspec.json.encode([_NAMES[type(one)], values]).decode()
 
 
 def from_json(text: str) -> Any:
     """Return what `to_json` was given."""
-    name, values = json.loads(text)
+    name, values = msgspec.json.decode(text)
     if name == "prompt":
         return _prompt(values.values())
     values["prompt"] = _prompt(values["prompt"])

@@ -4,7 +4,6 @@ Annotators go on working while a large file is read; only what fits is then stor
 """
 
 import hashlib
-import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import msgspec
 
 from labeling.imports.bad_rows import BadRows
 from labeling.imports.preference_rows.fields import MOST_COMPLETIONS
@@ -40,6 +41,9 @@ CREATE TABLE task (number INTEGER PRIMARY KEY, key BLOB UNIQUE);
 CREATE TABLE ranking (seq INTEGER PRIMARY KEY, task INTEGER, data TEXT);
 CREATE TABLE answer (seq INTEGER PRIMARY KEY, key TEXT, data TEXT);
 CREATE TABLE other (seq INTEGER PRIMARY KEY, kind TEXT, data TEXT);
+"""
+_ADD_RANKING = """
+INSERT INTO ranking (task, data) VALUES ((SELECT number FROM task WHERE key = ?), ?)
 """
 
 
@@ -148,8 +152,7 @@ class Staging:
         key = _task_key(ordered)
         run = self._database.execute
         run("INSERT OR IGNORE INTO task (key) VALUES (?)", (key,))
-        (number,) = run("SELECT number FROM task WHERE key = ?", (key,)).fetchone()
-        run("INSERT INTO ranking (task, data) VALUES (?, ?)", (number, to_json(ordered)))
+        run(_ADD_RANKING, (key, to_json(ordered)))
         self.rankings += 1
 
     # -- afterwards --------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ def _fetched(cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
 def _task_key(ranking: ImportedRanking) -> bytes:
     parts = [ranking.prompt.sha256, ranking.task]
     parts += [part for one in ranking.completions for part in (one.text, one.model)]
-    return hashlib.sha256(json.dumps(parts).encode()).digest()
+    return hashlib.sha256(msgspec.json.encode(parts)).digest()
 
 
 def _copies(rankings: Sequence[ImportedRanking]) -> Iterator[StagedTask]:
@@ -201,6 +204,7 @@ def _copies(rankings: Sequence[ImportedRanking]) -> Iterator[StagedTask]:
         if home is None:
             copies.append(home := {})
         # Texts and models are the same, position by position; ids may be of each row.
-        home[name] = replace(ranking, completions=first)
+        same = ranking.completions is first
+        home[name] = ranking if same else replace(ranking, completions=first)
     for copy in copies:
         yield StagedTask(tuple(copy.values()))

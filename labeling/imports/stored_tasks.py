@@ -10,14 +10,14 @@ from sqlalchemy import func, insert
 from sqlmodel import Session, col, select
 
 from labeling.imports.batches import batches
+from labeling.imports.bulk_insert import insert_rows
 from labeling.imports.imported_accounts import ImportedAccounts
 from labeling.imports.preference_rows.imported import (
     ImportedCompletion,
     ImportedPrompt,
     ImportedRanking,
 )
-from labeling.imports.prompt_files import NewPrompt
-from labeling.imports.prompts import prompt_row
+from labeling.imports.prompts import split_of_new
 from labeling.imports.staging import StagedTask
 from labeling.keys import key_of
 from labeling.policies import named_import_policy
@@ -40,6 +40,9 @@ from storage.tables import (
 AT_ONCE = 500  # tasks of one batch: rows of it are in memory
 SELECTION = "imported"  # the stamp of a task whose completions this project did not choose
 UNNAMED_MODEL = "unnamed model"
+# The same objects in all rows: `insert_rows` writes each only once.
+_NO_FIELDS: dict[str, Any] = {}
+_NO_ITEMS: list[Any] = []
 _VERSION = re.compile(r"policy-\d+")
 
 
@@ -78,6 +81,7 @@ class TaskStore:
         self.heldout_share = heldout_share
         self.stored = Stored()
         self._at: datetime = now()
+        self._lists: dict[tuple[int, ...], list[int]] = {}
 
     def add(self, tasks: Sequence[StagedTask]) -> None:
         """Store tasks with their judgments, done; each prompt is looked up, or added."""
@@ -101,8 +105,9 @@ class TaskStore:
             for ranking in task.rankings
         ]
         assignments = self.insert(Assignment, [self._assignment(*one) for one in judged])
-        self.session.connection().execute(
-            insert(table_of(Judgment)),
+        insert_rows(
+            self.session,
+            table_of(Judgment),
             [
                 self._judgment(task_id, assignment_id, ranking, number)
                 for number, (assignment_id, (task_id, ranking)) in enumerate(
@@ -161,8 +166,9 @@ class TaskStore:
         self, task_ids: Sequence[int], completions: Sequence[Sequence[tuple[int, int]]]
     ) -> None:
         """Put the completions into their tasks, in order."""
-        self.session.connection().execute(
-            insert(table_of(TaskCompletion)),
+        insert_rows(
+            self.session,
+            table_of(TaskCompletion),
             [
                 {"task_id": task_id, "position": position, "completion_id": key}
                 for task_id, some in _zip(task_ids, completions)
@@ -187,7 +193,7 @@ class TaskStore:
         newest = self.session.exec(select(func.max(table.id))).one() or 0
         keys = list(range(newest + 1, newest + 1 + len(rows)))
         numbered = [{"id": key, **row} for key, row in _zip(keys, rows)]
-        self.session.connection().execute(insert(table_of(table)), numbered)
+        insert_rows(self.session, table_of(table), numbered)
         return keys
 
     def _known(self, digests: Iterable[str]) -> dict[str, int]:
@@ -202,19 +208,19 @@ class TaskStore:
         return known
 
     def _prompt(self, prompt: ImportedPrompt, digest: str) -> dict[str, Any]:
-        new = NewPrompt(prompt.messages, prompt.source or self.source, prompt.license)
-        row = prompt_row(new, digest, self.project_id, self.heldout_share)
+        source = prompt.source or self.source
+        split = split_of_new(digest, self.heldout_share, source=source)
         return {
             "project_id": self.project_id,
             "messages": prompt.messages,
             "content_sha256": digest,
-            "source": new.source,
-            "license": new.license,
+            "source": source,
+            "license": prompt.license,
             # An evaluation set stays held out, whatever a file says of it.
             "split": Split.HELDOUT
-            if row.split is Split.HELDOUT and prompt.split is None
-            else prompt.split or row.split,
-            "tags": list(prompt.tags),
+            if split is Split.HELDOUT and prompt.split is None
+            else prompt.split or split,
+            "tags": list(prompt.tags) or _NO_ITEMS,
             "language": prompt.language,
             "created_at": self._at,
         }
@@ -224,12 +230,17 @@ class TaskStore:
             "prompt_id": prompt_id,
             "policy_id": self._policy_id(one.model),
             "text": one.text,
-            "sampling": {},
+            "sampling": _NO_FIELDS,
             "seed": 0,
             "finish_reason": one.finish_reason,
             "token_count": 0,
             "created_at": self._at,
         }
+
+    def _list(self, values: Iterable[int]) -> list[int]:
+        """Return a list of few different ones: of ranks, or of places."""
+        key = tuple(values)
+        return self._lists.setdefault(key, list(key))
 
     def _policy_id(self, model: str) -> int:
         # A bare version, or no name, says nothing outside of its source.
@@ -248,7 +259,7 @@ class TaskStore:
             "leased_at": self._at,
             "expires_at": self._at,
             "order_seed": 0,
-            "display_order": list(range(len(ranking.ranks))),
+            "display_order": self._list(range(len(ranking.ranks))),
             "counted": True,
         }
 
@@ -260,16 +271,16 @@ class TaskStore:
             "task_id": task_id,
             "assignment_id": assignment_id,
             "annotator_id": self.accounts.id_of(ranking.annotator),
-            "ranks": list(ranking.ranks),
+            "ranks": self._list(ranking.ranks),
             "strength": ranking.strength,
-            "likert": dict(ranking.likert),
-            "checks": dict(ranking.checks),
-            "flags": list(ranking.flags),
+            "likert": dict(ranking.likert) or _NO_FIELDS,
+            "checks": dict(ranking.checks) or _NO_FIELDS,
+            "flags": list(ranking.flags) or _NO_ITEMS,
             "rationale": ranking.rationale,
             "milliseconds": ranking.milliseconds,
-            "marks": [],
+            "marks": _NO_ITEMS,
             # Nobody says in which order they were shown; positions are in no telling order.
-            "display_order": list(range(len(ranking.ranks))),
+            "display_order": self._list(range(len(ranking.ranks))),
             "nonce": f"import-{self.import_id}-{number}",
             "created_at": self._at,
         }

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from labeling.imports.prompts import content_sha256
 from storage.tables import AccountKind, Split
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImportedPrompt:
-    """A conversation to be continued, and what the file says of it."""
+    """A conversation to be continued, and what the file says of it; never change its messages."""
 
     messages: list[dict[str, str]]
     split: Split | None = None  #: None: the file does not say
@@ -18,7 +19,7 @@ class ImportedPrompt:
     source: str = ""
     license: str = ""
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Return what tells the prompt from every other."""
         return content_sha256(self.messages)
