@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,14 @@ def check_version(engine: Engine) -> None:
 
 def revisions() -> list[str]:
     """Return every revision that this version knows, oldest first."""
-    scripts = ScriptDirectory.from_config(alembic_config())
-    return [script.revision for script in scripts.walk_revisions()][::-1]
+    return list(_revisions_in(MIGRATIONS))
+
+
+# Alembic reads and runs every one of the files, and each command asks.
+@cache
+def _revisions_in(folder: Path) -> tuple[str, ...]:
+    scripts = ScriptDirectory(str(folder))
+    return tuple(script.revision for script in scripts.walk_revisions())[::-1]
 
 
 def newest_revision() -> str:

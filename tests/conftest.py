@@ -1,5 +1,6 @@
 """Fixtures shared by every room: real databases of both kinds, a project, a browser."""
 
+import gc
 import os
 import shutil
 import sys
@@ -29,6 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays to the end: modules, and the tests themselves.
+
+    With every library imported, a look at all of it takes half a second, again and again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
