@@ -1,9 +1,9 @@
 """Settings of a process: environment (`RANKLOOP_…`), then `rankloop.toml`, then these defaults."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,6 +16,7 @@ from storage.errors import BadInput
 from storage.privacy_settings import PrivacySettings
 from storage.secrets import secret_text
 
+Megabytes = Annotated[float, Field(gt=0.0, le=200.0)]
 EMBEDDED_MODEL = "embedded:smollm2-135m-instruct"
 
 
@@ -61,13 +62,12 @@ class Settings(BaseSettings):
     judgments_per_round: int = Field(
         default=50, ge=1, description="New judgments that start a round."
     )
-    round_hours: float = Field(
+    round_hours: NonNegativeFloat = Field(
         default=24.0,
-        ge=0.0,
         description="Hours after which any new judgment starts a round; 0: never.",
     )
-    assignment_minutes: float = Field(
-        default=30.0, gt=0.0, description="Minutes a task is lent to one annotator."
+    assignment_minutes: PositiveFloat = Field(
+        default=30.0, description="Minutes a task is lent to one annotator."
     )
     figures_share: float = Field(
         default=0.05,
@@ -76,12 +76,11 @@ class Settings(BaseSettings):
         description="Share of its time that the web server may measure a page's figures anew while "
         "judgments come in; what leads decide is always in them.",
     )
-    figures_patience: float = Field(
+    figures_patience: NonNegativeFloat = Field(
         default=1.5,
-        ge=0.0,
         description="Seconds that a page waits for newer figures before it shows those there are.",
     )
-    sign_in_hours: float = Field(default=12.0, gt=0.0, description="Hours a sign-in lasts.")
+    sign_in_hours: PositiveFloat = Field(default=12.0, description="Hours a sign-in lasts.")
     accounts: AccountSettings = Field(
         default=AccountSettings(), description="Passwords, links, tokens (docs/accounts.md)."
     )
@@ -108,15 +107,14 @@ class Settings(BaseSettings):
         description="Events of ranking pages that a web process works on at once. More of them take "
         "the processor from each other; raise it where the database is far away.",
     )
-    worker_lease_seconds: float = Field(
-        default=120.0, gt=0.0, description="Seconds after which a silent worker loses its project."
+    worker_lease_seconds: PositiveFloat = Field(
+        default=120.0, description="Seconds after which a silent worker loses its project."
     )
-    worker_poll_seconds: float = Field(
-        default=2.0, gt=0.0, description="Seconds between two looks of an idle worker."
+    worker_poll_seconds: PositiveFloat = Field(
+        default=2.0, description="Seconds between two looks of an idle worker."
     )
-    step_stall_minutes: float = Field(
+    step_stall_minutes: PositiveFloat = Field(
         default=20.0,
-        gt=0.0,
         description="Minutes without progress before a training step is ended.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
@@ -154,8 +152,8 @@ class Settings(BaseSettings):
         description="What launch_command starts: the training of a step, on a machine that sees "
         "`home`; or a whole round, on one that reaches the database and `checkpoint_store`.",
     )
-    launch_wait_minutes: float = Field(
-        default=60.0, gt=0.0, description="Minutes that a job may wait in a queue to begin."
+    launch_wait_minutes: PositiveFloat = Field(
+        default=60.0, description="Minutes that a job may wait in a queue to begin."
     )
     checkpoint_store: str = Field(
         default="",
@@ -163,9 +161,8 @@ class Settings(BaseSettings):
         description="Where new checkpoints and snapshots go, such as s3://bucket/rankloop; unset: "
         "under `home`.",
     )
-    fetched_gigabytes: float = Field(
+    fetched_gigabytes: NonNegativeFloat = Field(
         default=20.0,
-        ge=0.0,
         description="Gigabytes of copies from `checkpoint_store` kept under `home`.",
     )
     generator: str = Field(
@@ -176,9 +173,8 @@ class Settings(BaseSettings):
     generator_requests: int = Field(
         default=16, ge=1, description="Requests that each of these servers has at once."
     )
-    generator_seconds: float = Field(
+    generator_seconds: PositiveFloat = Field(
         default=600.0,
-        gt=0.0,
         description="Seconds without an answer after which a server is left out.",
     )
     publish_command: str = Field(
@@ -186,16 +182,12 @@ class Settings(BaseSettings):
         description="Command that makes such a server, {url}, serve a policy's {folder} under "
         "{name}; unset: vLLM's own endpoint for LoRA.",
     )
-    upload_megabytes: float = Field(
+    upload_megabytes: Megabytes = Field(
         default=1.0,
-        gt=0.0,
-        le=200.0,
         description="Largest file that may be uploaded, and largest body of a request, in MiB.",
     )
-    message_megabytes: float = Field(
+    message_megabytes: Megabytes = Field(
         default=1.0,
-        gt=0.0,
-        le=200.0,
         description="Largest message of an open page (its websocket), in MiB.",
     )
     remote_code_models: tuple[str, ...] = Field(
@@ -222,19 +214,16 @@ class Settings(BaseSettings):
         description="Bearer token of /metrics, 16 characters or more; unset: only this machine may "
         "read it.",
     )
-    metrics_seconds: float = Field(
+    metrics_seconds: NonNegativeFloat = Field(
         default=10.0,
-        ge=0.0,
         description="Seconds that figures of the database in /metrics may be old.",
     )
-    metrics_alarm_seconds: float = Field(
+    metrics_alarm_seconds: PositiveFloat = Field(
         default=300.0,
-        gt=0.0,
         description="Seconds between two looks at what wants a lead, for /metrics.",
     )
-    ready_seconds: float = Field(
+    ready_seconds: PositiveFloat = Field(
         default=5.0,
-        gt=0.0,
         description="Seconds within which the database must answer for /readyz to say yes.",
     )
     otlp_endpoint: str = Field(
