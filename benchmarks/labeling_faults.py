@@ -106,6 +106,8 @@ class Site:
             file = str(self.engine.url.database)
             subprocess.run([sys.executable, "-c", DIE_WITHIN, file], check=False)
             return 1
+        # This process's own connections are not for the administrator to end.
+        self.engine.dispose()
         return _terminate(self.settings.url, chance)
 
     def unfinished(self) -> list[str]:
@@ -245,8 +247,8 @@ def main() -> None:
             for case in cases[:5]:
                 print(f"{name}: BROKEN: {rule}: {case}", flush=True)
         print(f"{name}: pages lost: {told.lost}", flush=True)
-    text = "\n".join(_table(columns, options))
-    print(text)
+        text = "\n".join(_table(columns, options))
+        print(text, flush=True)
     if options.docs:
         readme.put("faults", text, file=DOCS)
     if bad:
