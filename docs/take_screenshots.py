@@ -1,6 +1,7 @@
-"""Take the screenshots of the README from a running Rankloop.
+"""Take the screenshots of the README and of the leads' pages from a running Rankloop.
 
-Launch: python docs/take_screenshots.py http://localhost:8501 NAME PASSWORD [FOLDER]
+NAME is an admin, who sees every page. Launch:
+python docs/take_screenshots.py http://localhost:8501 NAME PASSWORD [FOLDER]
 """
 
 import argparse
@@ -21,12 +22,19 @@ PAGES = {
     "export": "export",
     "withdrawals": "withdrawals",
     "webhooks": "webhooks",
+    "guidelines": "guidelines",
+    "settings": "settings",
+    "accounts": "accounts",
+    "audit": "audit",
+    "account": "account",
 }
 SHORT_PAGES = ("rank", "review")
 #: pixels; what is below on a longer page is not in the picture
 LONGEST = 4000
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SETTLE_MS = 2500
+#: the page while no script of it runs
+STILL = "[data-test-script-state=notRunning]"
 FOLDER = Path(__file__).parent / "screenshots"
 
 
@@ -82,15 +90,22 @@ def make_room(page: Page, width: int, height: int) -> None:
 
     Streamlit scrolls inside the page, so that a full-page picture would end at the window.
     """
-    needed = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    if needed > height:
-        page.set_viewport_size({"width": width, "height": min(needed, LONGEST)})
+    while True:
+        needed = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+        if needed <= height:
+            return
+        height = min(needed, LONGEST)
+        page.set_viewport_size({"width": width, "height": height})
+        page.locator(STILL).wait_for()
         page.wait_for_timeout(SETTLE_MS)
+        if height == LONGEST:
+            return
 
 
 def settle(page: Page, name: str) -> None:
     """Wait until the page is drawn; begin a ranking, which is not submitted."""
     page.locator(".ranking .card" if name == "rank" else "h1").first.wait_for()
+    page.locator(STILL).wait_for(timeout=120_000)
     page.wait_for_timeout(SETTLE_MS)
     if name == "rank":
         for key in ("2", "1", "2"):

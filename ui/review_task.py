@@ -60,8 +60,8 @@ def _completions(task: ReviewedTask) -> None:
                 # Its style ends long texts early, with a bar to scroll: the ranks stay in sight.
                 with st.container(key=f"review-text-{position}", height="stretch"):
                     st.text(task.completions[position])
-                given = [f"{one.annotator} {one.ranks[position]}" for one in _standing(task)]
-                st.caption(plain(f"Ranked by {', '.join(given)}" if given else "Not ranked"))
+                given = [f"{one.annotator}: rank {one.ranks[position]}" for one in _standing(task)]
+                st.caption(plain(" · ".join(given) or "Not ranked"))
                 st.segmented_control(
                     f"Rank of {LETTERS[position]}",
                     list(range(1, k + 1)),

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from storage.tables import Role
 from tests.ui.conftest import PASSWORD, Home, Server
 from tests.ui.test_quality_pages import judge
+from tests.ui.test_rank_reading import WCAG
 
 PATIENCE_MS = 60_000
 
@@ -61,3 +64,23 @@ def test_both_names_of_the_first_page_lead_there(page: Page, server: Server) -> 
     page.goto(f"{server.url}/overview")
     page.get_by_role("heading", name="Overview").wait_for()
     assert page.get_by_text("Page not found").count() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_pages(page: Page, server: Server, scheme: str) -> None:
+    """WCAG 2.2 AA; the ranking component has a test of its own."""
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    # Chromium and Firefox let the keyboard into what scrolls; Streamlit cannot be told to.
+    scrolling = {"scrollable-region-focusable": {"enabled": False}}
+    options: dict[str, Any] = {"runOnly": {"type": "tag", "values": WCAG}, "rules": scrolling}
+    found = []
+    for path in ("", "throughput", "all-judgments", "guidelines", "rounds", "account", "judgments"):
+        page.goto(f"{server.url}/{path}")
+        page.get_by_role("heading", level=1).first.wait_for()
+        page.locator("[data-test-script-state=notRunning]").wait_for()
+        told = Axe().run(page, options=options).response
+        assert told["passes"], "axe looked at something"
+        found += [f"{path}: {each['id']}: {node['html']}" for each in told["violations"]
+                  for node in each["nodes"]]  # fmt: skip
+    assert found == []
