@@ -21,7 +21,7 @@ LEAST_SECONDS = 0.1
 def cards(found: Throughput, currency: str) -> None:
     """Draw the figures of everyone together."""
     pace, time, total, cost = st.columns(4)
-    if found.judgments_an_hour is None or found.seconds < LEAST_SECONDS:
+    if found.judgments_an_hour is None or (found.seconds or 0) < LEAST_SECONDS:
         figure_card(pace, "Judgments an hour", "–", "hardly any active time was recorded")
     else:
         figure_card(pace, "Judgments an hour", f"{found.judgments_an_hour:,.0f}", "of active time")

@@ -64,7 +64,8 @@ def test_the_page_itself_names_its_language(server: Server, module_home: Home) -
         {"Accept_Language": chinese, "If_None_Match": headers.get("etag", "x")},
         {"Accept_Language": chinese, "Accept_Encoding": "gzip"},
     ):
-        status, told, page = ask(server, "GET", "/", Accept=html, **{"Cookie": cookie, **more})
+        sent = {"Accept": html, "Cookie": cookie, **more}
+        status, told, page = ask(server, "GET", "/", None, **sent)
         assert (status, page) == (200, english.replace('lang="en"', 'lang="zh"', 1)), more
         assert "etag" not in told and "Accept-Language" in told["vary"]
         assert "content-security-policy" in told

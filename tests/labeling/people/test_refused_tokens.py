@@ -20,8 +20,7 @@ HERE, THERE = Browser(address="192.0.2.1"), Browser(address="192.0.2.2")
 def come(engine: Engine, secret: str, browser: Browser = HERE, times: int = 1) -> int:
     """Come with a token that is refused; return how often that was recorded."""
     with writing(engine) as session:
-        given = {"secret": secret, "browser": browser}
-        return sum(record_refused(session, **given) for _ in range(times))
+        return sum(record_refused(session, secret=secret, browser=browser) for _ in range(times))
 
 
 def made(engine: Engine, account: Account) -> tuple[int, str]:
