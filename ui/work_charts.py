@@ -10,7 +10,7 @@ from storage.clock import now
 
 HEIGHT = 220
 #: how an axis writes its times; hours as the chart chooses, with the day where it changes
-_FORMS: dict[str, dict[str, str]] = {"day": {"format": "%d %b"}, "hour": {}}
+_FORMS: dict[str, dict[str, Any]] = {"day": {"format": "%d %b"}, "hour": {}}
 
 
 def judgments_over_time(work: pandas.DataFrame, *, unit: str, span: timedelta | None) -> Any:

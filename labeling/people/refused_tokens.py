@@ -5,6 +5,7 @@ address, or of a token that was good once, first a few, then ever fewer.
 """
 
 from datetime import datetime
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -31,7 +32,7 @@ def is_worth_recording(session: Session, *, secret: str, browser: Browser) -> bo
     for detail, personal, at in _recent(session):
         other = detail.get("token_id")
         unknown += other is None
-        same_address = str((personal or {}).get("address", "")) == browser.address[:45]
+        same_address = str(personal.get("address", "")) == browser.address[:45]
         if other == token_id and (same_address or token_id is not None):
             alike.append(at)
     if token_id is None and unknown >= MOST_UNKNOWN:
@@ -61,11 +62,12 @@ def record_refused(session: Session, *, secret: str, browser: Browser) -> bool:
     return True
 
 
-def _recent(session: Session) -> list[tuple[dict[str, object], dict[str, object] | None, datetime]]:
+def _recent(session: Session) -> list[tuple[dict[str, Any], dict[str, Any], datetime]]:
     statement = (
         select(Event.detail, Event.personal, Event.created_at)
         .where(Event.kind == REFUSED, Event.created_at > now() - FORGOTTEN)
         .order_by(col(Event.id).desc())
         .limit(_MOST_READ)
     )
-    return list(session.exec(statement).all())
+    return [(dict(detail), dict(personal or {}), at) for detail, personal, at in
+            session.exec(statement)]  # fmt: skip
