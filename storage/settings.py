@@ -104,8 +104,8 @@ class Settings(BaseSettings):
         default=3,
         ge=1,
         le=64,
-        description="Events of ranking pages that a web process works on at once: more of them take "
-        "the processor from each other. Raise it where the database is far away.",
+        description="Events of ranking pages that a web process works on at once: more take the "
+        "processor from each other. Raise it where the database is far away.",
     )
     worker_lease_seconds: PositiveFloat = Field(
         default=120.0, description="Seconds after which a silent worker loses its project."
