@@ -9,6 +9,7 @@ Those of a large project are in files, too, from which a server that starts has 
 has changed since (`ui.figures_on_disk`).
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from labeling.keys import key_of
@@ -25,12 +27,15 @@ from labeling.permissions import Action, require
 from labeling.statistics.data_version import DataVersion, data_version
 from labeling.statistics.known_judgments import WORTH_A_FILE
 from storage.engine import reading
+from storage.errors import RankloopError
 from storage.tables import Account
 from ui import figures_on_disk, process
 from ui.figures_wait import wait_for_first
 
 Found = TypeVar("Found")
 Measure = Callable[[Session, Any], Any]
+#: what the names of threads that measure, and then write a file, begin with
+MEASURING = "figures:"
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,9 @@ class _Figures:
                 return None
             if self.coming is None:
                 self.coming = Future()
-                Thread(target=self._measure, args=(version, measure), daemon=True).start()
+                named = f"{MEASURING} {self.name}"
+                given = (version, measure)
+                Thread(target=self._measure, args=given, name=named, daemon=True).start()
             return self.coming
 
     def _holds(self, newest: _Measured, version: DataVersion) -> bool:
@@ -81,9 +88,12 @@ class _Figures:
         same = newest is not None and newest.version.deeds == version.deeds
         began = time.monotonic()
         try:
+            file = self._file(version)
             with reading(process.engine()) as session:
+                key = self._key(session) if file else ""
+                held = figures_on_disk.load(file, key=key) if file and newest is None else None
                 before = newest.found if newest and same else None
-                found = self._found(session, version, measure, before)
+                found = held[0] if held else measure(session, before)
         except BaseException as error:
             with self.lock:
                 self.coming = None
@@ -94,20 +104,20 @@ class _Figures:
         with self.lock:
             self.newest, self.coming = measured, None
         coming.set_result(measured)
+        if file and not held:
+            self._keep(file, found, key)
 
-    def _found(self, session: Session, version: DataVersion, measure: Measure, before: Any) -> Any:
-        """Measure; take a large project's very first figures from their file, if it has them."""
-        file = self._file(version)
-        if file is None:
-            return measure(session, before)
-        key = self._key(session)
-        if self.newest is None and (held := figures_on_disk.load(file, key=key)) is not None:
-            return held[0]
-        found = measure(session, before)
-        # What came meanwhile may be in a part of them.
-        if self._key(session) == key:
+    def _keep(self, file: Path, found: Any, key: str) -> None:
+        """Write the file, for which no page waits."""
+        try:
+            with reading(process.engine()) as session:
+                # What came meanwhile may be in a part of them.
+                unchanged = self._key(session) == key
+        except (SQLAlchemyError, RankloopError) as error:
+            _log.warning("figures are not kept on disk: %s", error)
+            return
+        if unchanged:
             figures_on_disk.save(file, found, key=key)
-        return found
 
     def _file(self, version: DataVersion) -> Path | None:
         """Return the file of these figures; None where there are too few judgments for one."""
@@ -124,6 +134,7 @@ class _Figures:
 
 # Nobody looks for the newest judgments of others as they look for what they have just decided.
 _FOR_WORK = 0.2
+_log = logging.getLogger(__name__)
 _all: dict[str, _Figures] = {}
 _lock = Lock()
 

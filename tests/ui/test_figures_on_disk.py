@@ -1,6 +1,7 @@
 """A server that starts has the figures of the one before it, unless anything has changed."""
 
 import pickle
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,16 @@ def stage(
 
 def start_again(stage: Stage) -> None:
     """Be another process: nothing is kept but what is on disk."""
+    until_written()
     process.configure(process.settings())
     stage.engine = process.engine()
+
+
+def until_written() -> None:
+    """Wait for the files, for which no page waits."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(kept_figures.MEASURING):
+            thread.join()
 
 
 class Counting:
@@ -63,7 +72,9 @@ class Counting:
 
 def look(stage: Stage, count: Counting, **given: object) -> int:
     start_again(stage)
-    return kept("x", count, account=stage.accounts["lena"], on_disk=given)
+    found = kept("x", count, account=stage.accounts["lena"], on_disk=given)
+    until_written()
+    return found
 
 
 def file() -> Path:
@@ -136,6 +147,7 @@ def test_what_comes_while_it_is_measured_is_in_no_file(stage: Stage) -> None:
         return "half of this, half of that"
 
     kept("x", measure, account=stage.accounts["lena"], on_disk={})
+    until_written()
     assert not file().exists()
 
 
@@ -194,6 +206,7 @@ def test_a_small_project_has_no_file(stage: Stage, monkeypatch: pytest.MonkeyPat
 def test_figures_that_no_file_can_hold_are_shown_all_the_same(stage: Stage) -> None:
     start_again(stage)
     found = kept("x", lambda *_: {1, 2}, account=stage.accounts["lena"], on_disk={})
+    until_written()
     assert found == {1, 2} and not list(file().parent.glob("*"))
 
 
