@@ -22,8 +22,8 @@ DTYPES = ("float32", "bfloat16")
 
 # Rates are chosen for lora. A reward model by another method learns at these times as much; what a
 # setting says wins. Measured, on one seed (docs/tuning.md "Learning rates"): full at this and at a
-# twentieth of lora's rate, adapter and bitfit at this rate alone. For prompt and prefix nothing was
-# measured: they have adapter's, since they, too, train little that is new.
+# twentieth of lora's rate, adapter, bitfit and prompt at this rate alone. For prefix nothing was
+# measured: it has adapter's, since it, too, trains little that is new.
 REWARD_RATE_TIMES = {"full": 0.2, "prompt": 10.0, "prefix": 10.0, "adapter": 10.0, "bitfit": 10.0}
 
 # Candidates that differ visibly teach a reward model far more than K draws of one kind, so half of
