@@ -350,7 +350,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--annotators", type=int, default=200)
     parser.add_argument("--judgments", type=int, default=20_000)
     parser.add_argument("--pause", type=float, default=2.0, help="seconds, mean of an annotator")
-    parser.add_argument("--kill-every", type=float, default=60.0, help="seconds, of the server")
+    parser.add_argument("--kill-every", type=float, default=30.0, help="seconds, of the server")
     parser.add_argument("--limit", type=float, default=1200.0, help="seconds for each database")
     parser.add_argument("--seed", type=int, default=1)
     names = ("SQLite", "PostgreSQL")

@@ -131,7 +131,10 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def asking(engine: Engine) -> Iterator[Session]:
-    """Open a session for one question: PostgreSQL answers it without a transaction around it."""
+    """Open a session for one question: PostgreSQL answers it without a transaction around it.
+
+    Ask only: with no transaction to refuse it, a write would be stored at once.
+    """
     if engine.dialect.name != "postgresql":
         with reading(engine) as session:
             yield session
