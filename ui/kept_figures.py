@@ -10,6 +10,7 @@ has changed since (`ui.figures_on_disk`).
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -36,6 +37,8 @@ Found = TypeVar("Found")
 Measure = Callable[[Session, Any], Any]
 #: what the names of threads that measure, and then write a file, begin with
 MEASURING = "figures:"
+#: while judgments come in, a file is outdated as soon as it is written
+SECONDS_BETWEEN_FILES = 600.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class _Figures:
     given: Mapping[str, object] | None = None
     lock: Lock = field(default_factory=Lock)
     newest: _Measured | None = None
+    kept_at: float = -math.inf
     coming: "Future[_Measured] | None" = None
 
     def asked(self, version: DataVersion, measure: Measure) -> "Future[_Measured] | None":
@@ -88,7 +92,7 @@ class _Figures:
         same = newest is not None and newest.version.deeds == version.deeds
         began = time.monotonic()
         try:
-            file = self._file(version)
+            file = self._file(version) if self._file_is_due() else None
             with reading(process.engine()) as session:
                 key = self._key(session) if file else ""
                 held = figures_on_disk.load(file, key=key) if file and newest is None else None
@@ -104,8 +108,10 @@ class _Figures:
         with self.lock:
             self.newest, self.coming = measured, None
         coming.set_result(measured)
-        if file and not held:
-            self._keep(file, found, key)
+        if file:
+            self.kept_at = ended
+            if not held:
+                self._keep(file, found, key)
 
     def _keep(self, file: Path, found: Any, key: str) -> None:
         """Write the file, for which no page waits."""
@@ -118,6 +124,9 @@ class _Figures:
             return
         if unchanged:
             figures_on_disk.save(file, found, key=key)
+
+    def _file_is_due(self) -> bool:
+        return self.newest is None or time.monotonic() - self.kept_at > SECONDS_BETWEEN_FILES
 
     def _file(self, version: DataVersion) -> Path | None:
         """Return the file of these figures; None where there are too few judgments for one."""

@@ -151,6 +151,24 @@ def test_what_comes_while_it_is_measured_is_in_no_file(stage: Stage) -> None:
     assert not file().exists()
 
 
+def test_while_work_comes_in_files_are_written_seldom(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_on() -> str:
+        # An annotator who is new is a deed: figures are measured at once.
+        stage.judge(f"ann {count.times}", [1, 2, 3, 4])
+        kept("x", count, account=stage.accounts["lena"], on_disk={})
+        until_written()
+        return file().read_bytes().hex()
+
+    count = Counting()
+    look(stage, count)
+    written = file().read_bytes().hex()
+    assert look_on() == written and count.times == 2
+    monkeypatch.setattr(kept_figures, "SECONDS_BETWEEN_FILES", 0.0)
+    assert look_on() != written and count.times == 3
+
+
 def spoil_by_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
