@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,16 @@ _log = logging.getLogger(__name__)
 _ENDING = ".figures.npz"
 
 
-def load(file: Path, *, key: str) -> tuple[Any] | None:
-    """Return the figures of a file, alone in a tuple; None where it has none of this key.
+@dataclass(frozen=True)
+class FiledFigures:
+    """Figures of a file, and how many seconds it took to measure them."""
+
+    found: Any
+    seconds: float
+
+
+def load(file: Path, *, key: str) -> FiledFigures | None:
+    """Return the figures of a file; None where it has none of this key.
 
     A file of another key is deleted: it may name people who have been erased since.
     """
@@ -41,7 +50,8 @@ def load(file: Path, *, key: str) -> tuple[Any] | None:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as held:
             plain = json.loads(held["plain"].tobytes())
             if plain["key"] == key:
-                return (from_plain(plain["figures"], _arrays(held)),)
+                found = from_plain(plain["figures"], _arrays(held))
+                return FiledFigures(found, float(plain["seconds"]))
     except FileNotFoundError:
         return None
     # Whatever a broken file leads to, the figures can be measured.
@@ -51,12 +61,13 @@ def load(file: Path, *, key: str) -> tuple[Any] | None:
     return None
 
 
-def save(file: Path, figures: Any, *, key: str) -> None:
+def save(file: Path, figures: FiledFigures, *, key: str) -> None:
     """Write figures, whole or not at all; where there is no room, go without the file."""
     part = file.with_name(f".{uuid4().hex}{_ENDING}")
     arrays: list[Any] = []
     try:
-        plain = json.dumps({"key": key, "figures": to_plain(figures, arrays)})
+        found = to_plain(figures.found, arrays)
+        plain = json.dumps({"key": key, "seconds": figures.seconds, "figures": found})
         file.parent.mkdir(parents=True, exist_ok=True)
         named = {str(place): array for place, array in enumerate(arrays)}
         np.savez(part, plain=np.frombuffer(plain.encode(), dtype=np.uint8), **named)

@@ -31,6 +31,7 @@ from storage.engine import reading
 from storage.errors import RankloopError
 from storage.tables import Account
 from ui import figures_on_disk, process
+from ui.figures_on_disk import FiledFigures
 from ui.figures_wait import wait_for_first
 
 Found = TypeVar("Found")
@@ -97,23 +98,25 @@ class _Figures:
                 key = self._key(session) if file else ""
                 held = figures_on_disk.load(file, key=key) if file and newest is None else None
                 before = newest.found if newest and same else None
-                found = held[0] if held else measure(session, before)
+                found = held.found if held else measure(session, before)
         except BaseException as error:
             with self.lock:
                 self.coming = None
             coming.set_exception(error)
             return
         ended = time.monotonic()
-        measured = _Measured(version, found, ended, ended - began)
+        # What the next measurement takes, which the time to read a file does not tell.
+        seconds = held.seconds if held else ended - began
+        measured = _Measured(version, found, ended, seconds)
         with self.lock:
             self.newest, self.coming = measured, None
         coming.set_result(measured)
         if file:
             self.kept_at = ended
             if not held:
-                self._keep(file, found, key)
+                self._keep(file, FiledFigures(found, seconds), key)
 
-    def _keep(self, file: Path, found: Any, key: str) -> None:
+    def _keep(self, file: Path, figures: FiledFigures, key: str) -> None:
         """Write the file, for which no page waits."""
         try:
             with reading(process.engine()) as session:
@@ -123,7 +126,7 @@ class _Figures:
             _log.warning("figures are not kept on disk: %s", error)
             return
         if unchanged:
-            figures_on_disk.save(file, found, key=key)
+            figures_on_disk.save(file, figures, key=key)
 
     def _file_is_due(self) -> bool:
         return self.newest is None or time.monotonic() - self.kept_at > SECONDS_BETWEEN_FILES

@@ -4,6 +4,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,32 @@ def test_while_work_comes_in_files_are_written_seldom(
     assert look_on() == written and count.times == 2
     monkeypatch.setattr(kept_figures, "SECONDS_BETWEEN_FILES", 0.0)
     assert look_on() != written and count.times == 3
+
+
+def test_how_long_it_took_to_measure_is_kept_with_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else a server that has just started takes figures for cheap, and measures at every judgment.
+    seconds = [0.0]
+    monkeypatch.setattr(kept_figures, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    lead, count = stage.accounts["lena"], Counting()
+
+    def slowly(rows: Session, before: object) -> int:
+        seconds[0] += 3.0
+        return 0
+
+    def look_later(by: float) -> int:
+        seconds[0] += by
+        stage.add_task(f"at {seconds[0]}")
+        stage.judge("ann", [1, 2, 3, 4])
+        return kept("x", count, account=lead, on_disk={})
+
+    kept("x", slowly, account=lead, on_disk={})
+    start_again(stage)
+    assert kept("x", count, account=lead, on_disk={}) == 0
+    share = process.settings().figures_share
+    assert look_later(2.0 / share) == 0, "measuring takes its share of the time, and no more"
+    assert look_later(2.0 / share) == 1
 
 
 def spoil_by_half(path: Path) -> None:
