@@ -165,19 +165,30 @@ async def _turn(side: Side, seconds: float) -> None:
     began = time.perf_counter()
 
     async def work(annotator: Annotator) -> None:
+        lost = False
         while time.perf_counter() < began + seconds:
             try:
+                if lost:
+                    await annotator.again()
+                    lost = False
                 task, waited = await annotator.submit()
             except (aiohttp.ClientError, PageLost, ToolFailed, TimeoutError) as error:
-                side.errors.append(f"{type(error).__name__}: {error}"[:200])
+                side.errors.append(_said(error))
+                lost = True
                 await asyncio.sleep(0.2)
-                await annotator.again()
             else:
                 side.tasks[task] += 1
                 side.waits.append(waited)
 
     await asyncio.gather(*(work(annotator) for annotator in side.annotators))
     side.seconds += time.perf_counter() - began
+
+
+def _said(error: Exception) -> str:
+    # A refused request is told with its address, whose port is of this run alone.
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{error.status} {error.message} at {error.request_info.url.path}"
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 def _memory(process: int) -> float:
