@@ -14,7 +14,7 @@ import random
 import shutil
 import statistics
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -30,6 +30,7 @@ from benchmarks.pages import PASSWORD, Server, percentile
 from benchmarks.peers.labeling_tools import Annotator, LabelStudio, Potato, Tool, ToolFailed
 
 OPENED_AT_ONCE = 4
+LOST = (aiohttp.ClientError, PageLost, ToolFailed, TimeoutError)
 
 
 @dataclass
@@ -41,7 +42,8 @@ class Side:
     annotators: list[Annotator]
     process: int
     waits: list[float] = field(default_factory=list)
-    tasks: Counter[str] = field(default_factory=Counter)
+    #: the annotators of each task, by their place in `annotators`
+    tasks: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
     mib: float = 0.0
@@ -138,14 +140,17 @@ async def _compare(ours: Ours, tools: list[Tool], options: argparse.Namespace) -
             )
             for tool in tools
         ]
-        for side in sides:
-            await _open(side)
-        for _ in range(options.turns):
+        try:
             for side in sides:
-                await _turn(side, options.seconds)
-        for side in sides:
-            side.mib = _memory(side.process)
-            await asyncio.gather(*(one.close() for one in side.annotators))
+                await _open(side)
+            for _ in range(options.turns):
+                for side in sides:
+                    await _turn(side, options.seconds)
+            for side in sides:
+                side.mib = _memory(side.process)
+        finally:
+            opened = [one for side in sides for one in side.annotators]
+            await asyncio.gather(*(one.close() for one in opened), return_exceptions=True)
     return sides
 
 
@@ -154,9 +159,12 @@ async def _open(side: Side) -> None:
 
     async def one(annotator: Annotator) -> None:
         async with turns:
-            await annotator.open()
+            while not await _opened(side, annotator):
+                await annotator.close()
             # What is slow only once (imports, caches) is not measured.
-            await annotator.submit()
+            lost = False
+            while await _submitted(side, annotator, lost) is None:
+                lost = True
 
     await asyncio.gather(*(one(annotator) for annotator in side.annotators))
 
@@ -164,24 +172,40 @@ async def _open(side: Side) -> None:
 async def _turn(side: Side, seconds: float) -> None:
     began = time.perf_counter()
 
-    async def work(annotator: Annotator) -> None:
+    async def work(number: int, annotator: Annotator) -> None:
         lost = False
         while time.perf_counter() < began + seconds:
-            try:
-                if lost:
-                    await annotator.again()
-                    lost = False
-                task, waited = await annotator.submit()
-            except (aiohttp.ClientError, PageLost, ToolFailed, TimeoutError) as error:
-                side.errors.append(_said(error))
-                lost = True
-                await asyncio.sleep(0.2)
-            else:
-                side.tasks[task] += 1
+            found = await _submitted(side, annotator, lost)
+            lost = found is None
+            if found is not None:
+                task, waited = found
+                side.tasks[task].add(number)
                 side.waits.append(waited)
 
-    await asyncio.gather(*(work(annotator) for annotator in side.annotators))
+    await asyncio.gather(*(work(*numbered) for numbered in enumerate(side.annotators)))
     side.seconds += time.perf_counter() - began
+
+
+async def _opened(side: Side, annotator: Annotator) -> bool:
+    try:
+        await annotator.open()
+    except LOST as error:
+        side.errors.append(_said(error))
+        await asyncio.sleep(0.2)
+        return False
+    return True
+
+
+async def _submitted(side: Side, annotator: Annotator, lost: bool) -> tuple[str, float] | None:
+    """Submit, after another look at the task where an answer was lost; None where this one is."""
+    try:
+        if lost:
+            await annotator.again()
+        return await annotator.submit()
+    except LOST as error:
+        side.errors.append(_said(error))
+        await asyncio.sleep(0.2)
+        return None
 
 
 def _said(error: Exception) -> str:
@@ -208,7 +232,8 @@ def _table(sides: list[Side], options: argparse.Namespace) -> list[str]:
     ]
     for side in sides:
         waits = [1000 * wait for wait in side.waits] or [float("nan")]
-        twice = sum(count > 1 for count in side.tasks.values())
+        # Rankloop shows some tasks to the same annotator again, for self-consistency.
+        twice = sum(len(people) > 1 for people in side.tasks.values())
         lines.append(
             f"| {side.name} | {len(side.waits) / side.seconds:.1f} "
             f"| {statistics.median(waits):.0f} ms | {percentile(waits, 0.95):.0f} ms "

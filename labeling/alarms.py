@@ -8,14 +8,21 @@ import pandas as pd
 from labeling.labeling_sections import AlarmSettings
 from labeling.loop_state import LoopState
 
+#: annotators that one alarm names; the page Annotators has them all
+MOST_NAMES = 3
+
 
 @dataclass(frozen=True)
 class Alarm:
-    """Say in words what is wrong and what to do, and name the page on which to do it."""
+    """Say in words what is wrong and what to do, and name the page on which to do it.
+
+    `count` is how many annotators it is about, or 1.
+    """
 
     kind: str
     words: str
     page: str
+    count: int = 1
 
 
 def alarms(
@@ -28,18 +35,17 @@ def alarms(
 ) -> list[Alarm]:
     """Return what wants a lead, the loop's own troubles first.
 
-    `alpha` is Krippendorff's on pairs (None: not measured); `reliable` is the table of
-    `labeling.statistics.reliability`.
+    Annotators who have the same trouble are in one alarm. `alpha` is Krippendorff's on pairs (None:
+    not measured); `reliable` is the table of `labeling.statistics.reliability`.
     """
-    found = [
+    return [
         *_of_the_worker(worker_runs),
         *_of_rounds(loop),
         *_of_the_pool(settings, loop),
         *_of_agreement(settings, alpha),
+        *_of_known_answers(settings, reliable),
+        *_of_pace(settings, reliable),
     ]
-    for row in reliable.to_dict("records"):
-        found += _of_annotator(settings, row)
-    return found
 
 
 def _of_the_worker(runs: bool) -> Iterator[Alarm]:
@@ -92,12 +98,43 @@ def _of_agreement(settings: AlarmSettings, alpha: float | None) -> Iterator[Alar
         )
 
 
-def _of_annotator(settings: AlarmSettings, row: dict[str, object]) -> Iterator[Alarm]:
-    gold, tasks, fast = row["gold"], row["gold_tasks"], row["fast"]
-    enough = isinstance(tasks, int) and tasks >= settings.gold_tasks
-    if enough and isinstance(gold, float) and gold < settings.gold:
-        words = f"{row['name']} is right on {gold:.0%} of the pairs of {tasks} gold tasks."
+def _of_known_answers(settings: AlarmSettings, reliable: pd.DataFrame) -> Iterator[Alarm]:
+    gold, tasks = _numbers(reliable, "gold"), _numbers(reliable, "gold_tasks")
+    wrong = reliable.assign(share=gold)[(tasks >= settings.gold_tasks) & (gold < settings.gold)]
+    if len(wrong) == 1:
+        (one,) = wrong.to_dict("records")
+        said = f"{one['name']} is right on {one['share']:.0%}"
+        words = f"{said} of the pairs of {one['gold_tasks']} gold tasks."
         yield Alarm("gold", words, "annotators")
-    if isinstance(fast, float) and fast > settings.fast:
-        words = f"{row['name']} judged {fast:.0%} of their tasks faster than they can be read."
-        yield Alarm("fast", words, "annotators")
+    elif len(wrong):
+        said = f"{len(wrong):,} annotators are right on less than {settings.gold:.0%}"
+        lowest = _first_named(wrong.sort_values("share", kind="stable"))
+        words = f"{said} of the pairs of gold tasks: {lowest}."
+        yield Alarm("gold", words, "annotators", len(wrong))
+
+
+def _of_pace(settings: AlarmSettings, reliable: pd.DataFrame) -> Iterator[Alarm]:
+    share = _numbers(reliable, "fast")
+    fast = reliable.assign(share=share)[share > settings.fast]
+    if len(fast) == 1:
+        (one,) = fast.to_dict("records")
+        said = f"{one['name']} judged {one['share']:.0%}"
+        yield Alarm("fast", f"{said} of their tasks faster than they can be read.", "annotators")
+    elif len(fast):
+        said = f"{len(fast):,} annotators judged more than {settings.fast:.0%}"
+        highest = _first_named(fast.sort_values("share", ascending=False, kind="stable"))
+        words = f"{said} of their tasks faster than they can be read: {highest}."
+        yield Alarm("fast", words, "annotators", len(fast))
+
+
+def _numbers(reliable: pd.DataFrame, name: str) -> "pd.Series[float]":
+    """Return a column as numbers, NaN where nothing was measured."""
+    return pd.to_numeric(reliable[name]).astype(float)
+
+
+def _first_named(rows: pd.DataFrame) -> str:
+    """Return the first few names with their share, and how many there are beside them."""
+    first = rows.head(MOST_NAMES).to_dict("records")
+    names = ", ".join(f"{one['name']} ({one['share']:.0%})" for one in first)
+    rest = len(rows) - len(first)
+    return f"{names} and {rest:,} more" if rest else names

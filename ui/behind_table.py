@@ -81,7 +81,7 @@ def show(found: list[JudgmentBehind]) -> None:
     }
     event = st.dataframe(
         table, hide_index=True, key="behind", on_select="rerun", selection_mode="single-row",
-        selection_default={"selection": {"rows": [0]}}, column_config=columns,
+        selection_default={"selection": {"rows": [0]}}, column_config=columns, placeholder="–",
     )  # fmt: skip
     csv_button(table, "judgments")
     chosen = event["selection"]["rows"]

@@ -206,7 +206,8 @@ def _details(one: ReviewedJudgment) -> list[str]:
         found += [f"{name}: {', '.join(given)}"] if given else []
     found += [f"flagged {flag}" for flag in one.flags]
     found += [f"marked {mark}" for mark in one.marks]
-    found += [f"{one.seconds:.0f} s", f"{one.created_at:%Y-%m-%d %H:%M} UTC"]
+    found += [] if one.seconds is None else [f"{one.seconds:.0f} s"]
+    found += [f"{one.created_at:%Y-%m-%d %H:%M} UTC"]
     found += ["a correction"] if one.corrects else []
     found += ["sent back, not judged again yet"] if one.returned else []
     return found

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import isnan
 from typing import Any
 
 from sqlmodel import Session, col, select
 
 from labeling.judging.judgments import not_superseded
+from labeling.judging.pace import FAST
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.review.decisions import discarded_judgments
+from labeling.statistics.measured_times import seconds_of
 from storage.errors import NotFound
 from storage.tables import (
     Account,
@@ -31,8 +34,9 @@ from storage.tables import (
 class ReviewedJudgment:
     """Hold a current judgment with who gave it; lists are in task position order.
 
-    `corrects` says that it superseded an earlier one; `returned` that it was sent back and its
-    annotator has not judged again; `discarded` that it is left out of everything.
+    `seconds` is None where nobody measured them. `corrects` says that it superseded an earlier one;
+    `returned` that it was sent back and its annotator has not judged again; `discarded` that it is
+    left out of everything.
     """
 
     judgment_id: int
@@ -44,7 +48,7 @@ class ReviewedJudgment:
     flags: list[str]
     marks: list[str]
     rationale: str
-    seconds: float
+    seconds: float | None
     created_at: datetime
     corrects: bool
     returned: bool
@@ -146,7 +150,7 @@ def _judgments(session: Session, task: Task) -> list[ReviewedJudgment]:
             flags=list(one.flags),
             marks=list(one.marks),
             rationale=one.rationale,
-            seconds=one.milliseconds / 1000,
+            seconds=_seconds(one),
             created_at=one.created_at,
             corrects=one.supersedes_id is not None,
             returned=last.get(one.id) is ReviewDecision.RETURNED,
@@ -154,6 +158,11 @@ def _judgments(session: Session, task: Task) -> list[ReviewedJudgment]:
         )
         for one, name, kind in rows
     ]
+
+
+def _seconds(one: Judgment) -> float | None:
+    (found,) = seconds_of([one.milliseconds], [FAST in one.marks]).tolist()
+    return None if isnan(found) else found
 
 
 def _put_aside(session: Session, task_id: int) -> list[PutAside]:

@@ -16,6 +16,7 @@ from labeling.statistics.judgment_columns import JudgmentColumns, judgment_colum
 from labeling.statistics.label_errors import agreement_with_reward_model, unseen_pairs_of
 from labeling.statistics.leave_one_out import leave_one_out
 from labeling.statistics.length_bias import completion_lengths, length_bias
+from labeling.statistics.measured_times import seconds_of
 from labeling.statistics.position_bias import position_bias
 from labeling.statistics.reliability import annotator_evidence, reliability
 from storage.tables import Account
@@ -33,9 +34,10 @@ class AnnotatorReliability:
     self_agreement, self_pairs, fast and qualification as in `labeling.statistics.reliability`; the
     `SHARES`: with_others (leave-one-out agreement), with_reward_model (out of fold),
     first_shown_wins (beside it first_shown_chance and position_biased), longer_wins, tie_share;
-    median_seconds and judgments_an_hour (of the time spent on tasks); drift, drift_low, drift_high
-    (change of with_others in a week). `overall` has the `SHARES` of everyone. `places` is how often
-    what is shown in each place wins, by k and place; `weeks` one row an annotator and week.
+    median_seconds and judgments_an_hour (of the time spent on tasks, where it is known); drift,
+    drift_low, drift_high (change of with_others in a week). `overall` has the `SHARES` of everyone.
+    `places` is how often what is shown in each place wins, by k and place; `weeks` one row an
+    annotator and week.
     """
 
     annotators: pd.DataFrame
@@ -119,12 +121,13 @@ def _overall(shares: Mapping[str, pd.DataFrame]) -> dict[str, float | None]:
 
 
 def _pace(columns: JudgmentColumns) -> pd.DataFrame:
-    seconds = pd.Series(columns.milliseconds / 1000).groupby(columns.annotator_id)
+    taken = pd.Series(seconds_of(columns.milliseconds, columns.fast))
+    seconds = taken.groupby(columns.annotator_id)
     hours = seconds.sum() / 3600
     return pd.DataFrame(
         {
             "median_seconds": seconds.median(),
-            "judgments_an_hour": seconds.size() / hours.where(hours > 0),
+            "judgments_an_hour": seconds.count() / hours.where(hours > 0),
         }
     )
 

@@ -5,6 +5,7 @@ import pandas as pd
 
 from labeling.statistics.clustered_shares import clustered_shares
 from labeling.statistics.judgment_columns import JudgmentColumns
+from labeling.statistics.measured_times import seconds_of
 
 COLUMNS = ("annotator_id", "week", "judgments", "tie_share", "median_seconds")
 #: The standard normal quantile of a 95 % interval.
@@ -28,9 +29,10 @@ def by_week(
 ) -> pd.DataFrame:
     """Return one row an annotator and week, in that order.
 
-    Columns: annotator_id, week (its Monday), judgments, tie_share, median_seconds, and agreement
-    with the others with agreement_low, agreement_high and agreement_n (pairs). `agreed` and `of`
-    are what `leave_one_out` says; `ties` of `pairs` are tied in each judgment; all (N,).
+    Columns: annotator_id, week (its Monday), judgments, tie_share, median_seconds (of the judgments
+    whose time is known; NaN without any), and agreement with the others with agreement_low,
+    agreement_high and agreement_n (pairs). `agreed` and `of` are what `leave_one_out` says; `ties`
+    of `pairs` are tied in each judgment; all (N,).
     """
     table = pd.DataFrame(
         {
@@ -38,7 +40,7 @@ def by_week(
             "week": weeks_of(columns),
             "ties": ties,
             "pairs": pairs,
-            "seconds": columns.milliseconds / 1000,
+            "seconds": seconds_of(columns.milliseconds, columns.fast),
         }
     )
     group = table.groupby(["annotator_id", "week"])

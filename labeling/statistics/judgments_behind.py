@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 
 from labeling.permissions import Action, require
 from labeling.statistics.judgment_columns import KINDS, Flags, JudgmentColumns
+from labeling.statistics.measured_times import seconds_of
 from storage.errors import BadInput
 from storage.tables import Account, AccountKind, Completion, Prompt, Task, TaskCompletion
 
@@ -60,14 +61,15 @@ class Selection:
 class JudgmentBehind:
     """Hold one judgment with what was judged; ranks and completions are in task position order.
 
-    `others` holds name and ranks of everyone else whose judgment of the task counts.
+    `seconds` is None where nobody measured them. `others` holds name and ranks of everyone else
+    whose judgment of the task counts.
     """
 
     judgment_id: int
     task_id: int
     annotator: str
     ranks: list[int]
-    seconds: float
+    seconds: float | None
     created_at: datetime
     policy_version: int
     messages: list[dict[str, str]]
@@ -122,8 +124,9 @@ def judgments_behind(
     completions = _completions(session, tasks)
     names = columns.annotators["name"]
     of_tasks = np.flatnonzero(np.isin(columns.task_id, tasks))
+    seconds = seconds_of(columns.milliseconds[places], columns.fast[places])
     found = []
-    for place in places:
+    for place, taken in zip(places, seconds, strict=True):
         task_id, k = int(columns.task_id[place]), int(columns.k[place])
         others = [
             (str(names[columns.annotator_id[other]]), columns.ranks[other, :k].tolist())
@@ -136,7 +139,7 @@ def judgments_behind(
                 task_id=task_id,
                 annotator=str(names[columns.annotator_id[place]]),
                 ranks=columns.ranks[place, :k].tolist(),
-                seconds=float(columns.milliseconds[place]) / 1000,
+                seconds=None if np.isnan(taken) else float(taken),
                 created_at=columns.created_at[place].astype(datetime),
                 policy_version=int(columns.policy_version[place]),
                 messages=messages[task_id],

@@ -11,6 +11,7 @@ from labeling.permissions import Action, require
 from labeling.statistics.between_raters import agreement_with, agreement_with_others
 from labeling.statistics.figure import Figure
 from labeling.statistics.judgment_columns import KINDS, JudgmentColumns, judgment_columns
+from labeling.statistics.measured_times import seconds_of
 from labeling.statistics.measures import ranking_figures
 from labeling.statistics.pair_rows import pair_rows
 from labeling.statistics.rankings import Rankings, rankings_of_columns
@@ -111,7 +112,7 @@ def _annotators(
     judged = pd.DataFrame(
         {
             "annotator_id": columns.annotator_id,
-            "milliseconds": columns.milliseconds,
+            "seconds": seconds_of(columns.milliseconds, columns.fast),
             "created_at": columns.created_at,
         }
     )
@@ -121,7 +122,7 @@ def _annotators(
     table["skipped"] = skipped.reindex(table.index, fill_value=0).astype(int)
     only_people = len(columns.by_people()) == len(columns)
     table["tie_share"] = _tie_shares(people if only_people else rankings_of_columns(columns))
-    table["median_seconds"] = group["milliseconds"].median() / 1000
+    table["median_seconds"] = group["seconds"].median()
     table["agreement"] = agreement["agreement"]
     table["agreement_n"] = agreement["n"].reindex(table.index, fill_value=0).astype(int)
     table["last_at"] = group["created_at"].max().dt.tz_localize("UTC")

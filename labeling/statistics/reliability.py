@@ -15,6 +15,7 @@ from labeling.reliability_models.abilities import rater_evidence
 from labeling.reliability_models.rankings import as_rankings
 from labeling.statistics.agreement import pairwise_agreement
 from labeling.statistics.judgment_columns import JudgmentColumns, all_judgments, judgment_columns
+from labeling.statistics.measured_times import seconds_of
 from labeling.statistics.quality import pair_ratings
 from labeling.withdrawals import not_withdrawn
 from storage.tables import (
@@ -47,10 +48,10 @@ def reliability(session: Session, *, project_id: int, account: Account | None) -
 
     Columns: annotator_id, name, judgments; gold (share of pairs right on gold tasks, first answers,
     a tie on one side half: `known_answers.score`) and gold_tasks; self_agreement (share of pairs
-    ordered alike in a task and its repeat) and self_pairs; fast (share of judgments marked so);
-    qualification (passed, waved through, failed, under way, or none). A figure that nothing was
-    measured for is None. `account` asks (None: the person at the server's shell); raises
-    `NotAllowed`.
+    ordered alike in a task and its repeat) and self_pairs; fast (share of judgments marked so, of
+    those whose time is known); qualification (passed, waved through, failed, under way, or none). A
+    figure that nothing was measured for is None. `account` asks (None: the person at the server's
+    shell); raises `NotAllowed`.
     """
     if account is not None:
         require(account, Action.SEE_QUALITY, project_id=project_id)
@@ -175,7 +176,10 @@ def _people(session: Session, project_id: int, judged: list[int]) -> pd.DataFram
 def _pace(session: Session, project_id: int) -> pd.DataFrame:
     stored = all_judgments(session, project_id=project_id).arrays
     current = ~np.isin(stored["judgment_id"], stored["supersedes_id"])
-    rows = pd.DataFrame({name: stored[name][current] for name in ("annotator_id", "fast")})
+    names = ("annotator_id", "milliseconds", "fast")
+    rows = pd.DataFrame({name: stored[name][current] for name in names})
+    known = np.isfinite(seconds_of(rows["milliseconds"], rows["fast"]))
+    rows["fast"] = rows["fast"].astype(float).where(known)
     return rows.groupby("annotator_id")["fast"].agg(judgments="size", fast="mean")
 
 

@@ -99,3 +99,23 @@ def test_words_name_what_is_wrong() -> None:
     ]
     (one,) = found(loop=pool(ready=1))
     assert one.words.startswith("Only 1 task is ready")
+
+
+def test_many_annotators_with_one_trouble_are_one_alarm_that_names_the_worst() -> None:
+    many = [annotator(name=f"a{place}", fast=0.3 + place / 1000) for place in range(300)]
+    table = pd.concat([*many, annotator(name="bob", gold=0.5)], ignore_index=True)
+    gold, fast = found(reliable=table)
+    assert (fast.count, gold.count) == (300, 1)
+    assert fast.words == (
+        "300 annotators judged more than 25% of their tasks faster than they can be read: "
+        "a299 (60%), a298 (60%), a297 (60%) and 297 more."
+    )
+
+
+def test_few_annotators_with_one_trouble_are_all_named_the_worst_first() -> None:
+    table = pd.concat([annotator(gold=0.5), annotator(name="bob", gold=0.4)], ignore_index=True)
+    (one,) = found(reliable=table)
+    assert (one.kind, one.count, one.page) == ("gold", 2, "annotators")
+    assert one.words == (
+        "2 annotators are right on less than 60% of the pairs of gold tasks: bob (40%), ann (50%)."
+    )

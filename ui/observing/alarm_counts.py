@@ -68,4 +68,7 @@ def _count() -> dict[str, int]:
         alpha=measured.quality(account).krippendorff_alpha.value,
         reliable=measured.reliability(account),
     )
-    return dict(Counter(alarm.kind for alarm in found))
+    counts: Counter[str] = Counter()
+    for alarm in found:
+        counts[alarm.kind] += alarm.count
+    return dict(counts)
