@@ -7,7 +7,7 @@ them afterwards, so that a submit pays for no webhook; nothing is lost in betwee
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, delete, func, select
 from sqlmodel import Session, col
 
 from labeling.events import record
@@ -122,15 +122,18 @@ def _events(session: Session, webhook: Webhook) -> Iterator[Row[int, str, dict[s
 
 def _settled_until(session: Session, webhook: Webhook) -> int:
     """Return the id up to which no event will come any more."""
-    newest = select(col(Event.id)).order_by(col(Event.id).desc()).limit(1)
+    newest = select(func.max(col(Event.id)))
     if session.get_bind().dialect.name == "sqlite":
         # One writer at a time, and this is it.
         return session.scalar(newest) or 0
-    first_late = session.scalar(
+    first_young = session.scalar(
         select(col(Event.id))
         .where(col(Event.id) > webhook.last_event_id, col(Event.created_at) > now() - _LATECOMERS)
         .order_by(col(Event.id))
         .limit(1)
     )
-    # All before the first that is young are old, and so is what may still come before it.
-    return (session.scalar(newest) or 0) if first_late is None else first_late - 1
+    if first_young is not None:
+        # Just before a young one a number may be of a transaction that is still open; what comes
+        # before an old one is old itself.
+        newest = select(func.max(col(Event.id))).where(col(Event.id) < first_young)
+    return max(session.scalar(newest) or 0, webhook.last_event_id)

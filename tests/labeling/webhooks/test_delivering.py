@@ -129,6 +129,24 @@ def test_an_event_that_commits_after_a_later_one_is_told(
     assert [json.loads(body)["data"]["text"] for _, body in receiver.got] == ["fast", "slow"]
 
 
+def test_an_event_that_commits_late_is_told_after_a_quiet_time_too(
+    postgres_engine: Engine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing(postgres_engine) as session:
+        project = Project(name="default")
+        session.add(project)
+    stage = set_stage(postgres_engine, project)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("labeling.events.now", lambda: now() - timedelta(minutes=10))
+        subscribe(stage, receiver.url, "alarm.raised")
+    with writing(postgres_engine) as slow:
+        record(slow, project_id=stage.project_id, account_id=None, kind="alarm.raised", text="slow")
+        happen(stage, "alarm.raised", text="fast")
+        assert deliver_due(postgres_engine, private=True) == 1
+    assert deliver_due(postgres_engine, private=True) == 1
+    assert [json.loads(body)["data"]["text"] for _, body in receiver.got] == ["fast", "slow"]
+
+
 def test_a_failed_attempt_is_made_again_later_with_the_same_id_and_a_new_time(
     stage: Stage, receiver: Receiver
 ) -> None:
