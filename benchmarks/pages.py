@@ -123,7 +123,9 @@ class Server:
                 if page.status == 200:
                     return time.monotonic() - self.began
             time.sleep(0.02)
-        raise SystemExit("The server gave no page within a minute.")
+        if self.process.poll() is None:
+            raise SystemExit("The server gave no page within a minute.")
+        raise SystemExit(f"The server ended at its start: {self.log.read_text()[-2000:]}")
 
     def stop(self) -> None:
         """End it."""
