@@ -27,6 +27,7 @@ from storage.tables.tasks import SPECIAL_TASK
 
 LONGEST_EXPLANATION = 2_000
 KINDS = (TaskKind.GOLD, TaskKind.QUALIFICATION)
+_MOST_ASKED_FOR = 500
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,13 @@ def known_by_copy(session: Session, *, task_ids: Collection[int]) -> set[int]:
     Whoever has met the copy would know the task again, and from it that the copy was no ordinary
     one; so such a task must not wait for annotators.
     """
-    found = session.exec(
-        select(Task.repeats_id).where(
-            text(SPECIAL_TASK), col(Task.kind).in_(KINDS), col(Task.repeats_id).in_(task_ids)
-        )
+    statement = select(Task.repeats_id).where(text(SPECIAL_TASK), col(Task.kind).in_(KINDS))
+    # There are few such copies, and no database takes a hundred thousand numbers in one statement.
+    if len(task_ids) <= _MOST_ASKED_FOR:
+        statement = statement.where(col(Task.repeats_id).in_(task_ids))
+    return {original for original in session.exec(statement) if original is not None}.intersection(
+        task_ids
     )
-    return {original for original in found if original is not None}
 
 
 def keep_known_answer(

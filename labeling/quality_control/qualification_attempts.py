@@ -193,8 +193,9 @@ def decide(session: Session, *, project: Project, attempt: Qualification) -> Non
     """Count an attempt's pairs, and keep and record whether it passed."""
     count_pairs(session, attempt)
     mark = labeling_settings(project).qualification.pass_mark
-    # Where every task of the attempt was withdrawn, nothing was asked.
-    attempt.passed = attempt.correct >= mark * attempt.pairs
+    # Where every task of the attempt was withdrawn, nothing was asked. A quotient is rounded as the
+    # mark was; a product may come out above what is exactly enough (0.56 of 25 pairs).
+    attempt.passed = attempt.pairs == 0 or attempt.correct / attempt.pairs >= mark
     attempt.decided_at = now()
     session.add(attempt)
     record(

@@ -56,10 +56,10 @@ def deliver_forever(
     """
     looks = 0
     while not stop.is_set():
-        if looks % int(_FORGET_EVERY / _LOOK_SECONDS) == 0:
-            _forget_old(engine)
-        looks += 1
         try:
+            if looks % int(_FORGET_EVERY / _LOOK_SECONDS) == 0:
+                _forget_old(engine)
+            looks += 1
             sent = deliver_due(engine, private=private, say=say)
         except OperationalError as error:
             say(f"The database does not answer, trying again: {error.orig}")
@@ -112,14 +112,19 @@ def _claims(engine: Engine) -> list[Claim]:
 def _deliver(engine: Engine, one: Claim, private: bool) -> Answer:
     with reading(engine) as session:
         message = _message(session, one)
+    if message is None:
+        return Answer(None, "The webhook was removed.")
     answer = _send(message, private)
     with writing(engine) as session:
         settle(session, claim=one, answer=answer, settings=message.settings)
     return answer
 
 
-def _message(session: Session, one: Claim) -> _Message:
-    webhook = session.get_one(Webhook, one.webhook_id)
+def _message(session: Session, one: Claim) -> _Message | None:
+    """Return what is to be sent; None where the webhook was removed since the claim."""
+    webhook = session.get(Webhook, one.webhook_id)
+    if webhook is None:
+        return None
     project = session.get_one(Project, webhook.project_id)
     event = session.get_one(Event, one.event_id)
     return _Message(

@@ -1,8 +1,8 @@
 """Room of tasks whose judgments are withdrawn: given back to the queue, or taken again.
 
 A judgment takes room as long as its assignment is `counted`. Only tasks that the project's own
-queue lent get room back: one that an import brought was judged elsewhere, and one that a lead has
-decided keeps its label.
+queue lent get room back: one that an import brought was judged elsewhere, one that a lead has
+decided keeps its label, and one with a gold or qualification copy must not wait for annotators.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 
 from labeling.events import record
 from labeling.judging.judgments import not_superseded
+from labeling.quality_control.known_answers import known_by_copy
 from labeling.review.decisions import standing_decisions
 from labeling.withdrawals.conditions import JUDGMENTS
 from labeling.withdrawals.scope import Scope
@@ -36,9 +37,10 @@ def give_room_back(session: Session, *, withdrawal: Withdrawal) -> int:
     """Open the withdrawn judgments' tasks to as many others; return how many tasks that are."""
     tasks = _tasks(session, withdrawal, _taking_room(withdrawal))
     decided = standing_decisions(session, project_id=withdrawal.project_id)
+    known = known_by_copy(session, task_ids=[task for task in tasks if task is not None])
     return _recount(
         session,
-        [task for task in tasks if task not in decided],
+        [task for task in tasks if task not in decided and task not in known],
         _taking_room(withdrawal),
         counted=False,
     )
@@ -76,7 +78,10 @@ def close_tasks(session: Session, *, withdrawal: Withdrawal, by: Account | None)
 
 
 def open_tasks_again(session: Session, *, withdrawal: Withdrawal) -> int:
-    """Put back into the queue the tasks that `close_tasks` took out of it; return how many."""
+    """Put back into the queue the tasks that `close_tasks` took out of it; return how many.
+
+    One of which a gold or qualification copy was made since stays out of it.
+    """
     taken_out = session.scalars(
         select(col(Event.detail)).where(
             col(Event.project_id) == withdrawal.project_id,
@@ -86,9 +91,11 @@ def open_tasks_again(session: Session, *, withdrawal: Withdrawal) -> int:
     ).all()
     changed = 0
     for detail in taken_out:
+        some = set(detail["task_ids"])
+        some -= known_by_copy(session, task_ids=some)
         done = session.execute(
             update(Task)
-            .where(col(Task.id).in_(detail["task_ids"]), col(Task.status) == TaskStatus.WITHDRAWN)
+            .where(col(Task.id).in_(some), col(Task.status) == TaskStatus.WITHDRAWN)
             .values(status=case((col(Task.judged) < col(Task.overlap), "ready"), else_="done"))
         )
         changed += cast(CursorResult[Any], done).rowcount

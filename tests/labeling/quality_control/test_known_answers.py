@@ -2,7 +2,12 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from labeling.quality_control.known_answers import make_gold, score, withdraw_known_answer
+from labeling.quality_control.known_answers import (
+    known_by_copy,
+    make_gold,
+    score,
+    withdraw_known_answer,
+)
 from storage.engine import reading, writing
 from storage.errors import BadInput, Conflict, NotAllowed, NotFound
 from storage.tables import (
@@ -119,3 +124,12 @@ def test_what_does_not_fit_is_refused(stage: Stage) -> None:
         gold_of(stage, 999, [1, 2])
     with pytest.raises(NotAllowed):
         gold_of(stage, original, [1, 2, 3], by="ann")
+
+
+def test_copies_are_found_among_more_tasks_than_a_statement_takes(stage: Stage) -> None:
+    original = stage.add_task("one", k=2)
+    with writing(stage.engine) as session:
+        make_gold(session, task_id=original, ranks=[1, 2], by=stage.accounts["lena"])
+        many = range(original, original + 300_000)
+        assert known_by_copy(session, task_ids=many) == {original}
+        assert known_by_copy(session, task_ids=many[1:]) == set()

@@ -75,6 +75,28 @@ def test_real_work_comes_after_the_pass_mark(stage: Stage) -> None:
     assert (found.attempt.correct, found.attempt.pairs) == (5.5, 6)
 
 
+def test_exactly_the_pass_mark_is_enough(engine: Engine, project: Project) -> None:
+    # 0.56 * 25 is 14.000000000000002 in floating point.
+    stage = set_stage(engine, project, overlap=9)
+    stage.account("lena", Role.LEAD)
+    stage.change("qualification", pass_mark=0.56)
+    for k in (5, 6):
+        original = stage.add_task(f"q{k}", k=k)
+        with writing(engine) as session:
+            make_gold(
+                session,
+                task_id=original,
+                ranks=list(range(1, k + 1)),
+                by=stage.accounts["lena"],
+                kind=TaskKind.QUALIFICATION,
+            )
+    said = take(stage, "ann", [1, 2, 3, 4, 5], [6, 4, 5, 1, 2, 3])
+    found = stands(stage, "ann").attempt
+    assert found is not None
+    assert (found.correct, found.pairs, found.passed) == (14, 25, True)
+    assert "passed the qualification: 56% of the pairs" in said[1]
+
+
 def test_who_fails_tries_again_with_copies_then_asks_a_lead(stage: Stage) -> None:
     first = stage.lend("ann")
     said = take(stage, "ann", RIGHT, WRONG)

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 from sqlmodel import col, select
 from standardwebhooks import Webhook as Verifier
 
 from labeling.events import record
 from labeling.labeling_sections import WebhookSettings
 from labeling.webhooks import delivering
-from labeling.webhooks.deliveries import claim, settle, wait_before
+from labeling.webhooks.deliveries import Claim, claim, settle, wait_before
 from labeling.webhooks.delivering import deliver_due, deliver_forever
 from labeling.webhooks.outbox import put_in
 from labeling.webhooks.sending import Answer
@@ -352,6 +353,59 @@ def test_the_loop_stops_when_it_is_told_to(stage: Stage, receiver: Receiver) -> 
     thread.join(5)
     assert not thread.is_alive()
     assert types(receiver) == ["alarm.raised"]
+
+
+def test_the_loop_outlives_a_database_that_is_away_while_old_deliveries_are_forgotten(
+    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_old, tries = delivering._forget_old, []
+
+    def away_at_first(engine: Engine) -> None:
+        tries.append(engine)
+        if len(tries) == 1:
+            raise OperationalError("SELECT", None, Exception("the connection was cut"))
+        forget_old(engine)
+
+    monkeypatch.setattr(delivering, "_forget_old", away_at_first)
+    monkeypatch.setattr(delivering, "_DATABASE_SECONDS", 0.05)
+    subscribe(stage, receiver.url, "alarm.raised")
+    happen(stage, "alarm.raised")
+    stop = threading.Event()
+    said: list[str] = []
+
+    def say(words: str) -> None:
+        said.append(words)
+        if words.startswith("webhook"):
+            stop.set()
+
+    deliver_forever(stage.engine, private=True, stop=stop, say=say)
+    assert said[0].startswith("The database does not answer")
+    assert types(receiver) == ["alarm.raised"]
+    assert len(tries) == 2
+
+
+def test_a_webhook_that_is_removed_after_the_claim_ends_nobodys_work(
+    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with receiving() as other:
+        removed = subscribe(stage, other.url, "alarm.raised")
+        subscribe(stage, receiver.url, "alarm.raised")
+        happen(stage, "alarm.raised")
+        claims = delivering._claims
+
+        def removed_since(engine: Engine) -> list[Claim]:
+            found = claims(engine)
+            with writing(engine) as session:
+                if session.get(Webhook, removed):
+                    remove_webhook(session, project=stage.project, by=None, webhook_id=removed)
+            return found
+
+        monkeypatch.setattr(delivering, "_claims", removed_since)
+        said: list[str] = []
+        assert deliver_due(stage.engine, private=True, say=said.append) == 2
+        assert (types(receiver), types(other)) == (["alarm.raised"], [])
+        assert any("was removed" in words for words in said)
+    assert [one.delivered_at is not None for one in deliveries(stage)] == [True]
 
 
 def test_two_receivers_of_one_message_get_one_id(stage: Stage, receiver: Receiver) -> None:

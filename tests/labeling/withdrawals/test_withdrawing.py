@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import col, select
 
+from labeling.quality_control.known_answers import make_gold
 from labeling.withdrawals.scope import Scope
 from labeling.withdrawals.withdrawing import revert, withdraw, withdrawals
 from storage.clock import now
@@ -138,6 +139,40 @@ def test_an_imports_tasks_leave_the_queue_and_come_back(stage: Stage) -> None:
     put_back(stage, withdrawal_id)
     assert task_of(stage, mine)[0] == TaskStatus.READY
     assert task_of(stage, withdrawn_before)[0] == TaskStatus.WITHDRAWN, "that was another deed"
+
+
+def make_known(stage: Stage, task_id: int) -> None:
+    stage.account("lena", Role.LEAD)
+    with writing(stage.engine) as session:
+        make_gold(session, task_id=task_id, ranks=[1, 2, 3, 4], by=stage.accounts["lena"])
+
+
+def test_a_task_whose_answer_is_known_by_a_copy_waits_for_nobody(stage: Stage) -> None:
+    task_id = stage.lend("ann").task_id
+    stage.judge("ann", [1, 2, 3, 4])
+    stage.judge("bob", [1, 2, 3, 4])
+    make_known(stage, task_id)
+    withdrawal_id = take_out(stage, Scope(annotator_id=stage.account("ann")))
+    assert task_of(stage, task_id) == (TaskStatus.DONE, 2)
+    put_back(stage, withdrawal_id)
+    assert task_of(stage, task_id) == (TaskStatus.DONE, 2)
+
+
+def test_an_imports_task_that_became_known_meanwhile_stays_out_of_the_queue(stage: Stage) -> None:
+    known, other = stage.add_task("two"), stage.add_task("three")
+    with writing(stage.engine) as session:
+        found = Import(
+            project_id=stage.project_id, file_name="f.jsonl", file_sha256="0", format="trl"
+        )
+        session.add(found)
+        session.flush()
+        for task_id in (known, other):
+            session.get_one(Task, task_id).import_id = found.id
+    withdrawal_id = take_out(stage, Scope(import_id=found.id))
+    make_known(stage, known)
+    put_back(stage, withdrawal_id)
+    assert task_of(stage, known)[0] == TaskStatus.WITHDRAWN
+    assert task_of(stage, other)[0] == TaskStatus.READY
 
 
 def test_what_is_withdrawn_is_listed_and_recorded(stage: Stage) -> None:
