@@ -10,11 +10,12 @@ import pytest
 
 from labeling.quality_control.guidelines import publish_guidelines
 from storage.engine import writing
+from storage.errors import BadInput
 from storage.tables import Project
 from tests.hostile_texts import STORABLE, TEXTS, HostileText
 from tests.ui.small_home import small_home
 from ui.cli import cli
-from ui.cli.frame import run
+from ui.cli.frame import run, stepwise
 from ui.cli.terminal import SafeTerminal
 
 
@@ -61,6 +62,46 @@ def test_a_line_of_progress_is_still_written_anew() -> None:
     terminal = SafeTerminal(stream, progress=True)
     terminal.writelines(["\rtraining 50%", "\rtraining\r 51%"])
     assert stream.getvalue() == "\rtraining 50%\rtraining\\r 51%"
+
+
+@pytest.mark.parametrize("words", ["5 rows", ""])
+def test_a_result_does_not_stand_behind_a_line_of_progress(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def bring() -> None:
+        progress = stepwise()
+        progress("reading", 0.1)
+        progress("reading", 1.0)
+        progress("storing", 1.0)
+        if words:
+            click.echo(words)
+
+    both = Terminal()  # stdout and stderr are one terminal, as for a person
+    monkeypatch.setattr(sys, "stdout", both)
+    monkeypatch.setattr(sys, "stderr", both)
+    assert run(bring, []) == 0
+    wanted = "\rreading  10%\rreading 100%\n\rstoring 100%\n"
+    assert both.getvalue() == wanted + (f"{words}\n" if words else "")
+
+
+def test_an_error_after_progress_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def bring() -> None:
+        stepwise()("reading", 0.1)
+        raise BadInput("Line 2 is bad.")
+
+    err = Terminal()
+    monkeypatch.setattr(sys, "stderr", err)
+    assert run(bring, []) == 1
+    assert err.getvalue() == "\rreading  10%\nLine 2 is bad.\n"
+
+
+def test_a_shorter_line_of_progress_covers_the_longer_one() -> None:
+    stream = Terminal()
+    terminal = SafeTerminal(stream, progress=True)
+    terminal.writelines(["\rwriting 10 tasks", "\r3 of 3\n", "done\n"])
+    assert stream.getvalue() == "\rwriting 10 tasks\r3 of 3" + 10 * " " + "\ndone\n"
 
 
 def test_what_is_stored_is_shown_calm_on_a_terminal_and_whole_in_a_file(

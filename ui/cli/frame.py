@@ -157,9 +157,10 @@ def stepwise() -> Callable[[str, float], None]:
         recent = time.monotonic() - last["time"] < 1 / MOST_PROGRESS_LINES_A_SECOND
         if not new and (not terminal or (recent and share < 1)):
             return
-        start = "\n" if terminal and new and last["label"] else "\r" if terminal else ""
-        text = f"{label} {share:4.0%}" if terminal else label
-        click.echo(f"{start}{text}", err=True, nl=not terminal)
+        if terminal and new and last["label"]:
+            click.echo(err=True)
+        text = f"\r{label} {share:4.0%}" if terminal else label
+        click.echo(text, err=True, nl=not terminal)
         last.update(label=label, time=time.monotonic())
 
     return show

@@ -89,6 +89,7 @@ def add_preferences(
 ) -> None:
     """Import judgments, labels, demonstrations or prompts, all or none."""
     _refuse_early(settings, what)
+    progress = stepwise()
     with _bad_rows(what) as bad:
         with staged_file(
             what.file,
@@ -96,7 +97,7 @@ def add_preferences(
             bad=bad,
             texts=texts,
             defaults=what.defaults,
-            progress=stepwise(),
+            progress=progress,
         ) as staged:
             if what.dry_run:
                 _tell_dry_run(staged, bad, what)
@@ -111,7 +112,7 @@ def add_preferences(
                     source=what.source,
                     pseudonymous=pseudonymous,
                     bad_rows=bad.count,
-                    progress=stepwise(),
+                    progress=progress,
                 )
         _tell(row, bad, what)
 
@@ -121,9 +122,10 @@ def add_completions(
 ) -> None:
     """Import completions as tasks to rank, all or none."""
     _refuse_early(settings, what)
+    progress = stepwise()
     with _bad_rows(what) as bad, Staging() as staging:
         staged = stage_completions(
-            staging, what.file, bad=bad, defaults=what.defaults, progress=stepwise()
+            staging, what.file, bad=bad, defaults=what.defaults, progress=progress
         )
         if what.dry_run:
             _tell_dry_run(staged, bad, what)
@@ -140,7 +142,7 @@ def add_completions(
                 overlap=overlap,
                 priority=priority,
                 bad_rows=bad.count,
-                progress=stepwise(),
+                progress=progress,
             )
         _tell(row, bad, what)
 
