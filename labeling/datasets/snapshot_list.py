@@ -11,6 +11,9 @@ from labeling.permissions import Action, require
 from storage.errors import NotFound
 from storage.tables import Account, Round, Snapshot
 
+#: digits of the largest number that each database can compare an id with
+_LONGEST_ID = 18
+
 
 @dataclass(frozen=True)
 class SnapshotSummary:
@@ -72,7 +75,7 @@ def find_snapshot(session: Session, *, project_id: int, which: str) -> Snapshot:
         session.exec(
             select(Snapshot).where(Snapshot.project_id == project_id, Snapshot.id == int(which))
         ).first()
-        if which.isdecimal()
+        if which.isdecimal() and len(which) <= _LONGEST_ID
         else named_snapshot(session, project_id=project_id, name=which)
     )
     if found is None:

@@ -118,7 +118,8 @@ class RowStream:
     def _json_row(self, place: Place, line: str) -> Row | BadRow:
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        # Python reads no number of thousands of digits, and says so by a plain ValueError.
+        except (ValueError, RecursionError) as error:
             return place.bad(f"this is no valid JSON ({error})")
         return self._object(place, row)
 
@@ -309,7 +310,7 @@ def _csv_values(row: dict[str, str], place: Place) -> Row:
     for name in lists:
         try:
             values[name] = json.loads(row[name])
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise place.bad(f"this is no valid JSON ({error})", name) from error
     return values
 
@@ -317,7 +318,7 @@ def _csv_values(row: dict[str, str], place: Place) -> Row:
 def _messages_or_text(text: str) -> Any:
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
     items = value if isinstance(value, list) else [value]
     messages = items and all(isinstance(one, dict) and "content" in one for one in items)

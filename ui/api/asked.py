@@ -8,6 +8,14 @@ from labeling.keys import key_of
 from storage.errors import BadInput
 from storage.tables import AccessToken, Account, Project
 
+#: what a column of numbers holds in PostgreSQL
+LARGEST_ID = 2**31 - 1
+
+
+def whole_number(text: str) -> int | None:
+    """Return what the text says in at most ten digits; None where it is no such number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else None
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -27,12 +35,12 @@ class Asked:
         """Return the project's key."""
         return key_of(self.project)
 
-    def number(self, name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    def number(self, name: str, default: int, *, least: int = 0, most: int = LARGEST_ID) -> int:
         """Return a whole number of the query; raise `BadInput` where it is none or out of range."""
-        text = self.query.get(name, str(default))
-        if not text.isascii() or not text.isdecimal() or not least <= int(text[:20]) <= most:
+        found = whole_number(self.query.get(name, str(default)))
+        if found is None or not least <= found <= most:
             raise BadInput(f"The parameter {name} is no whole number from {least} to {most}.")
-        return int(text)
+        return found
 
     def field(self, name: str, kind: type, default: Any = None) -> Any:
         """Return a field of the JSON body; raise `BadInput` where it is of another kind."""

@@ -16,7 +16,7 @@ from storage.engine import writing
 from storage.errors import BadInput
 from storage.tables import Import
 from ui import process
-from ui.api.asked import Asked
+from ui.api.asked import LARGEST_ID, Asked, whole_number
 
 
 def start_round(asked: Asked) -> Any:
@@ -131,11 +131,11 @@ def add_webhook(asked: Asked) -> Any:
 
 def remove_webhook(asked: Asked) -> Any:
     """Tell a webhook nothing more."""
-    number = asked.path["id"]
-    if not number.isascii() or not number.isdecimal():
-        raise BadInput(f"{number} is no number of a webhook; list them.")
+    number = whole_number(asked.path["id"])
+    if number is None or number > LARGEST_ID:
+        raise BadInput(f"{asked.path['id']} is no number of a webhook; list them.")
     with writing(process.engine()) as session:
         subscriptions.remove_webhook(
-            session, project=asked.project, by=asked.account, webhook_id=int(number[:18])
+            session, project=asked.project, by=asked.account, webhook_id=number
         )
-    return {"removed": int(number[:18])}
+    return {"removed": number}

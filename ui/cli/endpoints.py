@@ -65,7 +65,7 @@ def _body(text: str) -> Any:
 
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"--body is no valid JSON ({error}).") from error
     if not isinstance(found, dict):
         raise BadInput("--body must be a JSON object.")

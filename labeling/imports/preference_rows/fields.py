@@ -224,7 +224,7 @@ def json_in(row: Row, name: str, place: Place) -> Any:
         return value
     try:
         return json.loads(value)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise place.bad(f"this is no valid JSON ({error})", name) from error
 
 

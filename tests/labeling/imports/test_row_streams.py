@@ -65,6 +65,21 @@ def test_a_bad_line_is_given_and_the_next_is_read(tmp_path: Path) -> None:
     assert found[-1][0].words == f"{path}, line 6"
 
 
+def test_a_number_of_thousands_of_digits_is_a_bad_line(tmp_path: Path) -> None:
+    number = "1" * 5000
+    (tmp_path / "rows.jsonl").write_text(f'{{"a": {number}}}\n{{"a": 2}}\n')
+    bad, good = rows(tmp_path / "rows.jsonl")
+    assert isinstance(bad, BadRow) and "rows.jsonl, line 1: this is no valid JSON" in str(bad)
+    assert good == {"a": 2}
+    (tmp_path / "rows.csv").write_text(f'messages,prompt\n"[{number}]",\n,"[{number}]"\n')
+    shape = RowShape(
+        things="rows", columns=(), needs=(), lists=("messages",), json_if_it_is=("prompt",)
+    )
+    bad, plain = [row for _, row in RowStream(tmp_path / "rows.csv", shape)]
+    assert isinstance(bad, BadRow) and "line 2, field messages" in str(bad)
+    assert plain == {"prompt": f"[{number}]"}
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl.gz", "rows.jsonl.zst", "rows.parquet", "rows.arrow"])
 def test_a_file_that_is_cut_short_is_refused_whole(name: str, tmp_path: Path) -> None:
     path = tmp_path / name

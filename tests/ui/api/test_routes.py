@@ -191,6 +191,17 @@ def test_webhooks_are_managed(api_as: As) -> None:
     assert client.delete(f"{BASE}/webhooks/x").status_code == 400
 
 
+def test_numbers_that_no_database_holds_are_refused_and_name_no_other(api_as: As) -> None:
+    client = api_as(Role.LEAD)
+    made = client.post(f"{BASE}/webhooks", json={**HOOK, "url": "https://example.org/kept"}).json()
+    longer = f"{made['id']:018d}7"
+    assert client.delete(f"{BASE}/webhooks/{longer}").status_code == 400
+    assert made["id"] in [each["id"] for each in client.get(f"{BASE}/webhooks").json()]
+    assert client.get(f"{BASE}/events?since={'0' * 30}{'9' * 30}").status_code == 400
+    assert client.get(f"{BASE}/events?since={'0' * 5000}").status_code == 400
+    assert client.get(f"{BASE}/snapshots/{'9' * 30}").status_code == 404
+
+
 def test_figures_are_json_without_nan(api_as: As) -> None:
     client = api_as(Role.ENGINEER)
     for path in GETS:
