@@ -74,11 +74,10 @@ def _of_rounds(loop: LoopState) -> Iterator[Alarm]:
 
 def _of_the_pool(settings: AlarmSettings, loop: LoopState) -> Iterator[Alarm]:
     pool = loop.pool
-    if pool.ready < settings.ready_tasks:
-        noun = "task is" if pool.ready == 1 else "tasks are"
-        yield Alarm(
-            "ready_tasks", f"Only {pool.ready} {noun} ready: annotators will run out.", "rounds"
-        )
+    if pool.waiting < settings.ready_tasks:
+        words = f"Only {pool.waiting} {'task is' if pool.waiting == 1 else 'tasks are'} ready"
+        words = f"{words}: annotators will run out." if pool.waiting else "No task is ready."
+        yield Alarm("ready_tasks", words, "rounds")
     if pool.share is not None and pool.share > settings.stale:
         yield Alarm(
             "stale",

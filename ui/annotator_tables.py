@@ -13,6 +13,8 @@ from ui.figure_table import figure_table
 from ui.throughput_tables import LEAST_SECONDS
 
 number = st.column_config.NumberColumn
+#: pixels: names of imported annotators have that of the file at their end
+NAME_WIDTH = 150
 
 
 def of_annotator(row: dict[str, Any]) -> Selection:
@@ -39,7 +41,7 @@ def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
     if table["with_others"].notna().any():
         st.altair_chart(chart, key="with-others")
     columns = {
-        "name": "Annotator",
+        "name": st.column_config.TextColumn("Annotator", width=NAME_WIDTH),
         "judgments": "Judgments",
         "weight": number("Weight", format="%.2f", help="0: a coin, 1: always right"),
         "ability": number("Right", format="percent", help="Share of comparisons, with the prior"),

@@ -66,7 +66,9 @@ def win_words(rate: dict[str, Any] | None) -> str:
 def stale_card(place: Any, found: Staleness) -> None:
     """Draw how much of the pool is of superseded policies."""
     share = "–" if found.share is None else f"{found.share:.0%}"
-    note = f"{found.stale} of {found.ready} ready tasks"
+    note = f"{found.stale:,} of {found.ready:,} ready tasks"
+    if found.versionless:
+        note += f", and {found.versionless:,} of other models"
     if found.mean_age is not None:
         note += f"; the last {found.judged} judged were {found.mean_age:.1f} versions old"
     figure_card(place, "Stale tasks", share, note)

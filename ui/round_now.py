@@ -47,7 +47,7 @@ def _cards(loop: LoopState, lease: WorkerLease | None, *, versions: bool) -> Non
     say = session.words().say
     wanted, left = loop.judgments_per_round, loop.until_round
     come = say("rounds.come", done=wanted - left, wanted=wanted)
-    counted = say("rounds.left", left=left)
+    counted = say("rounds.left", count=left)
     figure_card(judgments, say("rounds.until"), counted, come, 1 - left / wanted)
     if lease is None:
         figure_card(worker, say("rounds.worker"), say("rounds.not_running"),

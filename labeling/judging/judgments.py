@@ -41,6 +41,7 @@ from storage.core import insert_row, update_row
 from storage.errors import BadInput, NotFound
 from storage.tables import (
     Account,
+    AccountKind,
     Assignment,
     AssignmentState,
     Event,
@@ -140,8 +141,10 @@ def submit_judgment(
         judgment.supersedes_id = key_of(_own_current(session, assignment_id))
     elif assignment.counted and not _is_welcome(facts, assignment, task):
         return _refuse(session, judgment)
-    words = words_of(session, task_id=key_of(task))
-    judgment.marks = pace_marks(settings, words=words, milliseconds=judgment.milliseconds)
+    # A program does not read.
+    if annotator.kind is not AccountKind.SIMULATED:
+        words = words_of(session, task_id=key_of(task))
+        judgment.marks = pace_marks(settings, words=words, milliseconds=judgment.milliseconds)
     return _store(session, judgment, assignment, task, annotator, facts)
 
 

@@ -38,7 +38,8 @@ class JudgmentColumns:
     - version: hashable; two columns with the same one hold the same, so figures can be kept by it
     - judgment_id, task_id, prompt_id, annotator_id: (N,) int64
     - import_id: (N,) int64, of the task; 0 where no import brought it
-    - kind: (N,) int8, position in `KINDS`; active: (N,) bool; both of the annotator's account
+    - kind: (N,) int8, position in `KINDS`; active, imported: (N,) bool; all of the annotator's
+      account, which is imported where it only came with a file of judgments
     - k: (N,) int8; ranks: (N, 9) int8, 1 is best, equal is a tie, 0 after K
     - display_order: (N, 9) int8, entry j the task position shown in place j, -1 after K
     - milliseconds: (N,) int64; created_at: (N,) datetime64[us] in UTC
@@ -62,6 +63,7 @@ class JudgmentColumns:
     import_id: Ints
     kind: Ints
     active: Flags
+    imported: Flags
     k: Ints
     ranks: Ints
     display_order: Ints
@@ -176,8 +178,8 @@ def _columns(project_id: int, known: KnownJudgments, discarded: Ints) -> Judgmen
     arrays = dict(current.arrays)
     del arrays["supersedes_id"]
     kinds, policies = arrays.pop("task_kind"), arrays.pop("policy_id")
-    accounts = pd.DataFrame(around.accounts, columns=["annotator_id", "name", "kind", "active"])
-    accounts = accounts.set_index("annotator_id")
+    names = ["annotator_id", "name", "kind", "active", "imported"]
+    accounts = pd.DataFrame(around.accounts, columns=names).set_index("annotator_id")
     judges = accounts.loc[np.unique(arrays["annotator_id"])]
     place = judges.index.get_indexer(arrays["annotator_id"])
     versions = pd.Series(dict(around.policies), dtype=np.int32)
@@ -187,6 +189,7 @@ def _columns(project_id: int, known: KnownJudgments, discarded: Ints) -> Judgmen
         version=(project_id, next(_versions)),
         kind=np.array([KINDS.index(kind) for kind in judges["kind"]], dtype=np.int8)[place],
         active=judges["active"].to_numpy(dtype=bool)[place],
+        imported=judges["imported"].to_numpy(dtype=bool)[place],
         policy_version=versions.to_numpy()[versions.index.get_indexer(policies)],
         arena=kinds == TASK_KINDS.index(TaskKind.ARENA),
         language=language,
@@ -194,6 +197,8 @@ def _columns(project_id: int, known: KnownJudgments, discarded: Ints) -> Judgmen
         likert=current.likert,
         checks=current.checks,
         tags=prompts.tags(),
-        annotators=judges.assign(kind=[str(kind) for kind in judges["kind"]]),
+        annotators=judges.assign(kind=[str(kind) for kind in judges["kind"]]).drop(
+            columns="imported"
+        ),
         **arrays,
     )

@@ -141,7 +141,8 @@ def _surroundings(session: Session, project_id: int) -> Surroundings:
     return Surroundings(
         accounts=rows(
             select(
-                col(Account.id), col(Account.name), col(Account.kind), col(Account.active)
+                *(col(Account.id), col(Account.name), col(Account.kind), col(Account.active)),
+                col(Account.imported_from) != "",
             ).order_by(col(Account.id))
         ),
         policies=rows(

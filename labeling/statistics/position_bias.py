@@ -30,7 +30,7 @@ def position_bias(columns: JudgmentColumns) -> PositionBias:
     the share is 1/K; one judgment is one trial, so the interval is Wilson's. Imported judgments
     are left out: nobody knows in which order those annotators saw the completions.
     """
-    columns = columns.where(columns.import_id == 0)
+    columns = columns.where(~columns.imported)
     wins = _wins_by_place(columns)
     chance = 1.0 / np.maximum(columns.k, 1)
     first = wins[:, 0]

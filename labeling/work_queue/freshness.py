@@ -34,7 +34,9 @@ class Staleness:
 
     `stale` of `ready` tasks are not of the live policy; `share` is their ratio (None without a
     ready task). `mean_age` is how many published versions behind the live one the last `judged`
-    judgments' tasks are, on average (None without a judgment).
+    judgments' tasks are, on average (None without a judgment). `versionless` more tasks are ready
+    whose completions were imported, or come from a model behind a server: those are of no version
+    that could be behind another.
     """
 
     ready: int
@@ -42,6 +44,12 @@ class Staleness:
     share: float | None
     mean_age: float | None
     judged: int
+    versionless: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Return how many tasks people can still judge."""
+        return self.ready + self.versionless
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -51,18 +59,16 @@ class Staleness:
 def staleness(session: Session, project_id: int) -> Staleness:
     """Measure the ready tasks that are real work, and the newest judgments of such tasks."""
     by_policy = session.exec(
-        select(Task.policy_id, func.count())
+        select(Task.policy_id, Policy.kind, func.count())
         .join(Policy, col(Policy.id) == col(Task.policy_id))
         .where(
-            # Imported completions are of no version that could be behind another.
-            Policy.kind == PolicyKind.LOCAL,
             Task.project_id == project_id,
             Task.status == TaskStatus.READY,
             col(Task.kind).in_(REAL_WORK),
         )
-        .group_by(col(Task.policy_id))
+        .group_by(col(Task.policy_id), col(Policy.kind))
     ).all()
-    counts = {row[0]: row[1] for row in by_policy}
+    counts = {policy_id: n for policy_id, kind, n in by_policy if kind is PolicyKind.LOCAL}
     ages = _ages(session, project_id)
     ready = sum(counts.values())
     stale = sum(count for policy_id, count in counts.items() if ages.get(policy_id) != 0)
@@ -82,6 +88,7 @@ def staleness(session: Session, project_id: int) -> Staleness:
         share=stale / ready if ready else None,
         mean_age=sum(found) / len(found) if found else None,
         judged=len(found),
+        versionless=sum(n for _, _, n in by_policy) - ready,
     )
 
 

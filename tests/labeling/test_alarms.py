@@ -69,6 +69,7 @@ def test_each_trouble_is_one_alarm_with_its_page(
         {"loop": a_loop(rounds=[a_round(1), a_round(2, "ppo")])},
         {"loop": rated(0.3, 0.5)},
         {"loop": pool(ready=5)},
+        {"loop": pool(ready=0, share=None, versionless=5)},
         {"loop": pool(share=0.5)},
         {"loop": a_loop(pool=Staleness(ready=9, stale=0, share=None, mean_age=None, judged=0))},
         {"alpha": 0.1},
@@ -99,6 +100,8 @@ def test_words_name_what_is_wrong() -> None:
     ]
     (one,) = found(loop=pool(ready=1))
     assert one.words.startswith("Only 1 task is ready")
+    (one,) = found(loop=pool(ready=0, share=None))
+    assert one.words == "No task is ready."
 
 
 def test_many_annotators_with_one_trouble_are_one_alarm_that_names_the_worst() -> None:

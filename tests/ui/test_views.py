@@ -76,6 +76,15 @@ def test_an_empty_page_says_what_comes_next(lead: Account, name: str, advice: st
     assert advice in open_page(name).info[0].value
 
 
+def test_a_first_round_that_waits_for_a_worker_is_not_said_to_want_judgments(
+    lead: Account, home: Home
+) -> None:
+    process.configure(home.settings.model_copy(update={"judgments_per_round": 1}))
+    assert "after one more judgment." in open_page("rounds").info[0].value
+    judge(home, judgments=1)
+    assert "starts by itself while a worker runs" in open_page("rounds").info[0].value
+
+
 def test_export_writes_a_folder_and_offers_it(lead: Account, home: Home) -> None:
     judge(home)
     page = open_page("export")

@@ -10,6 +10,8 @@ from ui import process, session
 from ui.people.sign_in_list import moment
 
 KEY = "accounts table"
+#: pixels: names of imported annotators have that of the file at their end
+NAME_WIDTH = 150
 
 
 def show(by: Account) -> AccountRow | None:
@@ -27,6 +29,7 @@ def show(by: Account) -> AccountRow | None:
     said = st.dataframe(
         _table(found), hide_index=True, on_select="rerun", selection_mode="single-row-required",
         key=KEY, height=min(38 + 35 * len(found), 470),
+        column_config={words.say("accounts.name"): st.column_config.Column(width=NAME_WIDTH)},
     )  # fmt: skip
     # What is chosen came from the browser: the row may be gone.
     chosen = said.get("selection", {}).get("rows", [])

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from labeling.permissions import Action, require
-from ui import annotator_tables, measured, process, session
+from ui import annotator_tables, measured, page_links, process, session
 
 
 def show() -> None:
@@ -14,8 +14,11 @@ def show() -> None:
     found = measured.annotators(account)
     if found.annotators.empty:
         st.info(
-            "There is no annotator yet. Add people with: rankloop account add NAME --role annotator"
+            "There is no annotator yet. Invite people on the page Accounts, or add them with: "
+            "rankloop account add NAME --role annotator"
         )
+        if page_links.page_named("accounts"):
+            page_links.link("accounts", "Invite people")
         return
     if not found.annotators["judgments"].any():
         st.info("Nothing is judged yet. Figures of each annotator appear with their judgments.")

@@ -48,7 +48,8 @@ def show() -> None:
         )
         win_rate_chart.show(loop.policies)
     if not loop.rounds:
-        st.info(words.say("rounds.none", left=loop.until_round))
+        key = "rounds.none" if loop.until_round else "rounds.none_due"
+        st.info(words.say(key, count=loop.until_round))
         return
     st.subheader(words.say("rounds.all"))
     table = table_of(loop.rounds, words, versions=versions)

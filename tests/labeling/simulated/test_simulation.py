@@ -75,6 +75,13 @@ def test_the_hidden_preference_is_what_is_stored(stage: Stage) -> None:
     assert sorted(per_account.count(account.id or 0) for account in accounts) == [3, 4]
 
 
+def test_a_program_is_not_said_to_have_read_too_fast(stage: Stage) -> None:
+    stage.add_task("a")
+    run(stage, 1)
+    with reading(stage.engine) as session:
+        assert session.exec(select(Judgment)).one().marks == []
+
+
 def test_a_second_run_goes_on_with_the_same_accounts(stage: Stage) -> None:
     fill_pool = filler(stage, 100)
     run(stage, 2, fill_pool)

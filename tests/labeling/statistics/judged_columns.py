@@ -33,6 +33,7 @@ def columns_of(
         import_id=zeros,
         kind=zeros.astype(np.int8),
         active=np.ones(count, dtype=bool),
+        imported=np.zeros(count, dtype=bool),
         k=k,
         ranks=_padded(ranks, 0),
         display_order=_padded(orders, -1),

@@ -152,6 +152,16 @@ def test_accounts_are_as_they_are_now(stage: Stage) -> None:
     assert found.by_people().version != found.version
 
 
+def test_whose_annotators_came_with_a_file_is_known(stage: Stage) -> None:
+    """A person's judgment of imported completions is not imported."""
+    stage.add_task("t", k=2)
+    for name in ("ann", "bob"):
+        stage.judge(name, [1, 2])
+    with writing(stage.engine) as session:
+        session.get_one(Account, stage.account("bob")).imported_from = "file"
+    assert columns(stage).imported.tolist() == [False, True]
+
+
 def test_tests_of_annotators_are_no_figures(stage: Stage) -> None:
     task_id = stage.add_task("t", k=2)
     stage.judge("ann", [1, 2])

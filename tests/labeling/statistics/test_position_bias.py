@@ -65,5 +65,5 @@ def test_no_judgment_no_figure() -> None:
 
 def test_imported_judgments_say_nothing_of_places() -> None:
     columns = columns_of(range(4), [1] * 4, [[1, 2]] * 4, shown=[[0, 1]] * 4)
-    half = replace(columns, import_id=np.array([0, 0, 5, 5]))
+    half = replace(columns, imported=np.array([False, False, True, True]))
     assert position_bias(half).overall.iloc[0]["n"] == 2

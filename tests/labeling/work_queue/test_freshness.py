@@ -79,11 +79,8 @@ def test_a_share_is_kept_for_good_and_comes_first(stage: Stage) -> None:
     assert stage.lend("ann").messages[0]["content"].startswith("old")
 
 
-def test_tests_and_imported_completions_are_left_alone(stage: Stage) -> None:
-    change(stage, kept_share=0.0)
-    gold, imported, ordinary = (stage.add_task(name) for name in ("gold", "imported", "own"))
+def of_an_import(stage: Stage, task_id: int) -> None:
     with writing(stage.engine) as session:
-        session.get_one(Task, gold).kind = TaskKind.GOLD
         source = Policy(
             project_id=stage.project_id,
             version=0,
@@ -92,7 +89,15 @@ def test_tests_and_imported_completions_are_left_alone(stage: Stage) -> None:
         )
         session.add(source)
         session.flush()
-        session.get_one(Task, imported).policy_id = source.id or 0
+        session.get_one(Task, task_id).policy_id = source.id or 0
+
+
+def test_tests_and_imported_completions_are_left_alone(stage: Stage) -> None:
+    change(stage, kept_share=0.0)
+    gold, imported, ordinary = (stage.add_task(name) for name in ("gold", "imported", "own"))
+    with writing(stage.engine) as session:
+        session.get_one(Task, gold).kind = TaskKind.GOLD
+    of_an_import(stage, imported)
     supersede(stage)
     assert withdraw(stage) == 1
     with reading(stage.engine) as session:
@@ -122,3 +127,11 @@ def test_staleness_of_the_pool_and_age_of_what_was_judged(stage: Stage) -> None:
     assert measured() == Staleness(ready=2, stale=2, share=1.0, mean_age=0.5, judged=2)
     change(stage, age_of_judgments=1)
     assert measured().mean_age == 0.0
+
+
+def test_imported_completions_can_be_judged_and_are_behind_nothing(stage: Stage) -> None:
+    stage.add_task("own")
+    of_an_import(stage, stage.add_task("imported"))
+    with reading(stage.engine) as session:
+        found = staleness(session, stage.project_id)
+    assert (found.ready, found.stale, found.versionless, found.waiting) == (1, 0, 1, 2)
