@@ -13,11 +13,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from storage import engine as storage_engine
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.tables import Project
 from tests.postgres_cluster import PostgresCluster, find_binaries
 from tests.requirement import missing
+from tests.unflushed_sqlite import configure_unflushed
 
 # Browsers and training first: workers that take whole files then end with the many short ones, and
 # none is left alone with a long one.
@@ -51,6 +53,14 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put `__main__` back: Streamlit's AppTest leaves its script there, and spawn would run it."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unflushed_sqlite() -> Iterator[None]:
+    """Spare the SQLite databases of this process the wait for the disk at every commit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage_engine, "_configure_sqlite", configure_unflushed)
+        yield
 
 
 @pytest.fixture(scope="session")

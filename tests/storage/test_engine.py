@@ -9,9 +9,11 @@ from sqlalchemy import Engine, func, text
 from sqlalchemy.exc import InternalError
 from sqlmodel import Session, select
 
+from storage import engine as storage_engine
 from storage.engine import asking, build_engine, reading, writing
 from storage.errors import Unavailable
 from storage.tables import Event
+from tests.unflushed_sqlite import configure_as_shipped
 
 WRITERS, ROWS = 4, 100
 
@@ -25,6 +27,12 @@ def _count(session: Session) -> int:
     return session.exec(select(func.count()).select_from(Event)).one()
 
 
+@pytest.fixture
+def as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_engine, "_configure_sqlite", configure_as_shipped)
+
+
+@pytest.mark.usefixtures("as_shipped")
 def test_sqlite_is_durable_and_checked_on_every_connection(sqlite_engine: Engine) -> None:
     with reading(sqlite_engine) as one, reading(sqlite_engine) as two:
         for session in (one, two):
