@@ -13,6 +13,7 @@ from labeling.events import record
 from labeling.imports.bad_rows import BadRows
 from labeling.imports.batches import batches
 from labeling.imports.imported_accounts import LONGEST_SOURCE, ImportedAccounts, valid_source
+from labeling.imports.one_at_a_time import wait_for_other_imports
 from labeling.imports.preference_files import (
     PromptDefaults,
     files_of,
@@ -112,6 +113,7 @@ def import_staged(
     """
     if by is not None:
         require(by, Action.IMPORT, project_id=key_of(project))
+    wait_for_other_imports(session, project_id=key_of(project))
     refuse_second_import(session, project_id=key_of(project), sha256=staged.sha256)
     source = valid_source(source or default_source(staged.path))
     row = add_import(session, project=project, staged=staged, by=by)
@@ -158,7 +160,7 @@ def refuse_second_import(session: Session, *, project_id: int, sha256: str) -> N
     ).first()
     if before is not None:
         counts = ", ".join(
-            f"{count} {name.replace('_', ' ')}"
+            counted(count, name)
             for name, count in before.counts.items()
             if name in ("judgments", "tasks", "prompts", "demonstrations") and count
         )
@@ -167,6 +169,13 @@ def refuse_second_import(session: Session, *, project_id: int, sha256: str) -> N
             f"{before.created_at:%Y-%m-%d} ({before.file_name}: {counts or 'nothing new'}); "
             "nothing was imported."
         )
+
+
+def counted(count: int, name: str) -> str:
+    """Return a count of an import in words, by its name in `Import.counts` (`policies`)."""
+    if count == 1:
+        name = f"{name.removesuffix('ies')}y" if name.endswith("ies") else name.removesuffix("s")
+    return f"{count} {name.replace('_', ' ')}"
 
 
 def default_source(path: Path) -> str:

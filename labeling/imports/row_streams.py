@@ -117,7 +117,10 @@ class RowStream:
 
     def _json_row(self, place: Place, line: str) -> Row | BadRow:
         try:
-            row = json.loads(line)
+            row = json.loads(line.rstrip("\r\n"))
+        except json.JSONDecodeError as error:
+            # Python's own words count lines from this one: a second number of a line beside ours.
+            return place.bad(f"this is no valid JSON ({error.msg} at column {error.colno})")
         # Python reads no number of thousands of digits, and says so by a plain ValueError.
         except (ValueError, RecursionError) as error:
             return place.bad(f"this is no valid JSON ({error})")

@@ -46,6 +46,12 @@ def test_preferences_are_tried_imported_listed_and_refused(
     assert at(home, "import", "preferences", file, "--json", "--source", "them") == 0
     done = json.loads(capsys.readouterr().out)
     assert (done["judgments"], done["format"], done["annotators"]) == (2, "trl_preference", 1)
+    assert at(home, "import", "list") == 0
+    assert "2 judgments, 4 completions, 1 policy, 2 prompts, 1 annotator\n" in (
+        capsys.readouterr().out
+    )
+    assert at(home, "policies") == 0
+    assert "version -1  import " in capsys.readouterr().out
     assert at(home, "import", "list", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["counts"]["tasks"] == 2
     assert at(home, "import", "preferences", file) == 1
@@ -61,7 +67,7 @@ def test_bad_rows_end_it_or_are_set_aside(
     assert at(home, "import", "preferences", file, "--format", "trl_preference") == 1
     assert "line 3, field rejected: it is missing" in capsys.readouterr().err
     assert at(home, "import", "preferences", file, "--dry-run") == 1
-    assert "1 rows are bad" in capsys.readouterr().err
+    assert "pairs.jsonl has 1 bad row, so nothing" in capsys.readouterr().err
     aside = tmp_path / "bad.jsonl"
     assert count(home, Import) == 0 and not aside.exists()
     assert at(home, "import", "preferences", file, "--skip-bad", str(aside)) == 0

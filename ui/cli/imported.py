@@ -14,6 +14,7 @@ from labeling.imports.completions import import_completions, stage_completions
 from labeling.imports.preference_files import PromptDefaults, files_of, files_sha256
 from labeling.imports.preferences import (
     StagedFile,
+    counted,
     import_staged,
     list_imports,
     refuse_second_import,
@@ -189,7 +190,7 @@ def _tell(row: Import, bad: BadRows, what: Bringing) -> None:
         return
     click.echo(f"Import {row.id} ({row.format}): {_in_words(row.counts)}.")
     if bad.count:
-        click.echo(f"{bad.count} bad rows were left out; they are in {bad.file} with reasons.")
+        click.echo(f"Left out: {counted(bad.count, 'bad_rows')}, in {bad.file} with reasons.")
 
 
 def _tell_dry_run(staged: StagedFile, bad: BadRows, what: Bringing) -> None:
@@ -205,14 +206,14 @@ def _tell_dry_run(staged: StagedFile, bad: BadRows, what: Bringing) -> None:
         for message in bad.first:
             click.echo(message, err=True)
         raise BadInput(
-            f"{what.file}: {bad.count} rows are bad, so nothing would be imported; mend them, or "
-            "import the others with --skip-bad BAD.jsonl."
+            f"{what.file} has {counted(bad.count, 'bad_rows')}, so nothing would be imported; mend "
+            "the file, or import the other rows with --skip-bad BAD.jsonl."
         )
 
 
 def _in_words(counts: Mapping[str, Any]) -> str:
     shown = [
-        f"{count} {name.replace('_', ' ')}"
+        counted(count, name)
         for name, count in counts.items()
         if name not in (NOTHING_TO_COMPARE, "bad_rows") and count
     ]

@@ -72,7 +72,8 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def _outside_line(one: dict[str, Any]) -> str:
-    start = f"{one['kind']:<8} {one['status']:<12} {one['name']}"
+    # The version is what `snapshot create --policy` and figures by policy name it by.
+    start = f"version {one['version']:<3} {one['kind']:<8} {one['status']:<12} {one['name']}"
     if "used" not in one:
         return start
     used = one["used"]

@@ -55,6 +55,7 @@ def test_parquet_holds_text_or_messages(tmp_path: Path) -> None:
 
 BAD_LINES = [
     ("{bad", "line 2", "no valid JSON"),
+    ('{"prompt"', "line 2", r"no valid JSON \(Expecting ':' delimiter at column 10\)"),
     ("[1]", "line 2", "JSON object"),
     ("{}", "field prompt", "missing"),
     ('{"prompt": null}', "field prompt", "missing"),
