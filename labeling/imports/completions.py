@@ -12,6 +12,7 @@ from labeling.events import record
 from labeling.imports.bad_rows import BadRows
 from labeling.imports.batches import batches
 from labeling.imports.imported_accounts import ImportedAccounts, valid_source
+from labeling.imports.one_at_a_time import wait_for_other_imports
 from labeling.imports.preference_files import (
     PromptDefaults,
     files_of,
@@ -79,6 +80,7 @@ def import_completions(
     """
     if by is not None:
         require(by, Action.IMPORT, project_id=key_of(project))
+    wait_for_other_imports(session, project_id=key_of(project))
     refuse_second_import(session, project_id=key_of(project), sha256=staged.sha256)
     source = valid_source(source or default_source(staged.path))
     row = add_import(session, project=project, staged=staged, by=by)

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlmodel import Session, col, func, select
 
 from labeling.events import record
+from labeling.imports.one_at_a_time import wait_for_other_imports
 from labeling.imports.prompt_files import NewPrompt, read_prompts
 from labeling.keys import key_of
 from labeling.permissions import Action, require
@@ -73,6 +74,7 @@ def import_prompts(
         )
         for one in read_prompts(path)
     ]
+    wait_for_other_imports(session, project_id=project_id)
     fresh: dict[str, NewPrompt] = {}
     for prompt in found:
         fresh.setdefault(content_sha256(prompt.messages), prompt)

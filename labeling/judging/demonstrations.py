@@ -9,6 +9,7 @@ from sqlmodel import Session, col, func, select
 
 from labeling.events import record
 from labeling.imports.demonstration_files import completion_of
+from labeling.imports.one_at_a_time import wait_for_other_imports
 from labeling.imports.prompt_files import NewPrompt
 from labeling.imports.prompts import content_sha256, prompt_row
 from labeling.imports.row_files import Place, Row, RowShape, label_of, prompt_of, read_rows
@@ -157,6 +158,7 @@ def import_demonstrations(
     require(account, Action.MANAGE_PROMPTS, project_id=key_of(project))
     project_id = key_of(project)
     found = read_rows(path, _SHAPE, _demonstration_of)
+    wait_for_other_imports(session, project_id=project_id)
     known = _known_prompts(session, project_id)
     before, added = len(known), 0
     for new in found:

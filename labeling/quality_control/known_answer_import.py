@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from labeling.events import record
+from labeling.imports.one_at_a_time import wait_for_other_imports
 from labeling.imports.prompt_files import NewPrompt
 from labeling.imports.prompts import content_sha256, prompt_row
 from labeling.keys import key_of
@@ -57,6 +58,7 @@ def import_known_answers(
     if by is not None:
         require(by, Action.CHANGE_LABELING, project_id=key_of(project))
     found = read_known_answers(path)
+    wait_for_other_imports(session, project_id=key_of(project))
     policy_id = key_of(import_policy(session, project_id=key_of(project)))
     there = _contents(session, key_of(project))
     counts = {TaskKind.GOLD: 0, TaskKind.QUALIFICATION: 0}

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,32 @@ def test_the_same_file_is_refused(engine: Engine, bring: Bring, tmp_path: Path) 
     with pytest.raises(Conflict, match=rf"import {done.id} of .*long.jsonl: .*3 judgments"):
         bring(again)
     assert len(rows_of(engine, Judgment)) == 3
+
+
+def test_of_two_who_bring_the_same_file_at_once_one_is_refused(
+    postgres_engine: Engine, tmp_path: Path
+) -> None:
+    with writing(postgres_engine) as session:
+        project = Project(name="default")
+        session.add(project)
+    bring = _bringing(postgres_engine, project)
+    # Prompts, models and annotators are there: no unique key of theirs stops the second.
+    bring(write(tmp_path / "before.jsonl", LONG))
+    path = write(tmp_path / "rows.jsonl", [*LONG[:1], LONG[0] | {"annotator_id": "bob"}])
+    with ThreadPoolExecutor(1) as threads:
+        with (
+            staged_file(path, format="auto") as staged,
+            writing(postgres_engine) as session,
+        ):
+            import_staged(
+                session, project=project, staged=staged, by=None, heldout_share=0.0, source="before"
+            )
+            second = threads.submit(bring, path, source="before")
+            wait([second], timeout=2)
+        with pytest.raises(Conflict, match="in the project already"):
+            second.result(10)
+    with reading(postgres_engine) as session:
+        assert session.exec(select(func.count()).select_from(Import)).one() == 2
 
 
 def test_a_bad_row_is_named_and_nothing_is_imported(
