@@ -32,7 +32,7 @@ def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
             return None
 
     server = HTTPServer(("127.0.0.1", 0), Collector)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", posted
     server.shutdown()

@@ -66,7 +66,7 @@ def announcing(**metadata: str) -> Iterator[str]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Metadata)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
