@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import aiohttp
 
-from benchmarks.labeling_faults import OPENED_AT_ONCE, Person, Told
 from benchmarks.labeling_load import browsers
+from benchmarks.persistent_annotator import OPENED_AT_ONCE, PersistentAnnotator, Told
 
 PASSWORD = "correct horse battery"
 
@@ -21,7 +21,7 @@ class Served(Protocol):
     url: str
 
 
-class Rater(Person):
+class Rater(PersistentAnnotator):
     """An annotator of any completions; what they give is kept by place, as it is shown."""
 
     waits = (1.0, 3.0)

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from benchmarks.labeling_faults import Person, Told
+from benchmarks.persistent_annotator import PersistentAnnotator, Told
 
 OLD = {"id": "old", "text": "could not reach its database"}
 NEW = {"id": "new", "text": "could not reach its database"}
@@ -30,7 +30,7 @@ PENDING = {"nonce": "mine", "assignment": 1}
 def test_what_a_page_says_after_a_submit(
     data: dict[str, Any] | None, told: int, refused: int, still_pending: bool
 ) -> None:
-    person = Person(cast(Any, None), cast(Any, None), "ann-1", Told())
+    person = PersistentAnnotator(cast(Any, None), cast(Any, None), "ann-1", Told())
     person.page = cast(Any, SimpleNamespace(data=data))
     person.pending, person.ranks = dict(PENDING), [1, 2, 3, 4]
     person._hear("mine", OLD)
