@@ -105,6 +105,13 @@ def test_everything_that_is_said_has_a_text() -> None:
             assert any(key.startswith(start) for key in known), f"nothing begins with {start}"
 
 
+def test_every_key_of_the_keyboard_has_its_words_in_the_help() -> None:
+    keys = (ROOT / "ui/components/ranking/keys.js").read_text(encoding="utf-8")
+    named = re.findall(r"\{ name: \"(\w+)\", shown:", keys)
+    assert len(named) > 15
+    assert [name for name in named if f"help.{name}" not in ENGLISH] == []
+
+
 def test_nothing_is_left_that_nobody_says() -> None:
     everything = written("js") + written("py") + written("html")
     starts = {start for asked in said_keys() if (start := beginning_of(asked))}
