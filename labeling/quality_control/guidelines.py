@@ -230,7 +230,8 @@ def guideline_readers(session: Session, *, project_id: int) -> list[Reader]:
 def difference(older: str, newer: str) -> str:
     """Return what changed between two texts as a unified diff without file names."""
     lines = difflib.unified_diff(older.splitlines(), newer.splitlines(), lineterm="", n=2)
-    return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
+    # The first two name the files; a line of the texts may look like them, as `--` taken out does.
+    return "\n".join(list(lines)[2:])
 
 
 def _valid(value: str, field: str, longest: int) -> str:

@@ -97,6 +97,7 @@ def test_a_version_is_unread_until_its_reader_says_so(
 def test_a_difference_shows_both_sides() -> None:
     assert difference("a\nb\nc", "a\nB\nc").splitlines()[1:] == [" a", "-b", "+B", " c"]
     assert difference("a", "a") == ""
+    assert difference("-- old\nb", "b\n++ new").splitlines()[1:] == ["--- old", " b", "+++ new"]
 
 
 def test_who_has_a_task_at_hand_may_end_it_first(engine: Engine, project: Project) -> None:
