@@ -1,5 +1,6 @@
 """The pages other than ranking, run by Streamlit's AppTest, without and with something to show."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -92,7 +93,9 @@ def test_export_writes_a_folder_and_offers_it(lead: Account, home: Home) -> None
     assert not page.exception
     (folder,) = (home.path / "exports").iterdir()
     rows = (folder / "train.jsonl").read_text().splitlines()
-    assert "rankloop export preferences --format trl_preference" in page.code[0].value
+    row, command = (each.value for each in page.code)
+    assert "rankloop export preferences --format trl_preference" in command
+    assert list(json.loads(row))[:3] == ["prompt", "chosen", "rejected"]
     assert plain(str(folder)) in page.success[0].value
     assert f"{len(rows)} train" in page.success[0].value
 
@@ -108,7 +111,8 @@ def test_export_takes_a_snapshot_in_a_chosen_shape(lead: Account, home: Home) ->
     page.button[0].click().run()
     assert not page.exception and page.success
     command = "rankloop export preferences --snapshot 1 --format ranking --files parquet"
-    assert command in page.code[0].value
+    row, shown = (each.value for each in page.code)
+    assert command in shown and "completions" in json.loads(row)
     names = [path.name for path in (home.path / "exports").glob("ranking-*/*")]
     assert "train.parquet" in names and "README.md" in names
 

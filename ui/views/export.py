@@ -1,5 +1,6 @@
 """The export page: a snapshot, or the current data, as files that trainers read."""
 
+import json
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -9,6 +10,7 @@ from labeling.datasets.file_types import FILE_TYPES
 from labeling.datasets.project_judgments import count_judged_prompts
 from labeling.datasets.snapshot_list import find_snapshot, list_snapshots
 from labeling.formats.registry import FORMATS
+from labeling.formats.sample import sample_row
 from labeling.permissions import Action, require
 from storage.engine import reading
 from storage.errors import RankloopError
@@ -38,6 +40,10 @@ def show() -> None:
         frozen_figures(found.manifest)
     shape = st.selectbox("Format", list(FORMATS), help="What one row is.", width=400)
     st.caption(plain(FORMATS[shape].help[0].upper() + FORMATS[shape].help[1:] + "."))
+    with st.expander("What a row looks like"):
+        st.caption("A made-up ranking of two answers, in the shape that your rows will have.")
+        row = json.dumps(sample_row(FORMATS[shape]), indent=2, ensure_ascii=False, default=str)
+        st.code(row, language="json", wrap_lines=True)
     kind = st.selectbox(
         "Files", list(FILE_TYPES), format_func=lambda name: FILE_TYPES[name].help, width=400
     )
