@@ -1,9 +1,8 @@
 """Rounds as people see them: when the next is due, asking for one, and how the past ones went."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas
 from sqlalchemy import ColumnElement, and_, func
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
@@ -26,6 +25,9 @@ from storage.tables import (
     Task,
 )
 from storage.tables.rounds import RUNNING
+
+if TYPE_CHECKING:
+    import pandas
 
 CURVE_COLUMNS = ["state", "step_index", "steps", "metric", "value"]
 
@@ -152,12 +154,15 @@ def round_summaries(session: Session, *, project_id: int) -> list[dict[str, Any]
     return [{**_summary(*row), "human_win_rate": _rate(rates, row[1])} for row in rows]
 
 
-def round_curves(session: Session, *, round_id: int) -> pandas.DataFrame:
+def round_curves(session: Session, *, round_id: int) -> "pandas.DataFrame":
     """Return a round's curves in long form, one row for each number of each point.
 
     Columns: state, step_index, steps (planned in this state), metric, value; in the order in
     which the states ran.
     """
+    # A worker's parent reads rounds, too: it is to start without pandas.
+    import pandas
+
     points = session.exec(select(RoundPoint).where(RoundPoint.round_id == round_id)).all()
     order = {state: place for place, state in enumerate(type(points[0].state))} if points else {}
     rows = [

@@ -3,14 +3,16 @@
 Decisions are append-only rows of Review; `labeling/review/adjudication.py` writes them.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from storage.tables import Judgment, Review, ReviewDecision, Task, TaskKind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What people are asked for its own sake; the other kinds test them, and train nothing.
 REAL_WORK = (TaskKind.ORDINARY, TaskKind.ARENA)
@@ -44,12 +46,15 @@ def discarded_judgments(
     return {row[0] for row in session.execute(statement)}
 
 
-def decided_labels(session: Session, *, project_id: int) -> pd.DataFrame:
+def decided_labels(session: Session, *, project_id: int) -> "pd.DataFrame":
     """Return the tasks whose label a lead has decided, in the order of the decisions.
 
     Columns: review_id, task_id, ranks (list by task position), by_id, decided_at. A task that was
     given to more people after it was decided has no row, and no task that tests annotators has.
     """
+    # A worker's parent asks for the conditions above: it is to start without pandas.
+    import pandas as pd
+
     statement = (
         select(
             col(Review.id),
