@@ -12,6 +12,7 @@ from sqlmodel import Session, col, func, select
 from labeling.events import record
 from labeling.judging.judging import who_judges
 from labeling.keys import key_of
+from labeling.texts import storable
 from labeling.work_queue.claim import QUEUED_KINDS, takes_room
 from labeling.work_queue.pools import has_its_share, pool_of, staffed_pools
 from storage.clock import now
@@ -251,8 +252,8 @@ def completion_row(new: NewCompletion, prompt_id: int, policy_id: int) -> Comple
     return Completion(
         prompt_id=prompt_id,
         policy_id=policy_id if new.policy_id is None else new.policy_id,
-        # A sampled NUL would be refused by PostgreSQL.
-        text=new.text.replace("\x00", "\ufffd"),
+        # PostgreSQL refuses a NUL, every database half a surrogate pair, which a server may send.
+        text=storable(new.text.replace("\x00", "\ufffd")),
         sampling=new.sampling,
         seed=new.seed,
         finish_reason=new.finish_reason,

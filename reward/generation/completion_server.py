@@ -140,7 +140,7 @@ class CompletionServer:
             raise Unavailable(said)
         try:
             return json.loads(found.text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.wrong(f"answered {path} with what is not JSON") from error
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:

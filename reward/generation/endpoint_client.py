@@ -19,12 +19,15 @@ from typing import Any
 
 from labeling.endpoint_policies import Endpoint, Usage, priced
 from storage.errors import BadInput, Unavailable
+from storage.printable import printable
 from storage.secrets import secret_text
 
 #: What may be different a moment later: timeouts, too many requests, a server in trouble.
 PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 LARGEST_ANSWER = 16 * 2**20  # bytes
 _AT_ONCE = 65_536
+_LONGEST_WAIT = 86_400.0  # seconds
+_MOST_TOKENS = 2**31 - 1  # that a column holds
 
 
 class EndpointDown(Unavailable):
@@ -198,7 +201,7 @@ class EndpointClient:
             told.get(name) if isinstance(told, Mapping) else None
             for name in ("prompt_tokens", "completion_tokens")
         ]
-        if not all(isinstance(one, int) and one >= 0 for one in tokens):
+        if not all(isinstance(one, int) and 0 <= one <= _MOST_TOKENS for one in tokens):
             return Usage(requests=1, unmetered=1)
         asked, answered = (int(one or 0) for one in tokens)
         return Usage(
@@ -210,7 +213,8 @@ class EndpointClient:
 
     def _plain(self, text: str) -> str:
         told = text.replace(self._key, "***") if self._key else text
-        return " ".join(told.split())[:200] or "no reason given"
+        # It is kept in an event, and PostgreSQL takes no NUL.
+        return printable(" ".join(told.split())[:200]) or "no reason given"
 
     def _down(self, what: str, seconds: float) -> EndpointDown:
         return EndpointDown(
@@ -241,12 +245,15 @@ def _body(reply: Any, stop: float) -> str:
 
 
 def _retry_after(headers: "Message[str, str]") -> float | None:
-    """Return the seconds of a Retry-After header (RFC 9110, section 10.2.3), or None."""
+    """Return the seconds of a Retry-After header (RFC 9110, section 10.2.3), or None.
+
+    A day at the most: a number without bound is no time to sleep, and no number of JSON.
+    """
     value = (headers.get("Retry-After") or "").strip()
     if value.isdecimal():
-        return float(value)
+        return min(float(value), _LONGEST_WAIT)
     try:
         at = email.utils.parsedate_to_datetime(value).timestamp() if value else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return None if at is None else max(0.0, at - time.time())
+    return None if at is None else min(max(0.0, at - time.time()), _LONGEST_WAIT)

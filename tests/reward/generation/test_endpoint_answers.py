@@ -101,6 +101,15 @@ def test_a_share_of_a_task_is_the_servers_and_its_cost_is_counted(
     assert text and server.requests[0]["max_tokens"] == 12
 
 
+def test_half_a_character_of_a_server_stops_no_task(runtime: Runtime, server: Chatting) -> None:
+    far = add(runtime, server, share=0.25)
+    server.faults = [(200, {}, '{"choices": [{"message": {"content": "Ha \\ud83d"}}]}')] * 4
+    assert PoolFiller(runtime).add_chunk(1) == 1
+    with reading(runtime.engine) as session:
+        _, found = newest(session)
+    assert [one.text for one in found if one.policy_id == far] == ["Ha ?"]
+
+
 def test_without_a_share_no_server_is_asked(runtime: Runtime, server: Chatting) -> None:
     add(runtime, server, share=0.0)
     PoolFiller(runtime).add_chunk(1)

@@ -135,6 +135,22 @@ def test_what_is_no_completion_is_said(server: Chatting, body: str) -> None:
         ask(client(server, attempts=1))
 
 
+def test_what_no_database_holds_is_not_told(server: Chatting) -> None:
+    server.faults = [(500, {}, "out\x00of \x1b[31mmemory")]
+    with pytest.raises(EndpointDown) as caught:
+        ask(client(server, attempts=1))
+    assert str(caught.value).isprintable() and "of \\x1b[31mmemory" in str(caught.value)
+    server.usage = {"prompt_tokens": 1, "completion_tokens": 2**40}
+    assert ask(client(server)).usage.unmetered == 1
+
+
+def test_a_wait_without_bound_is_a_day(server: Chatting) -> None:
+    server.faults = [(429, {"Retry-After": "9" * 400}, "slow down")]
+    with pytest.raises(EndpointDown) as caught:
+        ask(client(server, attempts=1))
+    assert caught.value.seconds == 86_400.0
+
+
 def test_a_key_that_is_not_set_and_one_given_in_place_of_its_name(
     server: Chatting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
