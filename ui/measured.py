@@ -4,6 +4,7 @@ import numpy
 import pandas
 from sqlmodel import Session, select
 
+from labeling.datasets.project_judgments import count_judged_prompts
 from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.loop_state import LoopState, loop_state
@@ -155,6 +156,17 @@ def models(account: Account) -> list[ModelFigures]:
         return model_figures(rows, project_id=here, account=account)
 
     return kept("models", measure, account=account, on_disk={})
+
+
+def judged_prompts(account: Account) -> int:
+    """Return how many prompts an export of the current data would look at."""
+    here = key_of(process.project())
+    return kept(
+        "judged prompts",
+        lambda rows, _: count_judged_prompts(rows, project_id=here),
+        account=account,
+        action=Action.EXPORT,
+    )
 
 
 def columns(account: Account) -> JudgmentColumns:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Select, select, union
+from sqlalchemy import Select, func, select, union
 from sqlmodel import Session, col
 
 from labeling.datasets.eligibility import DECIDED, MODEL, OUT_OF_TRAINING
@@ -67,7 +67,7 @@ def project_judgments(
         decided=_decided(session, project_id) if decisions else {},
         models=models,
     )
-    prompts = _judged_prompts(session, project_id)
+    prompts = session.execute(_judged_prompts(project_id).order_by("prompt_id")).scalars().all()
     for start in range(0, len(prompts), prompts_at_once):
         some = prompts[start : start + prompts_at_once]
         yield from _of_prompts(session, project_id, some[0], some[-1], standing)
@@ -75,7 +75,8 @@ def project_judgments(
 
 def count_judged_prompts(session: Session, *, project_id: int) -> int:
     """Return how many prompts have a judgment or a decision."""
-    return len(_judged_prompts(session, project_id))
+    prompts = _judged_prompts(project_id).subquery()
+    return session.execute(select(func.count()).select_from(prompts)).scalar_one()
 
 
 def _decided(session: Session, project_id: int) -> dict[int, Row]:
@@ -94,14 +95,9 @@ def _judged_tasks(project_id: int) -> Select[Any]:
     return select(both.c.task_id)
 
 
-def _judged_prompts(session: Session, project_id: int) -> list[int]:
-    statement = (
-        select(col(Task.prompt_id))
-        .where(col(Task.id).in_(_judged_tasks(project_id)))
-        .distinct()
-        .order_by(col(Task.prompt_id))
-    )
-    return [row[0] for row in session.execute(statement)]
+def _judged_prompts(project_id: int) -> Select[Any]:
+    judged = col(Task.id).in_(_judged_tasks(project_id))
+    return select(col(Task.prompt_id)).where(judged).distinct()
 
 
 def _of_prompts(

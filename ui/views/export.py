@@ -7,14 +7,13 @@ import streamlit as st
 
 from labeling.datasets.export_preferences import export_preferences
 from labeling.datasets.file_types import FILE_TYPES
-from labeling.datasets.project_judgments import count_judged_prompts
 from labeling.datasets.snapshot_list import find_snapshot, list_snapshots
 from labeling.formats.registry import FORMATS
 from labeling.formats.sample import sample_row
 from labeling.permissions import Action, require
 from storage.engine import reading
 from storage.errors import RankloopError
-from ui import process, session
+from ui import measured, process, session
 from ui.export_parts import CURRENT, bar_progress, choose_snapshot, frozen_figures, offer
 from ui.plain_text import plain
 
@@ -25,8 +24,8 @@ def show() -> None:
     require(account, Action.EXPORT, project_id=process.project_id())
     assert project.id is not None
     st.title("Export")
+    judged = measured.judged_prompts(account)
     with reading(process.engine()) as rows:
-        judged = count_judged_prompts(rows, project_id=project.id)
         snapshots = list_snapshots(rows, project_id=project.id, account=account)
     if not judged and not snapshots:
         st.info("There are no preferences yet. Rank some tasks; each untied pair becomes a row.")
