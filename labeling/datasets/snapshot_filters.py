@@ -149,4 +149,5 @@ def _check_numbers(session: Session, project_id: int, query: SnapshotQuery) -> N
         )
         missing = sorted(set(asked) - {row[0] for row in session.execute(statement)})
         if missing:
-            raise BadInput(f"The project has no {what} {missing[0]}; see `rankloop rounds`.")
+            verb = "policies" if table is Policy else "rounds"
+            raise BadInput(f"The project has no {what} {missing[0]}; see `rankloop {verb}`.")

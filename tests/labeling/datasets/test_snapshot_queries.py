@@ -184,8 +184,8 @@ def test_names_are_found_and_never_given_twice(sqlite_stage: Stage, tmp_path: Pa
 def test_a_query_that_does_not_fit_is_refused(sqlite_stage: Stage, tmp_path: Path) -> None:
     for asked, words in (
         ({"annotators": ["nobody"]}, "no account nobody"),
-        ({"policies": [7]}, "no policy version 7"),
-        ({"rounds": [0, 3]}, "no round 3"),
+        ({"policies": [7]}, "no policy version 7; see `rankloop policies`"),
+        ({"rounds": [0, 3]}, "no round 3; see `rankloop rounds`"),
         ({"min_agreement": 2}, "min_agreement does not fit"),
         ({"consolidation": "vote"}, "consolidation does not fit"),
         ({"since": now(), "until": now() - timedelta(days=1)}, "is not before"),
