@@ -3,7 +3,6 @@
 The same at full size, through the real server: `python -m benchmarks.labeling_faults`.
 """
 
-import multiprocessing
 import random
 import time
 from multiprocessing.process import BaseProcess
@@ -15,6 +14,7 @@ from sqlmodel import select
 from benchmarks.labeling_invariants import above_overlap, broken, live_leases, unfinished
 from storage.engine import reading
 from storage.tables import Judgment, Project
+from tests.forked import forked
 from tests.labeling.crashing_annotators import LEASE_MINUTES, K, acknowledged, work
 from tests.labeling.stage import Stage, set_stage
 
@@ -33,9 +33,7 @@ class Crew:
         self.url = stage.engine.url.render_as_string(hide_password=False)
         self.stage, self.annotators = stage, annotators
         self.journals = [folder / f"journal-{number}" for number in range(PROCESSES)]
-        # Forked from a process that has imported everything: a start takes milliseconds.
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["tests.labeling.crashing_annotators"])
+        self.context = forked()
         self.started = 0
         self.processes = [self._start(number) for number in range(PROCESSES)]
 

@@ -1,6 +1,5 @@
 """The engine's promises: durable, checked, and no "database is locked"."""
 
-import multiprocessing
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from storage import engine as storage_engine
 from storage.engine import asking, build_engine, reading, writing
 from storage.errors import Unavailable
 from storage.tables import Event
+from tests.forked import forked
 from tests.unflushed_sqlite import configure_as_shipped
 
 WRITERS, ROWS = 4, 100
@@ -92,8 +92,8 @@ def _read_then_write(url: str, writer: int) -> None:
 
 def test_processes_write_at_once_without_an_error(sqlite_engine: Engine) -> None:
     url = str(sqlite_engine.url)
-    spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=_read_then_write, args=(url, n)) for n in range(WRITERS)]
+    context = forked()
+    writers = [context.Process(target=_read_then_write, args=(url, n)) for n in range(WRITERS)]
     for process in writers:
         process.start()
     for process in writers:

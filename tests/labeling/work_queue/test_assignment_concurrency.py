@@ -1,6 +1,5 @@
 """Several processes claim and judge the same tasks at once, on SQLite and on PostgreSQL."""
 
-import multiprocessing
 from collections import Counter
 from typing import Any
 
@@ -11,6 +10,7 @@ from labeling.judging.judgments import submit_judgment
 from labeling.work_queue.assignment import next_assignment
 from storage.engine import build_engine, reading, writing
 from storage.tables import Assignment, Judgment, Project, Task, TaskStatus
+from tests.forked import forked
 from tests.labeling.stage import set_stage
 
 PROCESSES = 3
@@ -55,7 +55,7 @@ def test_processes_never_lend_above_the_overlap(engine: Engine, project: Project
         stage.add_task(f"t{number}", k=2)
     annotators = [stage.account(f"ann-{number}") for number in range(4)]
     url = engine.url.render_as_string(hide_password=False)
-    context = multiprocessing.get_context("spawn")
+    context = forked()
     failures = context.Queue()
     # Every account works in every process at once, like one person with several tabs.
     processes = [

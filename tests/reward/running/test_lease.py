@@ -1,6 +1,5 @@
 """The lease: one owner at a time, takeover after expiry, and writes fenced by the epoch."""
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from reward.running.lease import (
 from storage.clock import now
 from storage.engine import build_engine, reading, writing
 from storage.tables import Project, WorkerLease
+from tests.forked import forked
 
 
 def _acquire(
@@ -220,7 +220,7 @@ def _race(url: str, project_id: int, owner: str, rounds: int, start: object, out
 
 
 def test_three_processes_never_win_the_same_epoch(engine: Engine, project: Project) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = forked()
     start, out = context.Event(), context.Queue()
     url = engine.url.render_as_string(hide_password=False)
     racers = [
