@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 ARGS ?=
 ROOMS := storage labeling reward ui
-# Two pytest workers that each spin up every core would slow each other down.
-TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false
+# Two pytest workers that each spin up every core would slow each other down; and what the hundreds
+# of processes of a run have compiled once, they need not compile each (`make clean` removes it).
+TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false \
+	PYTHONDONTWRITEBYTECODE=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
