@@ -10,10 +10,11 @@ from sqlmodel import func, select
 
 from reward.generation.completion_server import CompletionServer, ServerSettings
 from reward.generation.generator import BackboneGenerator
-from reward.generation.pool import fill_pool
+from reward.generation.pool import PoolFiller, fill_pool
 from reward.generation.sampling import Sample, SamplingSettings, sample
 from reward.generation.server_generator import ServerGenerator, seed_of, served_policy
 from reward.language_models.backbone import Backbone, load_backbone
+from reward.running.runtime import Runtime
 from storage.engine import build_engine, reading
 from storage.errors import BadInput, RankloopError, Unavailable
 from storage.settings import Settings
@@ -172,7 +173,8 @@ def test_tasks_come_from_the_server_that_the_setting_names(
     engine = build_engine(settings.url)
     with reading(engine) as session:
         before = session.exec(select(func.count()).select_from(Completion)).one()
-    assert fill_pool(engine, settings, wanted=settings.pool_tasks + 2) >= 2
+    filler = PoolFiller(Runtime(engine, settings))
+    assert filler.fill(filler.ready() + 2) == 2
     with reading(engine) as session:
         assert session.exec(select(func.count()).select_from(Completion)).one() >= before + 4
     assert any(path == "/v1/completions" for path, _ in served.requests)
