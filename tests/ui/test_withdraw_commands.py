@@ -1,6 +1,7 @@
 """Withdrawing from the command line."""
 
 import json
+from pathlib import Path
 
 import pytest
 from sqlmodel import select
@@ -63,6 +64,22 @@ def test_an_annotator_is_withdrawn_listed_and_put_back(
     assert at(home, "withdraw", "revert", "1", "--reason", "was bob") == 0
     assert at(home, "withdraw", "list") == 0
     assert "reverted" in capsys.readouterr().out
+
+
+def test_whoever_may_still_judge_is_named_and_nobody_else(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge(home, "ann")
+    row = {"prompt": "One?", "chosen": "a", "rejected": "b", "annotator": "zoe"}
+    file = tmp_path / "theirs.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    assert at(home, "import", "preferences", str(file), "--source", "them") == 0
+    why = ("--reason", "guessed")
+    assert at(home, "withdraw", "annotator", "zoe (them)", "--import", "1", *why) == 0
+    assert at(home, "withdraw", "annotator", "zoe (them)", *why) == 0
+    assert "may still judge" not in capsys.readouterr().out, "an imported account judges nothing"
+    assert at(home, "withdraw", "annotator", "ann", *why) == 0
+    assert "ann may still judge" in capsys.readouterr().out
 
 
 def test_a_window_says_what_is_wrong_with_it(

@@ -134,7 +134,8 @@ def revert(options: Options, withdrawal_id: int, reason: str) -> None:
         withdrawing.revert(
             session, project=project, by=None, withdrawal_id=withdrawal_id, reason=reason
         )
-    click.echo(f"Withdrawal {withdrawal_id} is reverted; the next snapshot has it all again.")
+    click.echo(f"Withdrawal {withdrawal_id} is reverted; the next snapshot has again what no other "
+               "withdrawal takes out.")  # fmt: skip
 
 
 def _withdraw(
@@ -194,11 +195,12 @@ def _say_still_active(engine: Any, scope: "Scope") -> None:
     from storage.engine import reading
     from storage.tables import Account
 
-    if scope.annotator_id is None or scope.until is not None:
+    # Of an import no more judgments come.
+    if scope.annotator_id is None or scope.import_id is not None or scope.until is not None:
         return
     with reading(engine) as session:
         account = session.get_one(Account, scope.annotator_id)
-    if account.active:
+    if account.active and not account.imported_from:
         click.echo(f"{account.name} may still judge, and what they judge is withdrawn too; "
                    "give --until to end it.")  # fmt: skip
 
