@@ -42,7 +42,7 @@ class RankedText:
     completions: list[str]
     ranks: list[int]  #: dense, 1 is best, equal ranks are a tie
     weight: float = 1.0  #: how much it counts in training
-    strength: float | None = None  #: how clearly the better is preferred, where that was asked
+    strength: float | None = None  #: how clearly the better is preferred, 0 to 3, where asked
     scores: list[float] | None = None  #: what each completion was scored, where it was
     finish_reasons: list[str] | None = None  #: "stop" where the policy ended by itself
     split: Split | None = None  #: as the file says
@@ -122,6 +122,9 @@ def _pair(row: Row, place: Place) -> _Found:
     keys = [row.get(name) for name in ("judgment_id", "chosen_id", "rejected_id")]
     if any(key is None for key in keys):
         return _Found(ranking)
+    if ranking.strength is not None:
+        # A row of this project's own export has the strength as it was asked, from 1 to 4.
+        ranking = replace(ranking, strength=ranking.strength - 1)
     return _Found(ranking, str(keys[0]), (str(keys[1]), str(keys[2])))
 
 

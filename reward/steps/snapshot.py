@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pandas
 from sqlmodel import Session
@@ -75,13 +76,14 @@ def demonstrations_of_round(context: StepContext, split: Split) -> pandas.DataFr
 
 
 def labelled(rows: pandas.DataFrame, labels: pandas.DataFrame) -> pandas.DataFrame:
-    """Return one row a task, ranked as its label says; it is no annotator's, so judgment_id is 0.
+    """Return one row a task, ranked as its label says.
 
-    `rows` as `read_snapshot`, `labels` as `read_consolidated` give them.
+    It is no annotator's, so judgment_id is 0 and nobody said a strength of it. `rows` as
+    `read_snapshot`, `labels` as `read_consolidated` give them.
     """
     tasks = rows.drop_duplicates("task_id")
     ranks = labels.set_index("task_id")["ranks"].loc[tasks["task_id"]]
-    return tasks.assign(ranks=ranks.to_list(), judgment_id=0)
+    return tasks.assign(ranks=ranks.to_list(), judgment_id=0, strength=None)
 
 
 def reliability_weights(rows: pandas.DataFrame) -> list[float]:
@@ -126,11 +128,19 @@ def ranked_examples(
                     ranks,
                     int(row.prompt_id),
                     weight=weight,
+                    strength=_strength(row),
                     subset=f"policy {row.policy_version}",
                     judgment_id=int(row.judgment_id),
                 )
             )
     return examples
+
+
+def _strength(row: Any) -> float | None:
+    """Return how much the better of two is better, 0 to 3 as `RankedExample` has it, if asked."""
+    # Asked from 1 to 4; a snapshot of an older version does not say.
+    asked = getattr(row, "strength", None)
+    return None if asked is None or pandas.isna(asked) else float(asked) - 1
 
 
 def end_token(backbone: Backbone) -> int:

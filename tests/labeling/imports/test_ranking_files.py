@@ -143,6 +143,25 @@ def test_the_pairs_of_an_exported_ranking_are_one_ranking_again(
     assert count_pairs([found]) == len(rows) == 5
 
 
+def test_the_strength_of_an_exported_pair_is_counted_from_0(tmp_path: Path) -> None:
+    completions = tuple(
+        Answer(11 + place, text, policy_version=1) for place, text in enumerate("ab")
+    )
+    asked = [
+        Ranking((1, 2), annotator="x", judgment_id=number, strength=strength)
+        for number, strength in enumerate((1, 4, None), start=5)
+    ]
+    rows = [
+        row
+        for ranking in asked
+        for row in trl_preference.rows(Example(1, 1, ASK, completions, (ranking,)))
+    ]
+    found = read_rankings(write(tmp_path, rows))
+    assert [one.strength for one in found] == [0.0, 3.0, None]
+    # Llama 2's margin, from 0 to 1, is a third of it.
+    assert [row["margin"] for row in rows] == [0.0, 1.0, 0.0]
+
+
 def test_pairs_that_go_round_in_a_circle_stay_pairs(tmp_path: Path) -> None:
     rows = [
         {**PAIR, "judgment_id": 1, "chosen_id": better, "rejected_id": worse}

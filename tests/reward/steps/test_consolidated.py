@@ -2,10 +2,11 @@
 
 from sqlmodel import col, select
 
+from labeling.datasets.snapshots import read_snapshot
 from labeling.labeling_settings import change_labeling
 from reward.running.runtime import Runtime
 from reward.steps.outcome import StepContext
-from reward.steps.snapshot import rankings_of_round, take_snapshot
+from reward.steps.snapshot import labelled, ranked_examples, rankings_of_round, take_snapshot
 from storage.engine import build_engine, reading, writing
 from storage.settings import Settings
 from storage.tables import (
@@ -76,3 +77,18 @@ def test_rounds_learn_from_labels_where_the_project_asks(judged: Settings) -> No
             for one in session.exec(select(Judgment).order_by(col(Judgment.id)).limit(tasks))
         ]
     assert sorted(ranks for _, ranks in labels) == sorted(ranks[::-1] for ranks in outvoted)
+
+
+def test_a_round_has_the_strength_that_was_asked_and_a_label_has_none(judged: Settings) -> None:
+    runtime = Runtime(build_engine(judged.url), judged)
+    runtime.read_project()
+    one = Round(project_id=runtime.project_id, number=1)
+    context = StepContext(runtime, one, lambda step, steps, metrics: None, lambda words: None)
+    uri = take_snapshot(context).artefacts["snapshot"]
+    rows = read_snapshot(uri, runtime.home).head(3)
+    told = rows.assign(strength=[1, 4, None])
+    assert [each.strength for each in ranked_examples(runtime, told)] == [0.0, 3.0, None]
+    labels = rows.drop_duplicates("task_id")[["task_id", "ranks"]]
+    assert {each.strength for each in ranked_examples(runtime, labelled(told, labels))} == {None}
+    older = rows.drop(columns="strength")
+    assert {each.strength for each in ranked_examples(runtime, older)} == {None}
