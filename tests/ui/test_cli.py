@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import click
@@ -24,9 +25,10 @@ from labeling.policies import live_policy
 from labeling.simulated.simulation import simulate
 from storage.blobs import write_folder
 from storage.engine import reading, writing
+from storage.settings import Settings, load_settings
 from storage.tables import Account, Event, Policy, PolicyStatus, Project, Role
 from tests.ui.conftest import Home, command, environment
-from ui.cli import cli
+from ui.cli import checks, cli
 from ui.cli.frame import run
 
 CONTRACT = {
@@ -65,6 +67,24 @@ def leaves(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, ..
 
 def at(home: Home, *arguments: str) -> int:
     return run(cli, ["--home", str(home.path), *arguments])
+
+
+ask_torch = checks.device
+
+
+@cache
+def torchs_answer(device: str) -> tuple[bool, str]:
+    return ask_torch(load_settings(device=device))
+
+
+@pytest.fixture(autouse=True)
+def _torch_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let doctor ask torch once in this file: each time it takes two seconds to be imported."""
+
+    def device(settings: Settings) -> tuple[bool, str]:
+        return torchs_answer(settings.device)
+
+    monkeypatch.setattr(checks, "device", device)
 
 
 @pytest.fixture
