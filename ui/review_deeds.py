@@ -14,6 +14,8 @@ from ui.plain_text import plain
 
 CHOSEN = "review_task"
 _TOLD, _REFUSED = "review_told", "review_refused"
+# Of the session and not of the widgets: Streamlit forgets a widget's value when its page is left.
+_TYPED = "typed_in_review"
 # Where a refusal is shown: at the buttons of the task, or of one judgment.
 TASK = "task"
 
@@ -92,7 +94,15 @@ def take_refusal() -> str | None:
 
 
 def keep_typed() -> None:
-    """Keep what was typed and ranked for tasks that are not shown now."""
-    for key in list(st.session_state):
-        if str(key).startswith(("review-said-", "review-rank-")):
-            st.session_state[key] = st.session_state[key]
+    """Keep what was typed and ranked for tasks, and on a page, that are not shown now.
+
+    It is called when the page is drawn and, before another page is, when a widget changes.
+    """
+    typed = st.session_state.setdefault(_TYPED, {})
+    typed |= {
+        key: st.session_state[key]
+        for key in st.session_state
+        if str(key).startswith(("review-said-", "review-rank-"))
+    }
+    for key, value in typed.items():
+        st.session_state[key] = value

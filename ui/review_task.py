@@ -11,7 +11,7 @@ from labeling.review.reviews import LETTERS
 from storage.tables import AccountKind, ReviewDecision, TaskStatus
 from ui import known_answer_offer
 from ui.plain_text import plain
-from ui.review_deeds import TASK, act, draw_refusal, place_of, refuse
+from ui.review_deeds import TASK, act, draw_refusal, keep_typed, place_of, refuse
 
 STRENGTHS = ("", "negligibly", "slightly", "clearly", "significantly")
 WORDS = {
@@ -66,6 +66,7 @@ def _completions(task: ReviewedTask) -> None:
                     f"Rank of {LETTERS[position]}",
                     list(range(1, k + 1)),
                     key=_rank_key(task.task_id, position),
+                    on_change=keep_typed,
                 )
 
 
@@ -75,7 +76,7 @@ def _standing(task: ReviewedTask) -> list[ReviewedJudgment]:
 
 def _decision(task: ReviewedTask, then: int) -> None:
     why = f"review-said-{task.task_id}"
-    st.text_input("Why (kept with the decision)", key=why, max_chars=2000)
+    st.text_input("Why (kept with the decision)", key=why, max_chars=2000, on_change=keep_typed)
     seen = len(task.decisions)
     whole = {"task_id": task.task_id}
     with st.container(horizontal=True):
@@ -182,7 +183,7 @@ def _asked(
     # none that was open turns into its neighbour.
     with st.popover(title, key=f"ask-{field}-{one.judgment_id}-{len(task.decisions)}"):
         typed = f"review-said-{field}-{one.judgment_id}"
-        st.text_area(question, key=typed)
+        st.text_area(question, key=typed, on_change=keep_typed)
         st.button(
             button, key=f"{field}-{one.judgment_id}", on_click=act,
             args=(deed, told, len(task.decisions), None, (field, typed)),

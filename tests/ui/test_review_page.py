@@ -129,6 +129,24 @@ def test_a_lead_decides_sends_back_and_discards(page: Page, server: Server, revi
     assert page.evaluate("window.hacked") is None
 
 
+def test_what_was_typed_and_ranked_is_there_after_a_look_at_another_page(
+    page: Page, server: Server
+) -> None:
+    page.goto(f"{server.url}/review?task=1")
+    why = page.get_by_label("Why (kept with the decision)")
+    rank(page, "B", 3)
+    why.fill("Both overlook the second question")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(1000)
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("link", name="Guidelines").click()
+    expect(page.get_by_role("heading", name="Guidelines")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("link", name="Review", exact=True).click()
+    expect(why).to_have_value("Both overlook the second question", timeout=PATIENCE_MS)
+    group = page.get_by_role("radiogroup", name="Rank of B")
+    expect(group.get_by_role("radio", name="3")).to_be_checked()
+
+
 def test_a_lead_rolls_back_with_one_click(page: Page, server: Server, reviewed: Home) -> None:
     page.goto(f"{server.url}/rounds")
     page.get_by_role("button", name="Make version 1 live again").click()
