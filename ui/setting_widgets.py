@@ -42,7 +42,8 @@ def widget(field: FieldInfo, value: Any, words: SettingWords, key: str) -> Any:
         given = st.text_area(
             words.label, "\n".join(value), key=key, help=f"{words.help} One a line.".strip()
         )
-        return [line.strip() for line in given.splitlines() if line.strip()]
+        # Twice the same would be two choices that nobody can tell apart.
+        return list(dict.fromkeys(line.strip() for line in given.splitlines() if line.strip()))
     return _number(field, value, words, key)
 
 

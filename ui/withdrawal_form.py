@@ -32,6 +32,7 @@ def show(account: Account, project: Project) -> None:
     seen = st.session_state.get(_SEEN)
     if seen is None or seen[0] != scope:
         return
+    st.caption("Once it is withdrawn:")
     for line in lines_of(seen[1]):
         st.text(line)
     _act(project, scope)

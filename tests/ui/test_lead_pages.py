@@ -14,6 +14,7 @@ from tests.ui.conftest import Home
 from tests.ui.test_views import judge, open_page
 from ui import process, session
 from ui.languages import words_for
+from ui.plain_text import plain
 from ui.setting_words import FIELDS, SECTIONS
 
 
@@ -98,6 +99,14 @@ def test_what_does_not_fit_is_said_and_not_saved(lead: Account, home: Home) -> N
     {each.label: each for each in page.text_area}["Flags"].set_value("x" * 101)
     page = save(page, "page")
     assert "labeling" in page.error[0].value and settings_of(home) == LabelingSettings()
+    assert page.error[0].value.startswith(plain("Flags, number 1: The setting"))
+
+
+def test_a_flag_that_is_given_twice_is_offered_once(lead: Account, home: Home) -> None:
+    page = open_page("labeling_settings")
+    {each.label: each for each in page.text_area}["Flags"].set_value("unsafe\nother\n unsafe")
+    save(page, "page")
+    assert settings_of(home).page.flags == ("unsafe", "other")
 
 
 def test_annotators_have_no_settings(annotator: Account, home: Home) -> None:

@@ -1,5 +1,6 @@
 """The settings page of leads: every setting of labeling, a section at a time."""
 
+import re
 from typing import Any
 
 import streamlit as st
@@ -17,6 +18,8 @@ from ui.setting_widgets import widget
 from ui.setting_words import SECTIONS, words_of
 
 CHOSEN_SET = "settings_ready_set"
+#: a setting as refusals name it: its section, its field, and which of its values (from 0)
+_NAMED = re.compile(r"labeling\.(\w+)\.(\w+)(?:\.(\d+))?")
 
 
 def show() -> None:
@@ -79,9 +82,19 @@ def _save(account: Account, section: str, changed: dict[str, Any]) -> None:
             project = database.get_one(Project, here, with_for_update=locked)
             change_labeling(database, project=project, by=account, section=section, values=changed)
     except RankloopError as error:
-        st.error(plain(str(error)))
+        st.error(plain(_labelled(str(error))))
         return
     serial = f"settings_serial_{section}"
     st.session_state[serial] = st.session_state.get(serial, 0) + 1
     st.toast("Saved.")
     st.rerun()
+
+
+def _labelled(sentence: str) -> str:
+    """Return a refusal under the label that the setting it names has on the page."""
+    named = _NAMED.search(sentence)
+    if named is None:
+        return sentence
+    section, field, place = named.groups()
+    which = "" if place is None else f", number {int(place) + 1}"
+    return f"{words_of(section, field).label}{which}: {sentence}"
