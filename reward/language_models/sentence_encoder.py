@@ -158,9 +158,15 @@ class SentenceEncoder:
         return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=-1)
 
 
-def home_encoder() -> SentenceEncoder:
-    """Return the encoder of this process's home, fetched the first time; raise `Unavailable`."""
-    return _encoder_of(load_settings().home)
+def home_encoder(progress: Progress | None = None) -> SentenceEncoder:
+    """Return the encoder of this process's home, fetched the first time; raise `Unavailable`.
+
+    `progress` is as `prepare_encoder` takes it; None: the log is told.
+    """
+    home = load_settings().home
+    if progress is not None:
+        prepare_encoder(home, progress)
+    return _encoder_of(home)
 
 
 @lru_cache(maxsize=1)

@@ -42,6 +42,11 @@ class FeatureSettings:
         if not self.flips or min(self.flips) < 0 or max(self.flips) >= 0.5:
             raise BadInput("Setting training.features.flips must hold numbers from 0 to below 0.5.")
 
+    @property
+    def reads_embeddings(self) -> bool:
+        """Say whether a sentence encoder is wanted."""
+        return bool(self.embeddings) and max(self.scales) > 0
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -60,8 +60,7 @@ def fit_features(
     Raises `BadInput` where nothing can be tested, `Unavailable` where the encoder cannot be had.
     """
     working("fitting a linear model on features of the text")
-    reads_embeddings = bool(features.embeddings) and max(features.scales) > 0
-    encoder = home_encoder() if reads_embeddings else None
+    encoder = home_encoder() if features.reads_embeddings else None
     fitter = FeatureFitter(tokenizer, features, encoder)
     fitted = cross_fit(fitter, train, heldout, settings, seed=seed)
     samples = as_text(normalise_on or train, tokenizer)

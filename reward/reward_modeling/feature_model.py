@@ -85,8 +85,7 @@ class FeatureRewardModel:
         """
         settings = settings or FeatureSettings()
         comparisons = comparisons_of(rankings)
-        wants_encoder = bool(settings.embeddings) and max(settings.scales) > 0
-        encoder = (encoder or home_encoder()) if wants_encoder else None
+        encoder = (encoder or home_encoder()) if settings.reads_embeddings else None
         prompts = [last_question(one.prompt) for one in rankings for _ in one.completions]
         completions = [text for one in rankings for text in one.completions]
         raw = raw_features(encoder, prompts, completions, settings.embeddings if encoder else ())

@@ -98,13 +98,14 @@ def _features(
     data: RewardData, folder: Path, run: StageRun, asked: dict[str, Any]
 ) -> dict[str, Any]:
     """Fit the linear model on features of the text, which needs no language model."""
-    from reward.stages.features import fit_features
+    from reward.stages.features import fit_features, wanted_encoder
 
+    encoder = wanted_encoder(run)
     run.say("fitting a linear model on features of the text")
     meter = Meter(torch.device("cpu"))
     made_with = described("reward", run.settings, run.profile, tuning=FEATURE, **asked)
     with running(folder, made_with):
-        fitted = fit_features(data.train, data.heldout, run)
+        fitted = fit_features(data.train, data.heldout, run, encoder)
         metrics = {
             **report_metrics(fitted.report),
             **data.counts(),

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from reward.language_models.sentence_encoder import SentenceEncoder
-from reward.stages.model import StageRun
+from reward.stages.model import Progress, StageRun
 from reward.stages.reward import RewardRequest, train_reward_stage
 from storage.settings import load_settings
 from tests.reward.tiny_encoder import make_tiny_encoder
@@ -51,9 +52,20 @@ def test_features_need_no_language_model(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = SentenceEncoder(make_tiny_encoder(tmp_path / "encoder"))
-    monkeypatch.setattr("reward.reward_modeling.feature_model.home_encoder", lambda: encoder)
-    run = stage_run(tmp_path / "no-model", "feature")
+    told: list[str] = []
+
+    def fetched(progress: Progress) -> SentenceEncoder:
+        progress("Downloading", 0.5)
+        return encoder
+
+    monkeypatch.setattr("reward.stages.features.home_encoder", fetched)
+    run = replace(
+        stage_run(tmp_path / "no-model", "feature"),
+        progress=lambda what, share: told.append(what),
+        say=told.append,
+    )
     metrics = train_reward_stage(RewardRequest(data, tmp_path / "made", 0.2), run)
+    assert told[:2] == ["Downloading", "fitting a linear model on features of the text"]
     # A completion's length decides here, and it is among the features.
     assert metrics["accuracy"] == 1.0
     assert (tmp_path / "made" / "feature_model.json").exists()
