@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from labeling.imports.ranking_files import RankedText, count_pairs, read_rankings, split_rankings
+from labeling.judging.rankings import pairs_of
 from reward.language_models.profiles import TrainingProfile
 from reward.reward_modeling.ranked_examples import CachedExample, RankedExample, cache_trunks
 from reward.reward_modeling.reward_fitting import reference_samples
@@ -129,6 +130,15 @@ def read_data(request: RewardRequest, min_comparisons: int) -> RewardData:
             f"{request.data}: it has {pairs} comparisons to train on and {tests} held out to test "
             f"on, but at least {max(min_comparisons, 1)} and 1 are needed; add rankings or change "
             "--heldout-share."
+        )
+    if all(
+        one.completions[better] == one.completions[worse]
+        for one in train
+        for better, worse in pairs_of(one.ranks)
+    ):
+        raise BadInput(
+            f"{request.data}: there is one class only, in every comparison to train on both "
+            "completions are the same."
         )
     return RewardData(train, heldout)
 

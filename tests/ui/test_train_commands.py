@@ -238,6 +238,7 @@ BAD_DATA = [
     ([], "the file holds no rankings"),
     (rankings(2), "comparisons to train on"),
     ([{**row, "ranks": [1, 1, 1]} for row in rankings()], "all rankings are ties"),
+    ([{**row, "completions": ["a", "a", "a"]} for row in rankings()], "there is one class only"),
     (too_long(), "line 41: the prompt has 20"),
 ]
 
