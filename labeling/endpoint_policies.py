@@ -134,6 +134,8 @@ def switch_endpoint(
     if by is not None:
         require(by, Action.CHANGE_LABELING, project_id=project_id)
     policy = endpoint_policy(session, project_id=project_id, name=name)
+    # What its server was asked for is in the same value, and other processes add to it.
+    session.refresh(policy, ["endpoint"], with_for_update=True)
     policy.endpoint = {**policy.endpoint, "active": active}
     session.add(policy)
     kind = "policy.endpoint_switched_on" if active else "policy.endpoint_switched_off"

@@ -96,6 +96,8 @@ def change_labeling(
     """
     if by is not None:
         require(by, Action.CHANGE_LABELING, project_id=key_of(project))
+    # All settings are one value: who changes another section at this moment takes their turn.
+    session.refresh(project, ["labeling"], with_for_update={"key_share": True})
     stored = project.labeling.get(section, {})
     changed = {**project.labeling, section: {**stored, **values}}
     settings = _checked(changed)
