@@ -70,7 +70,7 @@ def test_an_address_of_the_own_network_is_refused_unless_allowed(
     assert "cannot be read yet" in capsys.readouterr().err
     monkeypatch.setenv(VARIABLE, SECRET)
     assert at(home, "webhook", "test", "1") == 1
-    assert "The name name.invalid has no address" in capsys.readouterr().out
+    assert "not accepted: The name name.invalid has no address" in capsys.readouterr().out
 
 
 def test_the_deliverer_runs_until_it_is_stopped(home: Home, receiver: Receiver) -> None:

@@ -138,9 +138,8 @@ def test(options: Options, webhook_id: int, as_json: bool) -> int:
         click.echo(json.dumps({"accepted": answer.accepted, **asdict(answer)}, indent=2))
     else:
         came = "accepted" if answer.accepted else "not accepted"
-        click.echo(
-            f"The test message was {came}: {answer.status or ''} {answer.error}".rstrip(": ")
-        )
+        why = f"{answer.status or ''} {answer.error}".strip()
+        click.echo(f"The test message was {came}: {why}".rstrip(": "))
     return DONE if answer.accepted else FAILED
 
 
