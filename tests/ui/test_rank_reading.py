@@ -275,3 +275,16 @@ def test_a_long_text_scrolls_inside_its_card_and_opens(stage: Stage) -> None:
     assert more.get_attribute("aria-expanded") == "true"
     stage.press("x")
     assert body.evaluate("node => node.clientHeight") < 600
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_the_next_task_is_read_from_its_prompt_on(browser: Browser, phone: bool) -> None:
+    made = context_for(browser, phone=phone)
+    stage = open_stage(made).show(task([SCROLLING * 3] * 4, layout="stacked"))
+    stage.card(3).scroll_into_view_if_needed()
+    prompt = stage.find(".prompt")
+    expect(prompt).not_to_be_in_viewport()
+    stage.show(task([SCROLLING * 3] * 4, serial="2", assignment=2, layout="stacked"))
+    expect(prompt).to_be_in_viewport(ratio=1)
+    expect(stage.card(0)).to_be_in_viewport()
+    made.close()

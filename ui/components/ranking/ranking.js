@@ -87,7 +87,10 @@ class Ranking {
     if (this.state.ranks_by_place[this.state.focus] === 0) this.active = this.state.focus;
     this.before = -1;
     this.build();
-    if (before) this.board.cards[0]?.scrollIntoView({ block: "nearest" });
+    if (!before) return;
+    // A new task is read from its prompt on, wherever on the page the last one was submitted.
+    this.board.cards[0]?.scrollIntoView({ block: "nearest" });
+    this.root.querySelector(".prompt")?.scrollIntoView({ block: "nearest" });
   }
 
   build() {
