@@ -29,6 +29,7 @@ def give_role(session: Session, *, account: Account, role: Role, by: Account | N
         return
     if role is not Role.ADMIN:
         keep_an_admin(session, stored)
+    _lock_project_roles(session, stored)
     before, stored.role = stored.role, role
     roles = stored.project_roles
     stored.project_roles = {name: roles[name] for name in roles if name != ELSEWHERE}
@@ -53,6 +54,7 @@ def change_project_role(
     """
     _require(by)
     stored = _changeable(session, account)
+    _lock_project_roles(session, stored)
     key = str(key_of(project))
     before = stored.project_roles.get(key)
     after = None if follow else str(role or "")
@@ -110,6 +112,11 @@ def _changeable(session: Session, account: Account) -> Account:
     if stored.imported_from or stored.erased_at is not None:
         raise BadInput(f"Nobody signs in to {stored.name}; there is nothing to change.")
     return stored
+
+
+def _lock_project_roles(session: Session, stored: Account) -> None:
+    # The roles of all projects are one value: who changes another's at this moment waits.
+    session.refresh(stored, ["project_roles"], with_for_update={"key_share": True})
 
 
 def keep_an_admin(session: Session, account: Account) -> None:

@@ -16,6 +16,7 @@ from labeling.endpoint_policies import (
 )
 from labeling.keys import key_of
 from labeling.labeling_settings import change_labeling, labeling_settings
+from labeling.people.roles import change_project_role
 from storage.engine import reading, writing
 from storage.tables import Account, Project, Role
 
@@ -75,3 +76,27 @@ def test_what_a_server_was_asked_for_outlives_its_being_switched_off(
         found = endpoint_policy(session, project_id=here, name="far")
         assert not endpoint_of(found).active
         assert (usage_of(found).requests, usage_of(found).cost) == (3, 1.5)
+
+
+def test_roles_in_two_projects_that_are_given_at_once_are_both_kept(
+    postgres_engine: Engine,
+) -> None:
+    with writing(postgres_engine) as session:
+        projects = [Project(name="one"), Project(name="two")]
+        ada = Account(name="ada", role=Role.ANNOTATOR)
+        session.add_all([*projects, ada])
+
+    def give(project: Project, role: Role | None) -> None:
+        with writing(postgres_engine) as session:
+            change_project_role(session, account=ada, project=project, role=role, by=None)
+
+    with ThreadPoolExecutor(1) as threads, writing(postgres_engine) as session:
+        change_project_role(session, account=ada, project=projects[0], role=None, by=None)
+        session.flush()
+        second = threads.submit(give, projects[1], Role.LEAD)
+        wait([second], timeout=1)
+        session.commit()
+        second.result(10)
+    with reading(postgres_engine) as session:
+        found = session.get_one(Account, ada.id).project_roles
+    assert found == {str(projects[0].id): "", str(projects[1].id): "lead"}
