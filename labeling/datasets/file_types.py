@@ -74,12 +74,20 @@ def file_type_named(name: str) -> FileType:
 
 def finish_arrow(folder: Path) -> None:
     """Turn the Arrow streams in a folder into what `datasets.load_from_disk` reads."""
+    import datasets
     from datasets import Dataset, DatasetDict
 
     streams = {split: folder / f"{split}.arrow" for split in EXPORT_SPLITS}
     there = {split: path for split, path in streams.items() if path.exists()}
     # From the file, and not through memory.
     sets = {split: Dataset.from_file(str(path)) for split, path in there.items()}
-    DatasetDict(sets).save_to_disk(str(folder))
+    # Its bars are drawn into pipes and logs, too.
+    drawn = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        DatasetDict(sets).save_to_disk(str(folder))
+    finally:
+        if drawn:
+            datasets.enable_progress_bars()
     for path in there.values():
         path.unlink()

@@ -85,8 +85,11 @@ def test_zstd_holds_the_bytes_of_the_plain_file(stage: Stage, tmp_path: Path) ->
         assert file.read() == (tmp_path / "out/train.jsonl").read_bytes()
 
 
-def test_arrow_is_what_load_from_disk_reads(stage: Stage, tmp_path: Path) -> None:
+def test_arrow_is_what_load_from_disk_reads(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = export(stage, tmp_path, file_type="arrow")
+    assert capsys.readouterr().err == "", "a pipe is told nothing"
     found = load_from_disk(str(done.folder))
     assert {split: len(rows) for split, rows in found.items()} == done.rows
     assert found["train"][0]["prompt"] == [{"content": "=prompt 0", "role": "user"}]
