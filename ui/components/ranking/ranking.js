@@ -87,8 +87,12 @@ class Ranking {
     if (this.state.ranks_by_place[this.state.focus] === 0) this.active = this.state.focus;
     this.before = -1;
     this.build();
-    if (!before) return;
-    // A new task is read from its prompt on, wherever on the page the last one was submitted.
+    // Once all is painted: what is below the cards, put in later, would move the page again.
+    if (before) requestAnimationFrame(() => this.fromPromptOn());
+  }
+
+  // A new task is read from its prompt on, wherever on the page the last one was submitted.
+  fromPromptOn() {
     this.board.cards[0]?.scrollIntoView({ block: "nearest" });
     this.root.querySelector(".prompt")?.scrollIntoView({ block: "nearest" });
   }
