@@ -113,8 +113,9 @@ def _of_known_answers(settings: AlarmSettings, reliable: pd.DataFrame) -> Iterat
 
 
 def _of_pace(settings: AlarmSettings, reliable: pd.DataFrame) -> Iterator[Alarm]:
-    share = _numbers(reliable, "fast")
-    fast = reliable.assign(share=share)[share > settings.fast]
+    share, judgments = _numbers(reliable, "fast"), _numbers(reliable, "judgments")
+    enough = judgments >= settings.fast_judgments
+    fast = reliable.assign(share=share)[enough & (share > settings.fast)]
     if len(fast) == 1:
         (one,) = fast.to_dict("records")
         said = f"{one['name']} judged {one['share']:.0%}"

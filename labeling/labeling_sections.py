@@ -166,6 +166,8 @@ class AlarmSettings(Section):
     gold_tasks: Annotated[int, Field(ge=1)] = 5
     #: share of an annotator's judgments marked as too fast above which they are named
     fast: Share = 0.25
+    #: judgments that an annotator must have made before that is said
+    fast_judgments: Annotated[int, Field(ge=1)] = 5
     #: Krippendorff's alpha on pairs below which guidelines are asked for
     alpha: Annotated[float, Field(ge=-1.0, lt=1.0)] = 0.1
     #: share of ready tasks that are of superseded policies above which it is said

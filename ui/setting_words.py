@@ -194,6 +194,9 @@ FIELDS: dict[str, SettingWords] = {
     "alarms.fast": SettingWords(
         "Too fast, at most", "Of an annotator's judgments; above it they are named."
     ),
+    "alarms.fast_judgments": SettingWords(
+        "Judgments before that is said", "Of fewer, a share says little."
+    ),
     "alarms.alpha": SettingWords(
         "Krippendorff's alpha, at least", "On pairs. 0 is what chance gives, 1 full agreement."
     ),

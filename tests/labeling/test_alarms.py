@@ -11,7 +11,7 @@ from labeling.labeling_sections import AlarmSettings
 from labeling.work_queue.freshness import Staleness
 from tests.labeling.loops import a_loop, a_policy, a_round
 
-NOBODY = pd.DataFrame({"name": [], "gold": [], "gold_tasks": [], "fast": []})
+NOBODY = pd.DataFrame({"name": [], "judgments": [], "gold": [], "gold_tasks": [], "fast": []})
 
 
 def found(settings: AlarmSettings | None = None, **changed: Any) -> list[Alarm]:
@@ -20,7 +20,7 @@ def found(settings: AlarmSettings | None = None, **changed: Any) -> list[Alarm]:
 
 
 def annotator(**values: Any) -> pd.DataFrame:
-    usual = {"name": "ann", "gold": 0.9, "gold_tasks": 20, "fast": 0.0}
+    usual = {"name": "ann", "judgments": 20, "gold": 0.9, "gold_tasks": 20, "fast": 0.0}
     return pd.DataFrame([usual | values])
 
 
@@ -52,6 +52,7 @@ def test_where_nothing_is_wrong_nothing_is_said() -> None:
         ("agreement", "agreement", {"alpha": 0.09}),
         ("gold", "annotators", {"reliable": annotator(gold=0.59)}),
         ("fast", "annotators", {"reliable": annotator(fast=0.26)}),
+        ("fast", "annotators", {"reliable": annotator(fast=0.26, judgments=5)}),
     ],
 )
 def test_each_trouble_is_one_alarm_with_its_page(
@@ -77,6 +78,7 @@ def test_each_trouble_is_one_alarm_with_its_page(
         {"reliable": annotator(gold=0.1, gold_tasks=4)},
         {"reliable": annotator(gold=None, gold_tasks=None)},
         {"reliable": annotator(fast=0.25)},
+        {"reliable": annotator(fast=1.0, judgments=4)},
     ],
 )
 def test_on_the_bound_nothing_is_said(changed: dict[str, Any]) -> None:
