@@ -1,8 +1,11 @@
 """What every page of one web process shares: its settings, its one engine, its project."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Engine
+from sqlmodel import Session
 
 from labeling.keys import key_of
 from labeling.projects import get_project
@@ -11,6 +14,8 @@ from storage.engine import build_engine, reading
 from storage.settings import Settings, load_settings
 from storage.tables import Project
 from ui.database import retried
+
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -54,9 +59,17 @@ def project_id() -> int:
 
 def project() -> Project:
     """Return the project that the pages show; raise `NotFound` where it has not been made."""
-    return retried(_project)
+    return look_up(lambda session: get_project(session, name=settings().project))
 
 
-def _project() -> Project:
-    with reading(engine()) as session:
-        return get_project(session, name=settings().project)
+def look_up(question: Callable[[Session], Answer]) -> Answer:
+    """Return what a session that only reads finds; a cut connection is noticed by nobody.
+
+    Raises `NoDatabase` where the database does not answer again and again.
+    """
+
+    def once() -> Answer:
+        with reading(engine()) as session:
+            return question(session)
+
+    return retried(once)

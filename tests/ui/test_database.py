@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+import ui
 from benchmarks.labeling_stage import add_tasks
 from labeling.accounts import create_account
 from labeling.keys import key_of
@@ -34,13 +35,16 @@ TROUBLE = "The server could not reach its database."
 
 
 class Administrator:
-    """Ends the next connections of the server, each as its transaction begins."""
+    """Lets some transactions of the server begin, and ends the connections of the next."""
 
     def __init__(self, url: str) -> None:
         self.engine = build_engine(url)
-        self.to_cut = self.cut = 0
+        self.to_pass = self.to_cut = self.cut = 0
 
     def at_begin(self, connection: Connection) -> None:
+        if self.to_pass > 0:
+            self.to_pass -= 1
+            return
         if self.to_cut <= 0:
             return
         self.to_cut -= 1
@@ -140,6 +144,28 @@ def test_a_page_says_it_in_plain_words_instead_of_an_error(
         trouble = plain(words_for(None, None).say("server.trouble"))
         assert [each.value for each in page.warning] == ([trouble] if cuts == 3 else [])
     assert administrator.cut == 4
+
+
+@pytest.mark.parametrize("cuts", [1, 30])
+def test_no_transaction_of_a_whole_page_ends_in_an_error(
+    administrator: Administrator, door: TestClient, monkeypatch: pytest.MonkeyPatch, cuts: int
+) -> None:
+    assert log_in(door)[0] == 303
+    # Else the navigation would not ask for the annotator's standing.
+    seen = SimpleNamespace(cookies={COOKIE: door.cookies[COOKIE]}, timezone="UTC", url="/")
+    monkeypatch.setattr(session.st, "context", seen)
+    monkeypatch.setattr(session, "words", lambda: words_for(None, None))
+    trouble = plain(words_for(None, None).say("server.trouble"))
+    for passed in range(60):
+        administrator.to_pass, administrator.to_cut, administrator.cut = passed, cuts, 0
+        page = AppTest.from_file(str(Path(ui.__file__).parent / "app.py"), default_timeout=60)
+        page = page.run()
+        assert not page.exception, (passed, page.exception)
+        if not administrator.cut:
+            break
+        warned = [each.value for each in page.warning]
+        assert warned == ([] if cuts == 1 else [trouble]), (passed, warned)
+    assert passed > 3 and not administrator.cut, "every transaction of the page had its turn"
 
 
 def test_a_task_stays_on_the_page_while_the_database_is_away(

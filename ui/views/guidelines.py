@@ -1,6 +1,7 @@
 """The guidelines page: annotators read them, leads write them."""
 
 import streamlit as st
+from sqlmodel import Session
 
 from labeling.keys import key_of
 from labeling.permissions import Action, allows
@@ -47,12 +48,15 @@ def ask_to_read(account: Account, words: Words) -> bool:
     While a task is lent to them, they may end it first.
     """
     here, me = process.project_id(), key_of(account)
-    with reading(process.engine()) as database:
-        unread = guidelines_to_read(database, project_id=here, account_id=me)
-        if unread is None:
-            return False
-        before = last_read(database, project_id=here, account_id=me)
-        earlier = guideline_versions(database, project_id=here) if before else []
+
+    def state(rows: Session) -> tuple[GuidelineVersion | None, int | None, list[GuidelineVersion]]:
+        unread = guidelines_to_read(rows, project_id=here, account_id=me)
+        before = last_read(rows, project_id=here, account_id=me) if unread else None
+        return unread, before, guideline_versions(rows, project_id=here) if before else []
+
+    unread, before, earlier = process.look_up(state)
+    if unread is None:
+        return False
     st.title(words.say("guidelines.title"))
     st.info(words.say("guidelines.changed" if before else "guidelines.first"))
     _draw(unread, words)

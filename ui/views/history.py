@@ -19,10 +19,8 @@ PAGE_SIZE = 10
 
 def title(account: Account, words: Words) -> str:
     """Return the page's name in the navigation, with how many judgments were sent back."""
-    with reading(process.engine()) as rows:
-        returned = count_returned(
-            rows, project_id=key_of(process.project()), annotator_id=key_of(account)
-        )
+    here, me = process.project_id(), key_of(account)
+    returned = process.look_up(lambda rows: count_returned(rows, project_id=here, annotator_id=me))
     return f"{words.say('history.title')} ({returned})" if returned else words.say("history.title")
 
 

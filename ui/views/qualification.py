@@ -7,7 +7,6 @@ from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, allows
 from labeling.quality_control.qualification import NotQualified, Standing, share_of, standing
-from storage.engine import reading
 from storage.tables import Account
 from ui import known_answer_tables, process, session
 from ui.languages import Words
@@ -47,9 +46,8 @@ def say_failed(error: NotQualified, words: Words) -> None:
 
 
 def _own(account: Account) -> Standing:
-    with reading(process.engine()) as database:
-        here, me = key_of(process.project()), key_of(account)
-        return standing(database, project_id=here, account_id=me)
+    here, me = process.project_id(), key_of(account)
+    return process.look_up(lambda rows: standing(rows, project_id=here, account_id=me))
 
 
 def _show_own(own: Standing, words: Words) -> None:

@@ -10,7 +10,7 @@ from storage.errors import NotAllowed
 from storage.tables import Account
 from ui import correction, desk, process, session
 from ui.components.ranking import Deed, ranking
-from ui.database import NoDatabase
+from ui.database import NoDatabase, retried
 from ui.languages import Words
 from ui.languages.sentences import translated
 from ui.plain_text import plain
@@ -66,8 +66,9 @@ def sitting() -> Sitting:
     """Return what this page remembers; a new one goes on with a correction left unfinished."""
     if "sitting" not in st.session_state:
         account = session.require_account()
-        begun = desk.correction_begun(
-            process.engine(), project_id=process.project_id(), account=account
+        here = process.project_id()
+        begun = retried(
+            lambda: desk.correction_begun(process.engine(), project_id=here, account=account)
         )
         st.session_state["sitting"] = Sitting(correcting=begun)
     kept: Sitting = st.session_state["sitting"]

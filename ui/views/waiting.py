@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import streamlit as st
+from sqlmodel import Session
 
+from labeling.keys import key_of
 from labeling.policies import live_policy
 from labeling.quality_control.qualification import NotQualified
 from labeling.work_queue.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, ready_task_count
 from storage.clock import now
-from storage.engine import reading
 from storage.tables import WorkerLease
 from ui import process, session
 from ui.desk import Desk
@@ -40,13 +41,14 @@ def _watch(look: Callable[[], Desk]) -> None:
 
 
 def _reason(words: Words) -> str:
-    project = process.project()
-    assert project.id is not None
-    with reading(process.engine()) as rows:
-        lease = rows.get(WorkerLease, project.id)
-        policy = live_policy(rows, project_id=project.id)
-        assert policy.id is not None
-        ready = ready_task_count(rows, project_id=project.id, policy_id=policy.id)
+    here = process.project_id()
+
+    def state(rows: Session) -> tuple[WorkerLease | None, int]:
+        policy = key_of(live_policy(rows, project_id=here))
+        ready = ready_task_count(rows, project_id=here, policy_id=policy)
+        return rows.get(WorkerLease, here), ready
+
+    lease, ready = process.look_up(state)
     if lease is None or lease.expires_at <= now():
         return words.say("waiting.no_worker")
     if lease.doing in SAID_BY_WORKER:
