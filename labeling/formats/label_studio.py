@@ -57,7 +57,8 @@ def _annotation(ranking: Ranking, ids: list[str]) -> dict[str, Any]:
         "was_cancelled": False,
         "ground_truth": ranking.judgment_id == 0,
         "created_at": ranking.created_at.isoformat() if ranking.created_at else None,
-        "lead_time": ranking.milliseconds / 1000,
+        # 0 is no time that anybody took: it was not kept.
+        "lead_time": ranking.milliseconds / 1000 or None,
         # `completed_by` is a key of Label Studio's own users: these are none.
         "annotator": ranking.annotator,
         "annotator_kind": ranking.annotator_kind,

@@ -26,6 +26,9 @@ class RowShape:
         return ", or ".join(" and ".join(names) for names in self.needs)
 
 
+_LONGEST = 300
+
+
 class BadRow(BadInput):
     """Refuse one row: `place` says where it is, `field` which of its fields, `what` why."""
 
@@ -54,4 +57,11 @@ class Place:
 
     def bad(self, what: str, field: str | None = None) -> BadRow:
         """Return the error that names this line, the field and what is wrong with it."""
-        return BadRow(self, what, field)
+        return BadRow(self, _cut(what), None if field is None else _cut(field))
+
+
+def _cut(words: str) -> str:
+    # A value that is quoted may be a whole book; what to use instead stands behind it.
+    if len(words) <= _LONGEST:
+        return words
+    return f"{words[: _LONGEST // 2]} … {words[-_LONGEST // 2 :]}"

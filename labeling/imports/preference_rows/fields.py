@@ -78,8 +78,10 @@ def annotator_of(row: Row, place: Place, *names: str, kind: str = "annotator_kin
 
 def name_in(value: object, place: Place, field: str) -> str:
     """Return an annotator's name: text or a number."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(int(value)) if float(value).is_integer() else str(value)
+        value = str(value)
     name = " ".join(text_of(value, place, field).split())
     if len(name) > LONGEST_ANNOTATOR or not name.isprintable():
         raise place.bad(
@@ -232,6 +234,20 @@ def object_in(value: object, place: Place, field: str) -> dict[str, Any]:
     """Return a value that must be a JSON object."""
     if not isinstance(value, dict):
         raise place.bad(f"it must be an object, not {type(value).__name__}", field)
+    return value
+
+
+def object_or_none(value: object, place: Place, field: str) -> dict[str, Any]:
+    """Return a value that must be a JSON object where it is there; else an empty one."""
+    return {} if value is None or value == "" else object_in(value, place, field)
+
+
+def list_or_none(value: object, place: Place, field: str) -> list[Any]:
+    """Return a value that must be a list where it is there; else an empty one."""
+    if value is None or value == "":
+        return []
+    if not isinstance(value, list):
+        raise place.bad(f"it must be a list, not {type(value).__name__}", field)
     return value
 
 

@@ -9,6 +9,7 @@ from labeling.imports.preference_rows.fields import (
     check_count,
     json_in,
     kind_in,
+    list_or_none,
     milliseconds_of,
     name_in,
     object_in,
@@ -34,6 +35,8 @@ SHAPE = RowShape(
 )
 _PROMPTS = ("prompt", "messages", "instruction", "question", "text", "input")
 _TEXTS = ("body", "text", "html", "title")
+#: digits; a bucket of more is no rank of anybody's, and Python refuses to read thousands
+LONGEST_RANK = 18
 
 
 def read(row: Row, place: Place) -> Iterator[Imported]:
@@ -41,10 +44,9 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
     data = object_in(json_in(row, "data", place), place, "data")
     facts = json_in(row, "meta", place)
     facts = facts if isinstance(facts, dict) else {}
-    given = [one for one in json_in(row, "annotations", place) or [] if isinstance(one, dict)]
-    given = [one for one in given if not one.get("was_cancelled")]
-    predictions = [one for one in json_in(row, "predictions", place) or [] if isinstance(one, dict)]
-    ranked = [(one, value) for one in given or predictions for value in _rankers(one)]
+    given = [one for one in _objects(row, "annotations", place) if not one.get("was_cancelled")]
+    predicted = _objects(row, "predictions", place)
+    ranked = [(one, value) for one in given or predicted for value in _rankers(one, place)]
     if not ranked:
         return
     prompt = prompt_with_facts({**facts, **row}, place, _prompt(data, place))
@@ -53,8 +55,13 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
         yield _ranking(one, value, prompt, completions, str(row.get("id") or ""), place)
 
 
-def _rankers(annotation: dict[str, Any]) -> Iterator[Any]:
-    for result in annotation.get("result") or []:
+def _objects(row: Row, name: str, place: Place) -> list[dict[str, Any]]:
+    found = list_or_none(json_in(row, name, place), place, name)
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _rankers(annotation: dict[str, Any], place: Place) -> Iterator[Any]:
+    for result in list_or_none(annotation.get("result"), place, "result"):
         if isinstance(result, dict) and result.get("type") == "ranker":
             value = result.get("value")
             yield value.get("ranker") if isinstance(value, dict) else None
@@ -97,8 +104,6 @@ def _ranking(
     if set(places) != set(completions):
         raise place.bad("it does not rank each item of the list once", "value.ranker")
     ranks = ranks_of([places[key] for key in completions], len(completions), place, "value.ranker")
-    seconds = annotation.get("lead_time")
-    taken = round(seconds * 1000) if isinstance(seconds, int | float) else None
     return ImportedRanking(
         prompt,
         tuple(completions.values()),
@@ -106,8 +111,18 @@ def _ranking(
         annotator=_who(annotation, place),
         task=task,
         strength=strength_of(annotation, ranks, place),
-        milliseconds=milliseconds_of(taken, place, "lead_time"),
+        milliseconds=_milliseconds(annotation.get("lead_time"), place),
     )
+
+
+def _milliseconds(seconds: object, place: Place) -> int:
+    if not isinstance(seconds, int | float):
+        return 0
+    try:
+        taken = round(float(seconds) * 1000)
+    except (ValueError, OverflowError):
+        raise place.bad(f"{seconds!r:.40} is no time in seconds", "lead_time") from None
+    return milliseconds_of(taken, place, "lead_time")
 
 
 def _places(value: object, place: Place) -> dict[str, int]:
@@ -116,8 +131,14 @@ def _places(value: object, place: Place) -> dict[str, int]:
         value = value["_"]
     if isinstance(value, list):
         found = [(str(key), rank) for rank, key in enumerate(value, start=1)]
-    elif isinstance(value, dict) and all(str(name).isdecimal() for name in value):
-        found = [(str(key), int(name)) for name, keys in value.items() for key in keys or ()]
+    elif isinstance(value, dict) and all(
+        str(name).isdecimal() and len(str(name)) <= LONGEST_RANK for name in value
+    ):
+        buckets = {
+            int(name): list_or_none(keys, place, f"value.ranker.{name}")
+            for name, keys in value.items()
+        }
+        found = [(str(key), rank) for rank, keys in buckets.items() for key in keys]
     else:
         raise place.bad(
             "it must be a list of ids, best first, or buckets named 1, 2, 3 …, 1 the best",

@@ -9,6 +9,7 @@ from labeling.imports.preference_rows.fields import (
     check_count,
     json_in,
     kind_in,
+    list_or_none,
     name_in,
     object_in,
     prompt_with_facts,
@@ -126,10 +127,11 @@ def _of_event(
 ) -> ImportedRanking:
     """Return the ranking of one person, whose event names the replies from best to worst."""
     by_id = {str(reply.get("message_id")): reply for reply in answers}
-    named = [str(one) for one in event.get("ranked_message_ids") or []]
+    field = "events.ranked_message_ids"
+    named = [str(one) for one in list_or_none(event.get("ranked_message_ids"), place, field)]
     if len(set(named)) != len(named) or not set(named) <= set(by_id):
-        raise place.bad("it names messages that are no replies", "events.ranked_message_ids")
-    check_count(len(named), place, "events.ranked_message_ids")
+        raise place.bad("it names messages that are no replies", field)
+    check_count(len(named), place, field)
     places = {one: rank for rank, one in enumerate(named, start=1)}
     ranked = [reply for key, reply in by_id.items() if key in places]
     ranks: list[Any] = [places[str(reply.get("message_id"))] for reply in ranked]

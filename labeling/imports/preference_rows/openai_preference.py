@@ -9,6 +9,7 @@ from labeling.imports.preference_rows.fields import (
     dialogue_of,
     json_in,
     object_in,
+    object_or_none,
 )
 from labeling.imports.preference_rows.imported import Imported
 from labeling.imports.row_files import Place, Row, RowShape, messages_of
@@ -41,5 +42,5 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
         messages_of(messages, place, "input.messages"),
         texts[0],
         texts[1],
-        json_in(row, "metadata", place) or {},
+        object_or_none(json_in(row, "metadata", place), place, "metadata"),
     )

@@ -10,6 +10,7 @@ from labeling.imports.preference_rows.fields import (
     check_count,
     id_of,
     json_in,
+    list_or_none,
     milliseconds_of,
     object_in,
     prompt_with_facts,
@@ -48,7 +49,7 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
     if row.get("ranks") is not None:
         yield _ranking({**row}, place, prompt, completions, task)
         return
-    rankings = row.get("rankings") or []
+    rankings = list_or_none(row.get("rankings"), place, "rankings")
     for index, one in enumerate(rankings):
         given = object_in(one, place, f"rankings[{index}]")
         yield _ranking(given, place, prompt, completions, task)
@@ -57,7 +58,12 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
         yield ImportedRanking(
             prompt,
             completions,
-            ranks_of(label.get("ranks") or (), len(completions), place, "consolidated.ranks"),
+            ranks_of(
+                list_or_none(label.get("ranks"), place, "consolidated.ranks"),
+                len(completions),
+                place,
+                "consolidated.ranks",
+            ),
             annotator=ImportedAnnotator(label_of(label, "rule", place)),
             task=task,
         )
@@ -80,9 +86,10 @@ def _completion(one: object, model: str, place: Place, field: str) -> ImportedCo
         return answer(text_of(one, place, field, may_be_empty=True), model=model)
     given = object_in(one, place, field)
     version = given.get("policy_version")
+    named = label_of(given, "policy", place) or label_of(given, "model", place)
     return ImportedCompletion(
         text_of(given.get("text"), place, f"{field}.text", may_be_empty=True),
-        model=(given.get("policy") or given.get("model") or _policy(version) or model)[:200],
+        model=(named or _policy(version) or model)[:200],
         id=id_of(given, "id"),
         finish_reason=str(given.get("finish_reason") or "stop")[:16],
     )
@@ -101,7 +108,7 @@ def _ranking(
 ) -> ImportedRanking:
     count = len(completions)
     ranks = ranks_of(text_list(given, "ranks", place), count, place, "ranks")
-    flags = given.get("flags") or []
+    flags = list_or_none(given.get("flags"), place, "flags")
     return ImportedRanking(
         prompt,
         completions,
@@ -119,7 +126,7 @@ def _ranking(
 
 def _criteria(given: dict[str, Any], field: str, count: int, place: Place) -> dict[str, list[Any]]:
     found = {}
-    for one in given.get(field) or []:
+    for one in list_or_none(given.get(field), place, field):
         name = text_of(object_in(one, place, field).get("criterion"), place, f"{field}.criterion")
         answers = one.get("answers")
         if not isinstance(answers, list) or len(answers) != count:

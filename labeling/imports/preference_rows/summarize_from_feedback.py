@@ -11,6 +11,7 @@ from labeling.imports.preference_rows.fields import (
     id_of,
     json_in,
     object_in,
+    object_or_none,
     own_judgment,
     prompt_with_facts,
     strength_of,
@@ -46,7 +47,7 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
     chosen_first = ("chosen_id", "rejected_id") if choice == 0 else ("rejected_id", "chosen_id")
     ids = [id_of(row, name) for name in chosen_first]
     who = annotator_of(row, place, "worker", "annotator")
-    extra = json_in(row, "extra", place) or {}
+    extra = object_or_none(json_in(row, "extra", place), place, "extra")
     yield ImportedRanking(
         prompt=prompt_with_facts(row, place, _messages(info, place)),
         completions=tuple(
