@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from labeling.imports.row_files import Place, Row, RowShape, read_rows
+from labeling.imports.row_files import Place, Row, RowShape, read_rows, text_of
 from labeling.statistics.agreement import Level
 from labeling.statistics.between_raters import agreement_with_others
 from labeling.statistics.bootstrap import USUAL, Resampling
@@ -207,7 +207,7 @@ def _name(row: Row, field: str, place: Place) -> str:
     value = row.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise place.bad("it must be text or a whole number", field)
-    return str(value)
+    return text_of(str(value), place, field)
 
 
 def _label(value: object, place: Place) -> Any:

@@ -143,6 +143,7 @@ BAD = [
     ({"task_id": 1, "annotator_id": "a", "ranks": [3, 2, 1]}, "rated the same already in line 1"),
     ({"task_id": None, "annotator_id": "b", "ranks": [1, 2]}, "field task_id: it must be text"),
     ({"task_id": 1, "annotator_id": "", "ranks": [1, 2]}, "field annotator_id: it must be text"),
+    ({"task_id": "\ud800", "annotator_id": "b", "ranks": [1, 2]}, "half of a surrogate pair"),
     ({"task_id": 1, "annotator_id": "b", "label": "x"}, "field label: a file holds labels, or"),
 ]
 
