@@ -1,7 +1,8 @@
 """What every page of one web process shares: its settings, its one engine, its project."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -23,6 +24,7 @@ class _Process:
     settings: Settings | None = None
     engine: Engine | None = None
     project_id: int | None = None
+    lock: Lock = field(default_factory=Lock)
 
 
 _process = _Process()
@@ -30,31 +32,42 @@ _process = _Process()
 
 def configure(settings: Settings) -> None:
     """Give the process its settings; an engine built from older ones is closed."""
-    if _process.engine is not None:
-        _process.engine.dispose()
-    _process.settings, _process.engine, _process.project_id = settings, None, None
+    global _process
+    # A thread that is still busy with the older ones keeps what it finds in theirs.
+    before, _process = _process, _Process(settings)
+    with before.lock:
+        if before.engine is not None:
+            before.engine.dispose()
 
 
 def settings() -> Settings:
     """Return the settings in force, read from the environment where `configure` was not called."""
-    if _process.settings is None:
-        _process.settings = load_settings()
-    return _process.settings
+    return _settings(_process)
 
 
 def engine() -> Engine:
     """Return the one engine of the process: a rerun is a new thread, so nothing is per thread."""
-    if _process.engine is None:
-        _process.engine = build_engine(settings().url)
-        kept_on_disk(_process.engine, settings().home / "judgments")
-    return _process.engine
+    held = _process
+    with held.lock:
+        if held.engine is None:
+            given = _settings(held)
+            held.engine = build_engine(given.url)
+            kept_on_disk(held.engine, given.home / "judgments")
+        return held.engine
 
 
 def project_id() -> int:
     """Return the key of that project, which never changes; raise `NotFound` as `project` does."""
-    if _process.project_id is None:
-        _process.project_id = key_of(project())
-    return _process.project_id
+    held = _process
+    if held.project_id is None:
+        held.project_id = key_of(project())
+    return held.project_id
+
+
+def _settings(held: _Process) -> Settings:
+    if held.settings is None:
+        held.settings = load_settings()
+    return held.settings
 
 
 def project() -> Project:
