@@ -128,6 +128,9 @@ class PersistentAnnotator:
         if self.pending is not None:
             # It was stored, or another task was lent: nobody was told which.
             self.told.in_doubt += 1
-        self.ranks = draw_ranks(self.chance)
-        self.pending = submission(data, self.ranks, 3000)
+        self.ranks, self.pending = self._answer(data)
         return self.pending
+
+    def _answer(self, data: dict[str, Any]) -> tuple[list[int], dict[str, Any]]:
+        ranks = draw_ranks(self.chance)
+        return ranks, submission(data, ranks, 3000)

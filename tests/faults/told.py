@@ -26,22 +26,16 @@ class Rater(PersistentAnnotator):
 
     waits = (1.0, 3.0)
 
-    def _next_event(self, data: dict[str, Any]) -> dict[str, Any]:
-        if self.pending is not None and self.pending["assignment"] == data["assignment"]:
-            self.told.sent_again += 1
-            return self.pending
-        if self.pending is not None:
-            self.told.in_doubt += 1
+    def _answer(self, data: dict[str, Any]) -> tuple[list[int], dict[str, Any]]:
         drawn = [self.chance.randint(1, 3) for _ in data["completions"]]
         dense = {rank: place for place, rank in enumerate(sorted(set(drawn)), start=1)}
-        self.ranks = [dense[rank] for rank in drawn]
-        self.pending = {
+        ranks = [dense[rank] for rank in drawn]
+        return ranks, {
             "assignment": data["assignment"],
             "nonce": uuid4().hex,
-            "ranks_by_place": self.ranks,
+            "ranks_by_place": ranks,
             "milliseconds": 3000,
         }
-        return self.pending
 
 
 class Team:

@@ -10,8 +10,8 @@ from labeling.imports.preference_rows.fields import (
     json_in,
     kind_in,
     name_in,
+    object_if_any,
     object_in,
-    object_or_none,
     prompt_with_facts,
     ranks_of,
 )
@@ -37,7 +37,7 @@ _SUBMITTED = (None, "submitted")
 def read(row: Row, place: Place) -> Iterator[Imported]:
     """Yield each annotator's ranking; where there is none, the suggested one."""
     fields = object_in(json_in(row, "fields", place), place, "fields")
-    facts = object_or_none(json_in(row, "metadata", place), place, "metadata")
+    facts = object_if_any(json_in(row, "metadata", place), place, "metadata")
     found = list(_responses(row, facts, place)) or list(_suggestion(row, place))
     for ranked, who in found:
         names = [str(one.get("value")) for one in ranked]

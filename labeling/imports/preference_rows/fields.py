@@ -237,12 +237,12 @@ def object_in(value: object, place: Place, field: str) -> dict[str, Any]:
     return value
 
 
-def object_or_none(value: object, place: Place, field: str) -> dict[str, Any]:
+def object_if_any(value: object, place: Place, field: str) -> dict[str, Any]:
     """Return a value that must be a JSON object where it is there; else an empty one."""
     return {} if value is None or value == "" else object_in(value, place, field)
 
 
-def list_or_none(value: object, place: Place, field: str) -> list[Any]:
+def list_if_any(value: object, place: Place, field: str) -> list[Any]:
     """Return a value that must be a list where it is there; else an empty one."""
     if value is None or value == "":
         return []

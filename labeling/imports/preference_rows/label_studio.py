@@ -9,7 +9,7 @@ from labeling.imports.preference_rows.fields import (
     check_count,
     json_in,
     kind_in,
-    list_or_none,
+    list_if_any,
     milliseconds_of,
     name_in,
     object_in,
@@ -56,12 +56,12 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
 
 
 def _objects(row: Row, name: str, place: Place) -> list[dict[str, Any]]:
-    found = list_or_none(json_in(row, name, place), place, name)
+    found = list_if_any(json_in(row, name, place), place, name)
     return [one for one in found if isinstance(one, dict)]
 
 
 def _rankers(annotation: dict[str, Any], place: Place) -> Iterator[Any]:
-    for result in list_or_none(annotation.get("result"), place, "result"):
+    for result in list_if_any(annotation.get("result"), place, "result"):
         if isinstance(result, dict) and result.get("type") == "ranker":
             value = result.get("value")
             yield value.get("ranker") if isinstance(value, dict) else None
@@ -135,7 +135,7 @@ def _places(value: object, place: Place) -> dict[str, int]:
         str(name).isdecimal() and len(str(name)) <= LONGEST_RANK for name in value
     ):
         buckets = {
-            int(name): list_or_none(keys, place, f"value.ranker.{name}")
+            int(name): list_if_any(keys, place, f"value.ranker.{name}")
             for name, keys in value.items()
         }
         found = [(str(key), rank) for rank, keys in buckets.items() for key in keys]

@@ -9,7 +9,7 @@ from labeling.imports.preference_rows.fields import (
     check_count,
     json_in,
     kind_in,
-    list_or_none,
+    list_if_any,
     name_in,
     object_in,
     prompt_with_facts,
@@ -128,7 +128,7 @@ def _of_event(
     """Return the ranking of one person, whose event names the replies from best to worst."""
     by_id = {str(reply.get("message_id")): reply for reply in answers}
     field = "events.ranked_message_ids"
-    named = [str(one) for one in list_or_none(event.get("ranked_message_ids"), place, field)]
+    named = [str(one) for one in list_if_any(event.get("ranked_message_ids"), place, field)]
     if len(set(named)) != len(named) or not set(named) <= set(by_id):
         raise place.bad("it names messages that are no replies", field)
     check_count(len(named), place, field)

@@ -8,8 +8,8 @@ from labeling.imports.preference_rows.fields import (
     PROMPT_FACTS,
     dialogue_of,
     json_in,
+    object_if_any,
     object_in,
-    object_or_none,
 )
 from labeling.imports.preference_rows.imported import Imported
 from labeling.imports.row_files import Place, Row, RowShape, messages_of
@@ -42,5 +42,5 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
         messages_of(messages, place, "input.messages"),
         texts[0],
         texts[1],
-        object_or_none(json_in(row, "metadata", place), place, "metadata"),
+        object_if_any(json_in(row, "metadata", place), place, "metadata"),
     )

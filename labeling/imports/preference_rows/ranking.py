@@ -10,7 +10,7 @@ from labeling.imports.preference_rows.fields import (
     check_count,
     id_of,
     json_in,
-    list_or_none,
+    list_if_any,
     milliseconds_of,
     object_in,
     prompt_with_facts,
@@ -49,7 +49,7 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
     if row.get("ranks") is not None:
         yield _ranking({**row}, place, prompt, completions, task)
         return
-    rankings = list_or_none(row.get("rankings"), place, "rankings")
+    rankings = list_if_any(row.get("rankings"), place, "rankings")
     for index, one in enumerate(rankings):
         given = object_in(one, place, f"rankings[{index}]")
         yield _ranking(given, place, prompt, completions, task)
@@ -59,7 +59,7 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
             prompt,
             completions,
             ranks_of(
-                list_or_none(label.get("ranks"), place, "consolidated.ranks"),
+                list_if_any(label.get("ranks"), place, "consolidated.ranks"),
                 len(completions),
                 place,
                 "consolidated.ranks",
@@ -108,7 +108,7 @@ def _ranking(
 ) -> ImportedRanking:
     count = len(completions)
     ranks = ranks_of(text_list(given, "ranks", place), count, place, "ranks")
-    flags = list_or_none(given.get("flags"), place, "flags")
+    flags = list_if_any(given.get("flags"), place, "flags")
     return ImportedRanking(
         prompt,
         completions,
@@ -126,7 +126,7 @@ def _ranking(
 
 def _criteria(given: dict[str, Any], field: str, count: int, place: Place) -> dict[str, list[Any]]:
     found = {}
-    for one in list_or_none(given.get(field), place, field):
+    for one in list_if_any(given.get(field), place, field):
         name = text_of(object_in(one, place, field).get("criterion"), place, f"{field}.criterion")
         answers = one.get("answers")
         if not isinstance(answers, list) or len(answers) != count:

@@ -10,8 +10,8 @@ from labeling.imports.preference_rows.fields import (
     answer,
     id_of,
     json_in,
+    object_if_any,
     object_in,
-    object_or_none,
     own_judgment,
     prompt_with_facts,
     strength_of,
@@ -47,7 +47,7 @@ def read(row: Row, place: Place) -> Iterator[Imported]:
     chosen_first = ("chosen_id", "rejected_id") if choice == 0 else ("rejected_id", "chosen_id")
     ids = [id_of(row, name) for name in chosen_first]
     who = annotator_of(row, place, "worker", "annotator")
-    extra = object_or_none(json_in(row, "extra", place), place, "extra")
+    extra = object_if_any(json_in(row, "extra", place), place, "extra")
     yield ImportedRanking(
         prompt=prompt_with_facts(row, place, _messages(info, place)),
         completions=tuple(
