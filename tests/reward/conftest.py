@@ -45,12 +45,17 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
+def fresh_backbone(folder: Path) -> Backbone:
+    """Load the tiny model: four layers, adapters in the top two."""
+    return load_backbone(
+        folder, device=torch.device("cpu"), dtype=torch.float32, top_layers=2, rank=4
+    )
+
+
 @pytest.fixture
 def backbone(tiny_folder: Path) -> Backbone:
-    """Return a fresh backbone: four layers, adapters in the top two."""
-    return load_backbone(
-        tiny_folder, device=torch.device("cpu"), dtype=torch.float32, top_layers=2, rank=4
-    )
+    """Return a fresh backbone, which nothing has trained."""
+    return fresh_backbone(tiny_folder)
 
 
 def tiny_settings(home: Path, model: Path, **overrides: object) -> Settings:

@@ -5,6 +5,7 @@ ranks ordinary, gold, repeated and arena tasks, corrects one, and looks at its o
 """
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def test_no_frame_tells_what_an_annotator_must_not_know(
         last = shown(page)
         submit_and_wait(page, lambda: page.keyboard.press("u"))
         press(page, "2")
-        page.wait_for_timeout(2500)
+        until_drafted(secret_home, "ann")
         page.reload()
         cards(page).nth(1).wait_for()
         submit_and_wait(page, lambda: page.locator(".submit").click())
@@ -117,6 +118,14 @@ def test_no_frame_tells_what_an_annotator_must_not_know(
     assert len(data_of(wire.tasks)) >= TASKS, "tasks came by HTTP, and were read"
     assert found_in(wire.all + wire.answers) == {}
     expect_alike(data_of(wire.all), kinds)
+
+
+def until_drafted(home: Home, name: str, seconds: float = 30) -> None:
+    """Wait until the database has a draft of the annotator, whose next page then carries it."""
+    deadline = time.monotonic() + seconds
+    while not any(each.draft for each in home.assignments(name)):
+        assert time.monotonic() < deadline, "the draft was not kept"
+        time.sleep(0.1)
 
 
 def sign_in(page: Page) -> None:

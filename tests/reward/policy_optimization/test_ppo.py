@@ -1,6 +1,7 @@
 """PPO on the tiny model: it starts at ratio 1, learns, and repeats itself."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from reward.language_models.padding import AnsweredBatch, answered_batch
 from reward.policy_optimization.logprobs import token_log_probs
 from reward.policy_optimization.ppo import PPOTrainer
 from reward.policy_optimization.ppo_settings import PPOSettings
+from tests.reward.conftest import fresh_backbone
 
 PROMPTS = [[1, index, index + 1, index + 2] for index in range(10, 42)]
 SAMPLING = SamplingSettings(max_new_tokens=6, temperature=1.0)
@@ -43,8 +45,26 @@ def _history(trainer: PPOTrainer) -> list[dict[str, float]]:
     return history
 
 
-def test_the_score_rises(backbone: Backbone) -> None:
+@dataclass
+class Trained:
+    """What twenty iterations reported, and the reference's states before and after them."""
+
+    history: list[dict[str, float]]
+    before: torch.Tensor
+    after: torch.Tensor
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_folder: Path) -> Trained:
+    backbone = fresh_backbone(tiny_folder)
+    ids = torch.tensor([PROMPTS[0]])
+    before = backbone.top(backbone.trunk(ids), None).clone()
     history = _history(_trainer(backbone))
+    return Trained(history, before, backbone.top(backbone.trunk(ids), None))
+
+
+def test_the_score_rises(trained: Trained) -> None:
+    history = trained.history
     assert len(history) == 20
     first, last = history[0]["objective/scores"], history[-1]["objective/scores"]
     assert last > first + 0.5
@@ -52,16 +72,13 @@ def test_the_score_rises(backbone: Backbone) -> None:
     assert history[-1]["objective/kl"] > 0.01
 
 
-def test_the_ratio_is_one_at_the_first_update_of_every_iteration(backbone: Backbone) -> None:
-    for metrics in _history(_trainer(backbone)):
+def test_the_ratio_is_one_at_the_first_update_of_every_iteration(trained: Trained) -> None:
+    for metrics in trained.history:
         assert metrics["val/first_ratio_error"] < 1e-4
 
 
-def test_the_reference_does_not_move(backbone: Backbone) -> None:
-    ids = torch.tensor([PROMPTS[0]])
-    before = backbone.top(backbone.trunk(ids), None).clone()
-    _history(_trainer(backbone))
-    assert torch.equal(backbone.top(backbone.trunk(ids), None), before)
+def test_the_reference_does_not_move(trained: Trained) -> None:
+    assert torch.equal(trained.after, trained.before)
 
 
 @pytest.mark.slow

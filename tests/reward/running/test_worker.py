@@ -312,9 +312,9 @@ def test_a_child_without_progress_is_ended(
 def test_a_child_with_progress_is_left_alone(
     tmp_path: Path, sqlite_engine: Engine, sqlite_project: Project, stub: Callable
 ) -> None:
-    settings = _settings(tmp_path, sqlite_engine, step_stall_minutes=0.04)
+    settings = _settings(tmp_path, sqlite_engine, step_stall_minutes=0.03)
     body = DATABASE + (
-        "for step in range(16):\n"
+        "for step in range(9):\n"
         "    time.sleep(0.3)\n"
         "    moment = time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime()) + f'.{step:06}'\n"
         "    database.execute('UPDATE worker_lease SET progress_at = ?', [moment])\n"
