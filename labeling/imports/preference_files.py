@@ -12,6 +12,7 @@ from labeling.imports.preference_rows import long
 from labeling.imports.preference_rows.fields import SPLITS
 from labeling.imports.preference_rows.imported import Imported, ImportedPrompt
 from labeling.imports.preference_rows.registry import ANY, AUTO, LONG, Reader, detect, reader_named
+from labeling.imports.row_files import TOLD_EVERY
 from labeling.imports.row_shape import BadRow, Place, Row
 from labeling.imports.row_streams import ENDINGS, RowStream
 from labeling.imports.staging import Staging
@@ -19,7 +20,6 @@ from storage.errors import BadInput
 from storage.tables import Split
 
 Progress = Callable[[str, float], None]
-_TOLD_EVERY = 500  # rows
 #: Files that lie beside rows in a folder of `datasets` or of an export.
 _NOT_ROWS = ("dataset_info.json", "state.json", "dataset_dict.json", "manifest.json")
 
@@ -147,7 +147,7 @@ def stage_rows(
     split = split_of_file(path)
     for place, row in stream:
         rows += 1
-        if rows % _TOLD_EVERY == 0:
+        if rows % TOLD_EVERY == 0:
             progress(f"Reading {path.name}", stream.share)
         if isinstance(row, BadRow):
             bad.add(row, None)
@@ -160,6 +160,8 @@ def stage_rows(
             continue
         for one in found:
             staging.add(one, place)
+    if rows >= TOLD_EVERY:
+        progress(f"Reading {path.name}", 1.0)
     return rows
 
 

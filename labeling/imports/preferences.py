@@ -129,9 +129,8 @@ def import_staged(
     for tasks in batches(staged.staging.staged_tasks(), AT_ONCE):
         store.add(tasks)
         progress("Storing", store.stored.judgments / max(1, staged.staging.rankings))
-    for prompts in batches(staged.staging.others("prompt"), AT_ONCE):
-        store.prompt_ids(prompts)
-    demonstrations = _add_demonstrations(session, store, staged)
+    _add_prompts(store, staged, progress)
+    demonstrations = _add_demonstrations(session, store, staged, progress)
     stored = store.stored
     row.counts = {
         "rows": staged.rows,
@@ -221,7 +220,17 @@ def add_import(
     return row
 
 
-def _add_demonstrations(session: Session, store: TaskStore, staged: StagedFile) -> int:
+def _add_prompts(store: TaskStore, staged: StagedFile, progress: Progress) -> None:
+    added = 0
+    for prompts in batches(staged.staging.others("prompt"), AT_ONCE):
+        store.prompt_ids(prompts)
+        added += len(prompts)
+        progress("Storing prompts", added / staged.staging.count_of("prompt"))
+
+
+def _add_demonstrations(
+    session: Session, store: TaskStore, staged: StagedFile, progress: Progress
+) -> int:
     added = 0
     for some in batches(staged.staging.others("demonstration"), AT_ONCE):
         prompts = store.prompt_ids([one.prompt for one in some])
@@ -237,6 +246,7 @@ def _add_demonstrations(session: Session, store: TaskStore, staged: StagedFile) 
         ]
         session.execute(insert(Demonstration), rows)
         added += len(rows)
+        progress("Storing demonstrations", added / staged.staging.count_of("demonstration"))
     return added
 
 

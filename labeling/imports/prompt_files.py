@@ -5,6 +5,7 @@ from pathlib import Path
 
 from labeling.imports.row_files import (
     Place,
+    Progress,
     Row,
     RowShape,
     label_of,
@@ -33,14 +34,16 @@ class NewPrompt:
     language: str = ""
 
 
-def read_prompts(path: Path, shape: RowShape = PROMPTS) -> list[NewPrompt]:
+def read_prompts(
+    path: Path, shape: RowShape = PROMPTS, progress: Progress = lambda what, share: None
+) -> list[NewPrompt]:
     """Return every prompt of the file, in order.
 
     A row has `prompt` (text or messages) or `messages`, and may have `source`, `license`,
-    `tags` (a list, or text with commas) and `language`.
+    `tags` (a list, or text with commas) and `language`. `progress` is as `read_rows` takes it.
     Raises `BadInput` naming file, line and field at the first row that does not fit.
     """
-    return read_rows(path, shape, _prompt)
+    return read_rows(path, shape, _prompt, progress)
 
 
 def _prompt(row: Row, place: Place) -> NewPrompt:

@@ -9,8 +9,10 @@ from pathlib import Path
 from sqlmodel import Session, col, func, select
 
 from labeling.events import record
+from labeling.imports.batches import batches
 from labeling.imports.one_at_a_time import wait_for_other_imports
 from labeling.imports.prompt_files import NewPrompt, read_prompts
+from labeling.imports.row_files import Progress
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from storage.tables import Account, Project, Prompt, Split
@@ -19,6 +21,7 @@ STARTER_PROMPTS = Path(__file__).parent / "data" / "starter_prompts.jsonl.gz"
 # Evaluation sets: a policy trained on them could no longer be measured by them.
 EVALUATION_SOURCES = frozenset({"lm-sys/FastChat mt_bench"})
 _LOOKUP = 500
+_STORED_AT_ONCE = 1000
 # `json.dumps` makes an encoder for each call that asks for something unusual.
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -56,12 +59,14 @@ def import_prompts(
     account: Account | None = None,
     tags: Sequence[str] = (),
     language: str = "",
+    progress: Progress = lambda what, share: None,
 ) -> PromptImport:
     """Add the prompts of a JSONL(.gz), CSV or Parquet file that the project does not have yet.
 
     `tags` are added to each prompt's own; `language` is that of rows that name none.
-    `account` asks (None: the person at the server's shell). Raises `BadInput` naming file, line
-    and field, with nothing added; `NotAllowed`.
+    `account` asks (None: the person at the server's shell). `progress` is told what is done and the
+    share of it (0 … 1). Raises `BadInput` naming file, line and field, with nothing added;
+    `NotAllowed`.
     """
     if account is not None:
         require(account, Action.MANAGE_PROMPTS, project_id=key_of(project))
@@ -72,7 +77,7 @@ def import_prompts(
             tags=tuple(dict.fromkeys((*one.tags, *tags))),
             language=one.language or language,
         )
-        for one in read_prompts(path)
+        for one in read_prompts(path, progress=progress)
     ]
     wait_for_other_imports(session, project_id=project_id)
     fresh: dict[str, NewPrompt] = {}
@@ -80,10 +85,14 @@ def import_prompts(
         fresh.setdefault(content_sha256(prompt.messages), prompt)
     for known in _known(session, project_id, list(fresh)):
         del fresh[known]
-    session.add_all(
-        prompt_row(prompt, digest, project_id, heldout_share) for digest, prompt in fresh.items()
-    )
-    session.flush()
+    stored = 0
+    for some in batches(fresh.items(), _STORED_AT_ONCE):
+        session.add_all(
+            prompt_row(prompt, digest, project_id, heldout_share) for digest, prompt in some
+        )
+        session.flush()
+        stored += len(some)
+        progress("Storing", stored / len(fresh))
     done = PromptImport(len(fresh), len(found) - len(fresh), len(found))
     record(
         session,

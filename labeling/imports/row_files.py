@@ -12,26 +12,38 @@ from storage.errors import BadInput
 __all__ = ["ENDINGS", "ROLES", "BadRow", "Place", "Row", "RowShape", "read_rows"]
 
 Made = TypeVar("Made")
+Progress = Callable[[str, float], None]
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ROLES = ("system", "user", "assistant")
 LONGEST_TAG = 100
 LONGEST_LANGUAGE = 35
+TOLD_EVERY = 500  #: rows between two words of progress
 
 
-def read_rows(path: Path, shape: RowShape, make: Callable[[Row, Place], Made]) -> list[Made]:
+def read_rows(
+    path: Path,
+    shape: RowShape,
+    make: Callable[[Row, Place], Made],
+    progress: Progress = lambda what, share: None,
+) -> list[Made]:
     """Return what `make` makes of every row of a JSONL, JSON, CSV or Parquet file, in order.
 
-    Raises `BadInput` naming the file where it cannot be read or holds no rows, and file, line and
-    field at the first row that does not fit.
+    `progress` is told what is read and the share of the file that was (0 … 1). Raises `BadInput`
+    naming the file where it cannot be read or holds no rows, and file, line and field at the first
+    row that does not fit.
     """
-    made = []
-    for place, row in RowStream(path, shape):
+    made, stream = [], RowStream(path, shape)
+    for place, row in stream:
         if isinstance(row, BadRow):
             raise row
         made.append(make(row, place))
+        if len(made) % TOLD_EVERY == 0:
+            progress(f"Reading {path.name}", stream.share)
     if not made:
         raise BadInput(f"{path}: the file holds no {shape.things}.{shape.ending}")
+    if len(made) >= TOLD_EVERY:
+        progress(f"Reading {path.name}", 1.0)
     return made
 
 

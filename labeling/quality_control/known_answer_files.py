@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labeling.imports.row_files import Place, Row, RowShape, label_of, prompt_of, read_rows, text_of
+from labeling.imports.row_files import (
+    Place,
+    Progress,
+    Row,
+    RowShape,
+    label_of,
+    prompt_of,
+    read_rows,
+    text_of,
+)
 from labeling.judging.rankings import validate_ranks
 from storage.errors import BadInput
 from storage.tables import TaskKind
@@ -35,12 +44,15 @@ class NewKnownAnswer:
     kind: TaskKind | None
 
 
-def read_known_answers(path: Path) -> list[NewKnownAnswer]:
+def read_known_answers(
+    path: Path, progress: Progress = lambda what, share: None
+) -> list[NewKnownAnswer]:
     """Return the tasks of a file in order.
 
-    Raises `BadInput` naming file, line and field at the first row that does not fit.
+    `progress` is as `read_rows` takes it. Raises `BadInput` naming file, line and
+    field at the first row that does not fit.
     """
-    return read_rows(path, KNOWN_ANSWERS, _known_answer)
+    return read_rows(path, KNOWN_ANSWERS, _known_answer, progress)
 
 
 def _known_answer(row: Row, place: Place) -> NewKnownAnswer:

@@ -9,6 +9,7 @@ from labeling.events import record
 from labeling.imports.one_at_a_time import wait_for_other_imports
 from labeling.imports.prompt_files import NewPrompt
 from labeling.imports.prompts import content_sha256, prompt_row
+from labeling.imports.row_files import Progress
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.policies import import_policy
@@ -48,21 +49,24 @@ def import_known_answers(
     by: Account | None,
     heldout_share: float,
     kind: TaskKind = TaskKind.GOLD,
+    progress: Progress = lambda what, share: None,
 ) -> KnownAnswerImport:
     """Add the tasks of a JSONL(.gz), CSV or Parquet file; rows that name no set go to `kind`.
 
     Their prompts join the project's, each in the split of its hash. `by` asks (None: the person at
-    the server's shell). Raises `BadInput` naming file, line and field, with nothing added;
-    `NotAllowed`. The session must be writing.
+    the server's shell). `progress` is told what is done and the share of it (0 … 1). Raises
+    `BadInput` naming file, line and field, with nothing added; `NotAllowed`. The session must be
+    writing.
     """
     if by is not None:
         require(by, Action.CHANGE_LABELING, project_id=key_of(project))
-    found = read_known_answers(path)
+    found = read_known_answers(path, progress)
     wait_for_other_imports(session, project_id=key_of(project))
     policy_id = key_of(import_policy(session, project_id=key_of(project)))
     there = _contents(session, key_of(project))
     counts = {TaskKind.GOLD: 0, TaskKind.QUALIFICATION: 0}
-    for one in found:
+    for number, one in enumerate(found, start=1):
+        progress("Storing", number / len(found))
         wanted = one.kind or kind
         prompt_id = _prompt_id(session, project, one, heldout_share)
         content = (prompt_id, wanted, tuple(one.completions))

@@ -12,6 +12,7 @@ from storage.engine import reading
 from storage.tables import Import, Judgment, Prompt, Task, TaskStatus
 from tests.reward.chat_server import Chatting, chatting
 from tests.ui.conftest import Home
+from tests.ui.test_terminal import Terminal
 from ui.cli import cli
 from ui.cli.frame import run
 
@@ -92,6 +93,58 @@ def test_prompts_have_tags_and_a_language(home: Home, tmp_path: Path) -> None:
         found = {one.messages[0]["content"]: one for one in session.exec(select(Prompt))}
     assert (found["New one?"].tags, found["New one?"].language) == (["a", "b", "c"], "en")
     assert (found["New two?"].tags, found["New two?"].language) == (["c"], "de")
+
+
+MANY = 600
+KNOWN = {"completions": ["a", "b"], "ranks": [1, 2]}
+DEMONSTRATED = {"completion": "a"}
+
+
+@pytest.mark.parametrize(
+    ("command", "row", "stored"),
+    [
+        (["import", "prompts"], {}, "Storing"),
+        (["import", "preferences"], {"chosen": "a", "rejected": "b"}, "Storing"),
+        (["import", "preferences", "--format", "trl_prompt_only"], {}, "Storing prompts"),
+        (["import", "preferences"], DEMONSTRATED, "Storing demonstrations"),
+        (["import", "completions"], {"completions": ["a", "b"]}, "Storing"),
+        (["gold", "add"], KNOWN, "Storing"),
+    ],
+)
+def test_a_long_file_says_on_a_terminal_how_far_it_is(
+    home: Home,
+    tmp_path: Path,
+    command: list[str],
+    row: dict[str, Any],
+    stored: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [{"prompt": f"{stored} {number}?", **row} for number in range(MANY)]
+    file = write(tmp_path / "many.jsonl", rows)
+    terminal = Terminal()
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stderr", terminal)
+        assert at(home, *command, file) == 0
+    said = terminal.getvalue()
+    assert "\rReading many.jsonl 100%\n" in said
+    assert f"\r{stored} " in said and said.endswith(f"\r{stored} 100%\n")
+
+
+def test_there_is_no_line_of_progress_in_a_log_or_beside_json(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [{"prompt": f"{number}?"} for number in range(MANY)]
+    pairs = [{**one, "chosen": "a", "rejected": "b"} for one in asked]
+    assert at(home, "import", "prompts", write(tmp_path / "asked.jsonl", asked)) == 0
+    assert at(home, "import", "preferences", write(tmp_path / "pairs.jsonl", pairs)) == 0
+    assert capsys.readouterr().err == ""
+    file = write(tmp_path / "many.jsonl", asked)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert at(home, "import", "prompts", file, "--json") == 0
+    again = ["import", "preferences", file, "--format", "trl_prompt_only", "--json"]
+    assert at(home, *again) == 0
+    assert terminal.getvalue() == ""
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import click
 from storage.engine import reading, writing
 from storage.settings import Settings
 from storage.tables import TaskKind
-from ui.cli.frame import project_of, stepwise
+from ui.cli.frame import on_terminal, project_of, stepwise
 from ui.database import open_database
 
 
@@ -26,6 +26,7 @@ def add_known_answers(settings: Settings, file: Path, *, qualification: bool) ->
             by=None,
             heldout_share=settings.heldout_share,
             kind=TaskKind.QUALIFICATION if qualification else TaskKind.GOLD,
+            progress=on_terminal(),
         )
     click.echo(
         f"{done.gold} gold and {done.qualification} qualification tasks added, "

@@ -164,3 +164,8 @@ def stepwise() -> Callable[[str, float], None]:
         last.update(label=label, time=time.monotonic())
 
     return show
+
+
+def on_terminal(*, quiet: bool = False) -> Callable[[str, float], None]:
+    """Return `stepwise` where a person looks on, and else a function that says nothing."""
+    return (lambda what, share: None) if quiet or not sys.stderr.isatty() else stepwise()

@@ -27,7 +27,7 @@ from storage.engine import reading, writing
 from storage.errors import BadInput
 from storage.settings import Settings
 from storage.tables import Import, Split
-from ui.cli.frame import project_of, stepwise
+from ui.cli.frame import on_terminal, project_of
 from ui.database import open_database
 
 NOTHING_TO_COMPARE = "nothing_to_compare"
@@ -75,6 +75,7 @@ def add_prompts(
             heldout_share=settings.heldout_share,
             tags=tags,
             language=language,
+            progress=on_terminal(quiet=as_json),
         )
     if as_json:
         counts = {"added": done.added, "duplicates": done.duplicates, "total": done.total}
@@ -90,7 +91,7 @@ def add_preferences(
 ) -> None:
     """Import judgments, labels, demonstrations or prompts, all or none."""
     _refuse_early(settings, what)
-    progress = stepwise()
+    progress = on_terminal(quiet=what.as_json)
     with _bad_rows(what) as bad:
         with staged_file(
             what.file,
@@ -123,7 +124,7 @@ def add_completions(
 ) -> None:
     """Import completions as tasks to rank, all or none."""
     _refuse_early(settings, what)
-    progress = stepwise()
+    progress = on_terminal(quiet=what.as_json)
     with _bad_rows(what) as bad, Staging() as staging:
         staged = stage_completions(
             staging, what.file, bad=bad, defaults=what.defaults, progress=progress
