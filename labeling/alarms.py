@@ -7,6 +7,7 @@ import pandas as pd
 
 from labeling.labeling_sections import AlarmSettings
 from labeling.loop_state import LoopState
+from storage.plurals import counted, form
 
 #: annotators that one alarm names; the page Annotators has them all
 MOST_NAMES = 3
@@ -75,7 +76,7 @@ def _of_rounds(loop: LoopState) -> Iterator[Alarm]:
 def _of_the_pool(settings: AlarmSettings, loop: LoopState) -> Iterator[Alarm]:
     pool = loop.pool
     if pool.waiting < settings.ready_tasks:
-        words = f"Only {pool.waiting} {'task is' if pool.waiting == 1 else 'tasks are'} ready"
+        words = f"Only {pool.waiting} {form(pool.waiting, 'task is', 'tasks are')} ready"
         words = f"{words}: annotators will run out." if pool.waiting else "No task is ready."
         yield Alarm("ready_tasks", words, "rounds")
     if pool.share is not None and pool.share > settings.stale:
@@ -103,7 +104,7 @@ def _of_known_answers(settings: AlarmSettings, reliable: pd.DataFrame) -> Iterat
     if len(wrong) == 1:
         (one,) = wrong.to_dict("records")
         said = f"{one['name']} is right on {one['share']:.0%}"
-        words = f"{said} of the pairs of {one['gold_tasks']} gold tasks."
+        words = f"{said} of the pairs of {counted(one['gold_tasks'], 'gold task')}."
         yield Alarm("gold", words, "annotators")
     elif len(wrong):
         said = f"{len(wrong):,} annotators are right on less than {settings.gold:.0%}"

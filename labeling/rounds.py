@@ -14,6 +14,7 @@ from labeling.permissions import Action, require
 from labeling.work_queue.arena import HumanWinRate, human_win_rates
 from storage.clock import now
 from storage.errors import Conflict
+from storage.plurals import counted, form
 from storage.tables import (
     Account,
     Judgment,
@@ -56,11 +57,11 @@ def round_due(
         return None
     count, oldest = _count_new(session, project_id=project_id)
     if count >= judgments_per_round:
-        return f"{count} new judgments"
+        return counted(count, "new judgment")
     if oldest is None or round_hours <= 0 or now() - oldest < timedelta(hours=round_hours):
         return None
-    noun = "judgment" if count == 1 else "judgments"
-    return f"{count} new {noun}, the oldest {round_hours:g} hours old"
+    hours = f"{round_hours:g} {form(round_hours, 'hour', 'hours')}"
+    return f"{counted(count, 'new judgment')}, the oldest {hours} old"
 
 
 def judgments_until_round(session: Session, *, project_id: int, judgments_per_round: int) -> int:

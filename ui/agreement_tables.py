@@ -10,6 +10,7 @@ from labeling.statistics.breakdowns import Dimension
 from labeling.statistics.figure import Figure
 from labeling.statistics.judgments_behind import Selection
 from labeling.statistics.quality import Quality
+from storage.plurals import counted
 from storage.tables import Account
 from ui import interval_chart, matrix_chart, measured
 from ui.figure_card import figure_card
@@ -50,7 +51,9 @@ DIMENSIONS: dict[Dimension, str] = {
 def cards(found: Quality) -> None:
     """Draw the figures that are looked at first, and what alpha means."""
     judged, alpha, pairwise, order = st.columns(4)
-    of_tasks = f"of {found.tasks:,} tasks, {found.tasks_judged_twice:,} judged more than once"
+    of_tasks = (
+        f"of {counted(found.tasks, 'task')}, {found.tasks_judged_twice:,} judged more than once"
+    )
     figure_card(judged, "Judgments", f"{found.judgments:,}", of_tasks)
     figure_card(alpha, "Krippendorff's alpha", *figure_words(found.krippendorff_alpha))
     figure_card(pairwise, "Pairwise agreement", *figure_words(found.pairwise_agreement))
@@ -66,7 +69,7 @@ def figure_words(figure: Figure) -> tuple[str, str]:
     spread = ""
     if figure.low is not None and figure.high is not None:
         spread = f"{figure.low:.2f} to {figure.high:.2f}, "
-    return f"{figure.value:.2f}", f"{spread}n = {figure.n:,} {figure.of}"
+    return f"{figure.value:.2f}", f"{spread}n = {figure.rests_on}"
 
 
 def meaning(alpha: Figure) -> str:

@@ -7,6 +7,7 @@ from labeling.judging.rankings import order_in_words
 from labeling.review.reviews import LETTERS
 from labeling.statistics.judgment_columns import JudgmentColumns
 from labeling.statistics.judgments_behind import JudgmentBehind, Selection
+from storage.plurals import form
 from ui import page_links
 from ui.figure_table import csv_button
 from ui.plain_text import plain
@@ -61,7 +62,7 @@ def page(total: int, selection: Selection) -> int:
     """Draw where in the judgments this page is; return how many come before it."""
     pages = max(1, -(-total // PAGE_SIZE))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        noun = "judgment" if total == 1 else "judgments"
+        noun = form(total, "judgment", "judgments")
         st.markdown(f"**{total:,}** {noun}, newest first", width="stretch")
         if pages == 1:
             return 0

@@ -10,6 +10,7 @@ import pandas
 import streamlit as st
 
 from labeling.datasets.snapshot_list import SnapshotSummary
+from storage.plurals import counted
 from ui.figure_card import figure_card
 from ui.plain_text import plain
 
@@ -31,7 +32,7 @@ def _name(one: SnapshotSummary) -> str:
     rounds = f", round {', '.join(map(str, one.rounds))}" if one.rounds else ""
     name = f" {one.name}" if one.name else ""
     at = f"{one.created_at:%Y-%m-%d %H:%M}"
-    return f"Snapshot {one.id}{name} ({at}, {one.judgments} judgments{rounds})"
+    return f"Snapshot {one.id}{name} ({at}, {counted(one.judgments, 'judgment')}{rounds})"
 
 
 def frozen_figures(manifest: dict[str, Any]) -> None:

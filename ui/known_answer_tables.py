@@ -17,6 +17,7 @@ from labeling.quality_control.qualification import reset_qualification, wave_thr
 from labeling.statistics.reliability import known_answer_tasks, reliability
 from storage.engine import reading, writing
 from storage.errors import RankloopError
+from storage.plurals import counted, form
 from storage.tables import Account, Project, TaskKind
 from ui import process, session
 from ui.plain_text import plain
@@ -141,8 +142,9 @@ def _import(account: Account, file: Any, kind: str) -> None:
             st.error(plain(str(error).replace(f"{folder}/", "")))
             return
     st.toast(
-        f"{done.gold} gold and {done.qualification} qualification tasks added, "
-        f"{done.duplicates} were there already."
+        f"{counted(done.gold, 'gold task')} and "
+        f"{counted(done.qualification, 'qualification task')} added, "
+        f"{done.duplicates:,} {form(done.duplicates, 'was', 'were')} there already."
     )
     st.rerun()
 

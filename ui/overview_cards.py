@@ -9,6 +9,7 @@ from labeling.loop_state import LoopState
 from labeling.statistics.quality import Quality
 from labeling.statistics.throughput import WorkByHour
 from storage.clock import now
+from storage.plurals import counted, form
 from ui import page_links, work_charts
 from ui.agreement_tables import figure_words
 from ui.figure_card import figure_card
@@ -29,14 +30,13 @@ def of_loop(loop: LoopState) -> None:
     if rate is None:
         figure_card(wins, "Human win rate", "–", "not compared by people yet")
     else:
-        noun = "comparison" if rate["judgments"] == 1 else "comparisons"
         said = (
             f"{rate['low']:.0%} to {rate['high']:.0%} over version {rate['over']}, "
-            f"{rate['judgments']} {noun}"
+            f"{counted(rate['judgments'], 'comparison')}"
         )
         figure_card(wins, "Human win rate", f"{rate['value']:.0%}", said)
     wanted, left = loop.judgments_per_round, loop.until_round
-    come = f"{wanted - left} of {wanted} judgments have come"
+    come = f"{wanted - left:,} of {counted(wanted, 'judgment')} {form(wanted, 'has', 'have')} come"
     figure_card(until, "Until the next round", left, come, 1 - left / wanted)
     stale_card(pool, loop.pool)
 

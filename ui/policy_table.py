@@ -9,6 +9,7 @@ from labeling.rollback import roll_back
 from labeling.work_queue.freshness import Staleness
 from storage.engine import writing
 from storage.errors import RankloopError
+from storage.plurals import counted, form
 from ui import process, session
 from ui.figure_card import figure_card
 from ui.plain_text import plain
@@ -56,21 +57,21 @@ def win_words(rate: dict[str, Any] | None) -> str:
     if rate is None:
         return "not compared by people yet"
     value, low, high = (f"{rate[name]:.0%}" for name in ("value", "low", "high"))
-    noun = "comparison" if rate["judgments"] == 1 else "comparisons"
     return (
         f"wins {value} [{low.removesuffix('%')}, {high.removesuffix('%')}] over version "
-        f"{rate['over']}, {rate['judgments']} {noun}"
+        f"{rate['over']}, {counted(rate['judgments'], 'comparison')}"
     )
 
 
 def stale_card(place: Any, found: Staleness) -> None:
     """Draw how much of the pool is of superseded policies."""
     share = "–" if found.share is None else f"{found.share:.0%}"
-    note = f"{found.stale:,} of {found.ready:,} ready tasks"
+    note = f"{found.stale:,} of {counted(found.ready, 'ready task')}"
     if found.versionless:
         note += f", and {found.versionless:,} of other models"
     if found.mean_age is not None:
-        note += f"; the last {found.judged} judged were {found.mean_age:.1f} versions old"
+        was = form(found.judged, "was", "were")
+        note += f"; the last {found.judged:,} judged {was} {found.mean_age:.1f} versions old"
     figure_card(place, "Stale tasks", share, note)
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from labeling.statistics.judgments_behind import Selection
 from labeling.statistics.throughput import Throughput
+from storage.plurals import counted
 from ui import work_charts
 from ui.figure_card import figure_card
 from ui.figure_table import figure_table
@@ -28,8 +29,7 @@ def cards(found: Throughput, currency: str) -> None:
     seconds = f"{found.seconds:.1f} s"
     figure_card(time, "Active time a task", seconds, "of one annotator; breaks are not counted")
     annotators = len(found.annotators)
-    noun = "annotator" if annotators == 1 else "annotators"
-    hours = f"in {found.active_hours:.1f} active hours, by {annotators} {noun}"
+    hours = f"in {found.active_hours:.1f} active hours, by {counted(annotators, 'annotator')}"
     figure_card(total, "Judgments", f"{found.judgments:,}", hours)
     if found.cost is None:
         figure_card(cost, "Cost", "–", "Set what an hour is paid: Settings, section Cost")

@@ -1,14 +1,15 @@
 """What a withdrawal touches, in words: the same on the page and on the command line."""
 
 from labeling.withdrawals.traces import SnapshotUse, Touched
+from storage.plurals import counted
 
 
 def lines_of(found: Touched) -> list[str]:
     """Return what a withdrawal touches, one fact a line."""
     of = f" of {', '.join(found.annotators)}" if found.annotators else ""
     lines = [
-        f"{_count(found.judgments, 'judgment')}{of}, on {_count(found.tasks, 'task')}, "
-        f"and {_count(found.demonstrations, 'demonstration')} no longer count."
+        f"{counted(found.judgments, 'judgment')}{of}, on {counted(found.tasks, 'task')}, "
+        f"and {counted(found.demonstrations, 'demonstration')} no longer count."
     ]
     lines += [f"Used by {_named(one)}: {_rows(one)}." for one in found.snapshots]
     lines += [
@@ -35,10 +36,6 @@ def _named(one: SnapshotUse) -> str:
 def _rows(one: SnapshotUse) -> str:
     if one.judgments is None or one.demonstrations is None:
         return "its files cannot be read, so how many is not known"
-    counts = [_count(one.judgments, "judgment")] if one.judgments else []
-    counts += [_count(one.demonstrations, "demonstration")] if one.demonstrations else []
+    counts = [counted(one.judgments, "judgment")] if one.judgments else []
+    counts += [counted(one.demonstrations, "demonstration")] if one.demonstrations else []
     return " and ".join(counts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,6 +10,7 @@ from labeling.formats.example import EXPORT_SPLITS
 from labeling.formats.field_words import field_words
 from labeling.formats.registry import Format
 from storage.clock import now
+from storage.plurals import counted
 from storage.tables import Project, Snapshot
 
 if TYPE_CHECKING:
@@ -77,9 +78,10 @@ def _licence(found: list[str]) -> str:
 def _what(done: "Export", shape: Format, project: Project) -> str:
     counts = [f"{done.rows[split]} {split}" for split in EXPORT_SPLITS]
     of = (
-        f"{done.prompts} prompts"
+        counted(done.prompts, "prompt")
         if shape.unit in ("prompt", "demonstration")
-        else f"{done.judgments} rankings of {done.tasks} tasks on {done.prompts} prompts"
+        else f"{counted(done.judgments, 'ranking')} of {counted(done.tasks, 'task')} on "
+        f"{counted(done.prompts, 'prompt')}"
     )
     system = (
         "The project had a system prompt, which is not in the rows.\n"

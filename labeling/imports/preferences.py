@@ -26,6 +26,7 @@ from labeling.keys import key_of
 from labeling.permissions import Action, require
 from storage.clock import now
 from storage.errors import Conflict
+from storage.plurals import counted
 from storage.tables import Account, Demonstration, Import, Project
 
 __all__ = [
@@ -159,7 +160,7 @@ def refuse_second_import(session: Session, *, project_id: int, sha256: str) -> N
     ).first()
     if before is not None:
         counts = ", ".join(
-            counted(count, name)
+            count_in_words(count, name)
             for name, count in before.counts.items()
             if name in ("judgments", "tasks", "prompts", "demonstrations") and count
         )
@@ -170,11 +171,11 @@ def refuse_second_import(session: Session, *, project_id: int, sha256: str) -> N
         )
 
 
-def counted(count: int, name: str) -> str:
+def count_in_words(count: int, name: str) -> str:
     """Return a count of an import in words, by its name in `Import.counts` (`policies`)."""
-    if count == 1:
-        name = f"{name.removesuffix('ies')}y" if name.endswith("ies") else name.removesuffix("s")
-    return f"{count} {name.replace('_', ' ')}"
+    plural = name.replace("_", " ")
+    one = f"{plural.removesuffix('ies')}y" if plural.endswith("ies") else plural.removesuffix("s")
+    return counted(count, one, plural)
 
 
 def default_source(path: Path) -> str:

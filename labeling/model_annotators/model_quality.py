@@ -11,6 +11,7 @@ from labeling.model_annotators.model_judgments import Mark
 from labeling.permissions import Action, require
 from labeling.statistics.agreement import Figure
 from labeling.statistics.pair_rows import pair_rows
+from storage import plurals
 from storage.tables import Account, AccountKind, Judgment, Task
 
 _COLUMNS = ("task_id", "annotator_id", "name", "kind", "ranks", "marks", "confidence")
@@ -39,13 +40,15 @@ class ModelFigures:
     def in_words(self) -> str:
         """Return the figures as one sentence for leads."""
         said = (
-            f"{self.judgments} tasks judged, {self.taken} of them taken without people; people "
-            f"have judged {self.audited} of the {self.audit} tasks of its audit"
+            f"{plurals.counted(self.judgments, 'task')} judged, {self.taken:,} of them taken "
+            f"without people; people have judged {self.audited:,} of the "
+            f"{plurals.counted(self.audit, 'task')} of its audit"
         )
         if self.error.value is not None and self.confidence is not None:
             said += (
-                f" and disagree on {self.error.value:.0%} of {self.error.n} pairs, where it "
-                f"expected {1 - self.confidence:.0%} at most"
+                f" and disagree on {self.error.value:.0%} of "
+                f"{plurals.counted(self.error.n, 'pair')}, where it expected "
+                f"{1 - self.confidence:.0%} at most"
             )
         return f"{said}."
 

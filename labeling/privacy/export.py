@@ -15,6 +15,7 @@ from labeling.privacy.kept import KEPT, Kept, rows_of
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import NotFound, Unavailable
+from storage.plurals import counted
 from storage.tables import Account
 
 _README = """What this server keeps of the account {name} ({when} UTC).
@@ -77,7 +78,7 @@ def _write(archive: zipfile.ZipFile, session: Session, kept: Kept, account_id: i
 
 def _readme(name: str, counts: dict[str, int]) -> str:
     files = "\n".join(
-        f"{kept.file}.jsonl ({counts[kept.file]} rows): {kept.words}"
+        f"{kept.file}.jsonl ({counted(counts[kept.file], 'row')}): {kept.words}"
         for kept in KEPT
         if counts[kept.file]
     )

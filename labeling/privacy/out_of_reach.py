@@ -10,13 +10,14 @@ from labeling.people.sign_ins import require_own_or_admin
 from labeling.withdrawals.scope import Scope
 from labeling.withdrawals.traces import Touched, touched
 from storage.errors import NotFound
+from storage.plurals import counted, form
 from storage.tables import Account, Demonstration, Event, Judgment, Project, Prompt
 
 _COPIES = {
-    "database.backed_up": "backups of the database",
-    "database.copied": "copies of the database",
-    "account.exported": "exports of this person's data",
-    "audit.exported": "exports of the audit log",
+    "database.backed_up": ("backup of the database", "backups of the database"),
+    "database.copied": ("copy of the database", "copies of the database"),
+    "account.exported": ("export of this person's data", "exports of this person's data"),
+    "audit.exported": ("export of the audit log", "exports of the audit log"),
 }
 
 
@@ -58,16 +59,18 @@ def _projects(session: Session, account_id: int) -> list[Project]:
 def _of_project(traces: Touched) -> Iterator[str]:
     if traces.snapshots:
         numbers = ", ".join(str(one.id) for one in traces.snapshots)
-        yield f"snapshots {numbers} hold their judgments under a pseudonym."
+        hold = form(len(traces.snapshots), "snapshot {} holds", "snapshots {} hold").format(numbers)
+        yield f"{hold} their judgments under a pseudonym."
     if traces.exports:
         newest = max(one.at for one in traces.exports)
         yield (
-            f"{len(traces.exports)} exports may hold them under a pseudonym, the newest of "
-            f"{newest:%Y-%m-%d %H:%M} UTC; whoever has a copy must delete it."
+            f"{counted(len(traces.exports), 'export')} may hold them under a pseudonym, the newest "
+            f"of {newest:%Y-%m-%d %H:%M} UTC; whoever has a copy must delete it."
         )
     if traces.policies:
         versions = ", ".join(str(one.version) for one in traces.policies)
-        yield f"policies {versions} were trained on them."
+        were = form(len(traces.policies), "policy {} was", "policies {} were").format(versions)
+        yield f"{were} trained on them."
 
 
 def _copies(session: Session, account_id: int) -> Iterator[str]:
@@ -80,4 +83,5 @@ def _copies(session: Session, account_id: int) -> Iterator[str]:
             statement = statement.where(about)
         count, newest = session.execute(statement).one()
         if count:
-            yield f"{count} {words}, the newest of {newest:%Y-%m-%d %H:%M} UTC, are as they were."
+            stay = form(count, "is as it was", "are as they were")
+            yield f"{counted(count, *words)}, the newest of {newest:%Y-%m-%d %H:%M} UTC, {stay}."

@@ -18,6 +18,7 @@ from labeling.simulated.preferences import Preference, load_preference
 from labeling.work_queue.assignment import AssignedTask, next_assignment
 from storage.engine import writing
 from storage.errors import BadInput, Conflict, Unavailable
+from storage.plurals import counted, form
 from storage.tables import Account, AccountKind, Project, Role
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def _fill(fill_pool: Callable[[], int], done: int, wanted: int) -> int:
 def nothing_left(done: int, wanted: int) -> Unavailable:
     """Return the error that says how far a simulation came before the tasks ran out."""
     return Unavailable(
-        f"{done} of {wanted} judgments were stored, then no task was left and none could be added; "
+        f"{done:,} of {counted(wanted, 'judgment')} {form(wanted, 'was', 'were')} stored, "
+        "then no task was left and none could be added; "
         "import more prompts with `rankloop import prompts FILE`."
     )

@@ -1,6 +1,9 @@
 """A measured figure: its value, how sure it is, and what it rests on."""
 
+import re
 from dataclasses import dataclass
+
+from storage.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -16,3 +19,9 @@ class Figure:
     of: str
     low: float | None = None
     high: float | None = None
+
+    @property
+    def rests_on(self) -> str:
+        """Return the number it rests on, in words: "1 pair of ratings"."""
+        one = re.sub(r"\b(pair|unit|task)s\b", r"\1", self.of, count=1)
+        return counted(self.n, one, self.of)

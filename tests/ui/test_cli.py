@@ -118,7 +118,7 @@ def test_models_shows_what_they_took_and_got_wrong(
     assert (found["name"], found["judgments"]) == ("reward model", 1)
     assert found["taken"] == (mark is Mark.TAKEN)
     assert at(judged, "models") == 0
-    assert "1 tasks judged" in capsys.readouterr().out
+    assert "1 task judged" in capsys.readouterr().out
 
 
 def test_the_commands_are_the_contract() -> None:

@@ -202,7 +202,7 @@ def test_what_was_answered_before_a_server_ended_is_kept_and_counted(
     assert len(out.read_text().splitlines()) == 1
     assert at(home, "policies", "switch", "far", "off") == 0
     assert at(home, "policies") == 0
-    assert "switched off far: 1 requests" in " ".join(capsys.readouterr().out.split())
+    assert "switched off far: 1 request (" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,9 @@ def test_known_answers_are_added_once(
     home: Home, known: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert at(home, "gold", "add", str(known)) == 0
-    assert "1 gold and 1 qualification tasks added" in capsys.readouterr().out
+    assert "1 gold task and 1 qualification task added, 0 were there" in capsys.readouterr().out
     assert at(home, "gold", "add", str(known)) == 0
-    assert "0 gold and 0 qualification tasks added, 2 were there" in capsys.readouterr().out
+    assert "0 gold tasks and 0 qualification tasks added, 2 were there" in capsys.readouterr().out
     with reading(home.engine) as session:
         found = session.exec(
             select(Task.kind, KnownAnswer.ranks, KnownAnswer.explanation, Policy.version)

@@ -41,7 +41,7 @@ def test_a_person_is_handed_out_and_erased(
     assert run(cli, ["privacy", "erase", "ada", "--yes", "--json"]) == DONE
     told = json.loads(capsys.readouterr().out)
     assert told["name"] == "erased-1" and told["events"] >= 1
-    assert any("1 exports of this person's data" in line for line in told["out_of_reach"])
+    assert any("1 export of this person's data" in line for line in told["out_of_reach"])
     assert run(cli, ["privacy", "erase", "root", "--yes"]) == FAILED
     assert "last admin" in capsys.readouterr().err
 

@@ -90,7 +90,7 @@ def test_a_second_project_shares_the_accounts(
 ) -> None:
     assert init(tmp_path / "home") == 0
     assert run(cli, ["--home", str(tmp_path / "home"), "--project", "other", "init"]) == 0
-    assert "Accounts  1 are there" in capsys.readouterr().out
+    assert "Accounts  1 is there" in capsys.readouterr().out
 
 
 def test_after_a_failure_the_next_run_goes_on(

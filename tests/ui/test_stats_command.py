@@ -80,7 +80,20 @@ def test_a_file_needs_no_project(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert len(found["annotators"]) == 3
     assert not (tmp_path / "nowhere").exists()
     assert stats(tmp_path, "--from", str(PANDALM)) == 0
-    assert "2997 ratings of 999 tasks" in capsys.readouterr().out
+    assert "2,997 ratings of 999 tasks" in capsys.readouterr().out
+
+
+def test_one_rating_is_not_called_ratings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "few.csv"
+    file.write_text("task_id,annotator_id,label\n1,ann,a\n1,bob,a\n2,bob,b\n")
+    assert stats(tmp_path, "--from", str(file)) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "3 ratings of 2 tasks, 1 of them judged more than once"
+    assert any("(n = 1 pair of ratings" in line for line in lines)
+    assert any(line.split()[:3] == ["ann", "1", "rating"] for line in lines)
+    assert any(line.split()[:3] == ["bob", "2", "ratings"] for line in lines)
 
 
 def test_a_bad_line_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from storage.engine import reading, writing
+from storage.plurals import counted, form
 from storage.settings import Settings
 from storage.tables import TaskKind
 from ui.cli.frame import on_terminal, project_of, stepwise
@@ -29,8 +30,9 @@ def add_known_answers(settings: Settings, file: Path, *, qualification: bool) ->
             progress=on_terminal(),
         )
     click.echo(
-        f"{done.gold} gold and {done.qualification} qualification tasks added, "
-        f"{done.duplicates} were there already."
+        f"{counted(done.gold, 'gold task')} and "
+        f"{counted(done.qualification, 'qualification task')} added, "
+        f"{done.duplicates:,} {form(done.duplicates, 'was', 'were')} there already."
     )
 
 
@@ -63,8 +65,9 @@ def write_preferences(
         click.echo(json.dumps(said, indent=2))
         return
     click.echo(
-        f"{result.train} {format_named(result.format).unit}s for training, {result.validation} "
-        f"for validation and {result.test} for testing are in {result.folder} (snapshot "
+        f"{counted(result.train, format_named(result.format).unit)} for training, "
+        f"{result.validation:,} for validation and {result.test:,} for testing are in "
+        f"{result.folder} (snapshot "
         f"{result.snapshot_id})."
     )
     if address:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from storage.plurals import counted, form
 from ui.cli.frame import Command, Options, pass_options, project_of, shell_account, stepwise
 from ui.cli.policies import policies
 
@@ -131,6 +132,6 @@ def complete(
         return
     used = done.usage
     click.echo(
-        f"{done.written} completions are in {out}: {used.prompt_tokens} + "
-        f"{used.completion_tokens} tokens, cost {used.cost:.4f}."
+        f"{counted(done.written, 'completion')} {form(done.written, 'is', 'are')} in {out}: "
+        f"{used.prompt_tokens:,} + {used.completion_tokens:,} tokens, cost {used.cost:.4f}."
     )

@@ -7,6 +7,7 @@ import click
 
 from labeling.rounds import request_round, round_summaries
 from storage.engine import reading, writing
+from storage.plurals import form
 from storage.settings import Settings
 from ui.cli.frame import project_of, shell_account
 from ui.cli.policies import win_words
@@ -38,7 +39,8 @@ def _line(one: dict[str, Any]) -> str:
     seconds = "" if one["seconds"] is None else f"  {one['seconds']:.0f} s"
     version = "" if one["policy_version"] is None else f"  policy {one['policy_version']}"
     wins = "" if one["human_win_rate"] is None else f"  {win_words(one)}"
+    noun = form(one["judgments"], "judgment", "judgments")
     return (
-        f"round {one['number']:<3} {one['state']:<9} {one['judgments']:>6} judgments"
+        f"round {one['number']:<3} {one['state']:<9} {one['judgments']:>6,} {noun:<9}"
         f"{version}{seconds}{wins}  ({one['reason']})"
     )

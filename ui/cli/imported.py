@@ -14,7 +14,7 @@ from labeling.imports.completions import import_completions, stage_completions
 from labeling.imports.preference_files import PromptDefaults, files_of, files_sha256
 from labeling.imports.preferences import (
     StagedFile,
-    counted,
+    count_in_words,
     import_staged,
     list_imports,
     refuse_second_import,
@@ -25,6 +25,7 @@ from labeling.imports.staging import Staging
 from labeling.keys import key_of
 from storage.engine import reading, writing
 from storage.errors import BadInput
+from storage.plurals import counted, form
 from storage.settings import Settings
 from storage.tables import Import, Split
 from ui.cli.frame import on_terminal, project_of
@@ -82,7 +83,8 @@ def add_prompts(
         click.echo(json.dumps(counts, indent=2))
         return
     click.echo(
-        f"{done.added} prompts added, {done.duplicates} were there already; {done.total} in all."
+        f"{counted(done.added, 'prompt')} added, {done.duplicates:,} "
+        f"{form(done.duplicates, 'was', 'were')} there already; {done.total:,} in all."
     )
 
 
@@ -191,7 +193,7 @@ def _tell(row: Import, bad: BadRows, what: Bringing) -> None:
         return
     click.echo(f"Import {row.id} ({row.format}): {_in_words(row.counts)}.")
     if bad.count:
-        click.echo(f"Left out: {counted(bad.count, 'bad_rows')}, in {bad.file} with reasons.")
+        click.echo(f"Left out: {counted(bad.count, 'bad row')}, in {bad.file} with reasons.")
 
 
 def _tell_dry_run(staged: StagedFile, bad: BadRows, what: Bringing) -> None:
@@ -207,14 +209,14 @@ def _tell_dry_run(staged: StagedFile, bad: BadRows, what: Bringing) -> None:
         for message in bad.first:
             click.echo(message, err=True)
         raise BadInput(
-            f"{what.file} has {counted(bad.count, 'bad_rows')}, so nothing would be imported; mend "
+            f"{what.file} has {counted(bad.count, 'bad row')}, so nothing would be imported; mend "
             "the file, or import the other rows with --skip-bad BAD.jsonl."
         )
 
 
 def _in_words(counts: Mapping[str, Any]) -> str:
     shown = [
-        counted(count, name)
+        count_in_words(count, name)
         for name, count in counts.items()
         if name not in (NOTHING_TO_COMPARE, "bad_rows") and count
     ]

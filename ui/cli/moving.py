@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from storage.plurals import counted
 from ui.cli.frame import Command, Group, Options, pass_options, stepwise
 
 FILE = click.Path(path_type=Path)
@@ -34,7 +35,9 @@ def backup(options: Options, out: Path, with_files: bool, as_json: bool) -> None
         found = {"file": str(made.file), "bytes": made.bytes, "files": made.files}
         click.echo(json.dumps({**found, "elsewhere": made.elsewhere}, indent=2))
         return
-    click.echo(f"{made.file}  {made.bytes / 2**20:.1f} MiB, {made.files} files, hashes in it")
+    click.echo(
+        f"{made.file}  {made.bytes / 2**20:.1f} MiB, {counted(made.files, 'file')}, hashes in it"
+    )
     for uri in made.elsewhere:
         click.echo(f"Not in it, copy it by its own store's tools: {uri}")
 
@@ -72,7 +75,9 @@ def restore(options: Options, file: Path, replace: bool, as_json: bool) -> None:
         told |= {"kept": str(found.kept) if found.kept else None}
         click.echo(json.dumps({**told, "needs_upgrade": found.needs_upgrade}, indent=2))
         return
-    click.echo(f"Restored the backup of {found.made_at}: the database and {found.files} files.")
+    click.echo(
+        f"Restored the backup of {found.made_at}: the database and {counted(found.files, 'file')}."
+    )
     if found.kept:
         click.echo(f"What was there is kept as {found.kept}")
     if found.needs_upgrade:

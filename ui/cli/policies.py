@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from storage.plurals import counted
 from ui.cli.frame import Group, Options, pass_options, project_of, shell_account
 
 
@@ -78,7 +79,7 @@ def _outside_line(one: dict[str, Any]) -> str:
         return start
     used = one["used"]
     return (
-        f"{start}: {used['requests']} requests ({used['failed']} failed), "
+        f"{start}: {counted(used['requests'], 'request')} ({used['failed']:,} failed), "
         f"{used['prompt_tokens']} + {used['completion_tokens']} tokens, cost {used['cost']:.4f}"
     )
 

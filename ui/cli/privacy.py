@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from storage.plurals import counted, form
 from ui.cli.accounts import account_named
 from ui.cli.frame import Group, Options, pass_options
 
@@ -45,7 +46,7 @@ def export(options: Options, name: str, out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"file": str(out), "rows": counts}, indent=2))
         return
-    click.echo(f"{out}  {sum(counts.values())} rows: {', '.join(counts)}.")
+    click.echo(f"{out}  {counted(sum(counts.values()), 'row')}: {', '.join(counts)}.")
 
 
 @privacy.command("erase", example="rankloop privacy erase ada --judgments keep --yes")
@@ -92,11 +93,14 @@ def erase(
     if as_json:
         click.echo(json.dumps({**asdict(done), "out_of_reach": left}, indent=2))
         return
-    click.echo(f"Erased. The account is {done.name} now; {done.judgments} judgments "
-               f"{'are withdrawn' if done.withdrawn else 'stay without a name'}.")  # fmt: skip
+    one, many = ("is withdrawn", "are withdrawn") if done.withdrawn else ("stays", "stay")
+    nameless = "" if done.withdrawn else " without a name"
+    click.echo(f"Erased. The account is {done.name} now; {counted(done.judgments, 'judgment')} "
+               f"{form(done.judgments, one, many)}{nameless}.")  # fmt: skip
     click.echo(
-        f"{done.sign_ins} sign-ins, {done.tokens} tokens and {done.texts} texts are gone, "
-        f"{done.events} events no longer tell who it was, {done.released} tasks are free."
+        f"Gone: {counted(done.sign_ins, 'sign-in')}, {counted(done.tokens, 'token')}, "
+        f"{counted(done.texts, 'text')}. No longer telling who it was: "
+        f"{counted(done.events, 'event')}. Free again: {counted(done.released, 'task')}."
     )
     click.echo("What an erasure cannot reach:")
     for line in left:

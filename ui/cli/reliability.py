@@ -10,6 +10,7 @@ import click
 from labeling.statistics.annotator_reliability import AnnotatorReliability, annotator_reliability
 from labeling.statistics.where_it_hurts import WhereItHurts, where_it_hurts
 from storage.engine import reading
+from storage.plurals import counted, form
 from storage.settings import Settings
 from ui.cli.figures import plain
 from ui.cli.frame import project_of, stepwise
@@ -93,15 +94,17 @@ def _share(words: str, overall: Mapping[str, Any], name: str) -> str:
 
 def _trouble(trouble: WhereItHurts) -> list[str]:
     lines = [
-        f"task {row['task_id']}: {row['judgments']} judgments, {row['agreement']:.0%} agreement; "
-        f"most disputed {_letters(row['first'], row['second'])} ({_split(row['split'])})"
+        f"task {row['task_id']}: {counted(row['judgments'], 'judgment')}, "
+        f"{row['agreement']:.0%} agreement; most disputed "
+        f"{_letters(row['first'], row['second'])} ({_split(row['split'])})"
         for row in trouble.disputed.to_dict("records")
         if row["agreement"] < 1
     ]
     lines += [
         f"judgment {row['judgment_id']} of task {row['task_id']}: the reward model gives "
         f"{_letters(row['better'], row['worse'], ' above ')} {row['probability']:.0%}; "
-        f"{row['others_agree']} of {row['others']} others agree with it"
+        f"{row['others_agree']} of {counted(row['others'], 'other')} "
+        f"{form(row['others'], 'agrees', 'agree')} with it"
         for row in trouble.label_errors.to_dict("records")
     ]
     lines += [

@@ -13,6 +13,7 @@ from storage.engine import build_engine, writing
 from storage.errors import NotFound
 from storage.home import prepare_home
 from storage.migrate import upgrade
+from storage.plurals import counted, form
 from storage.settings import Settings
 from storage.tables import Account, AccountKind, Project, Role
 from ui.cli.frame import stepwise
@@ -64,10 +65,10 @@ def _prompts(session: Session, project: Project, settings: Settings, say: Say) -
     assert project.id is not None
     count = count_prompts(session, project_id=project.id)
     if count:
-        say(f"Prompts   {count} are there")
+        say(f"Prompts   {count:,} {form(count, 'is', 'are')} there")
         return
     added = add_starter_prompts(session, project=project, heldout_share=settings.heldout_share)
-    say(f"Prompts   {added.added} starter prompts added")
+    say(f"Prompts   {counted(added.added, 'starter prompt')} added")
 
 
 def _policy(session: Session, project: Project, settings: Settings, folder: Path, say: Say) -> None:
@@ -86,7 +87,7 @@ def _admin(session: Session, say: Say) -> str | None:
     """Make the admin where no person has an account yet, and return the password."""
     people = session.exec(select(Account.name).where(Account.kind == AccountKind.PERSON)).all()
     if people:
-        say(f"Accounts  {len(people)} are there")
+        say(f"Accounts  {len(people):,} {form(len(people), 'is', 'are')} there")
         return None
     password = generate_password()
     create_account(session, name=ADMIN, role=Role.ADMIN, password=password)

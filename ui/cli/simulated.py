@@ -10,6 +10,7 @@ from labeling.simulated.busy_simulation import Faults
 from labeling.simulated.simulation import simulate
 from labeling.work_queue.tasks import ready_task_count
 from storage.engine import reading
+from storage.plurals import counted, form
 from storage.settings import Settings
 from ui.cli.frame import project_of, stepwise
 from ui.database import open_database
@@ -45,13 +46,15 @@ def run_simulation(
         faults=faults,
     )
     click.echo(
-        f"{result.judgments} judgments by {result.annotators} simulated annotators in "
-        f"{result.seconds:.1f} s; {result.tasks_added} tasks were added for them."
+        f"{counted(result.judgments, 'judgment')} by "
+        f"{counted(result.annotators, 'simulated annotator')} in {result.seconds:.1f} s; "
+        f"{counted(result.tasks_added, 'task')} {form(result.tasks_added, 'was', 'were')} added "
+        "for them."
     )
     if faults is not None:
         click.echo(
-            f"{result.crashes} clients were lost in the middle of a submit and sent it again; "
-            f"{result.abandoned} tasks were abandoned until their lease ran out."
+            f"Clients lost in the middle of a submit, which sent it again: {result.crashes:,}; "
+            f"tasks abandoned until their lease ran out: {result.abandoned:,}."
         )
 
 
@@ -76,4 +79,4 @@ def _fill_pool(engine: Engine, settings: Settings, project_id: int, judgments: i
 def _count(done: int, total: int) -> None:
     """Rewrite one line on a terminal; stay quiet in a log."""
     if sys.stderr.isatty():
-        click.echo(f"\r{done} of {total} judgments", err=True, nl=done == total)
+        click.echo(f"\r{done:,} of {counted(total, 'judgment')}", err=True, nl=done == total)

@@ -15,6 +15,7 @@ from labeling.datasets.snapshot_query import query_of
 from labeling.datasets.snapshots import default_query, take_snapshot
 from labeling.keys import key_of
 from storage.engine import reading
+from storage.plurals import counted, form
 from storage.settings import Settings
 from storage.tables import Snapshot
 from ui.cli.figures import plain
@@ -22,12 +23,12 @@ from ui.cli.frame import project_of, stepwise
 from ui.database import open_database
 
 _COUNTS = (
-    ("judgments", "judgments"),
-    ("decisions", "of them leads' decisions"),
-    ("tasks", "tasks"),
-    ("prompts", "prompts"),
-    ("demonstrations", "demonstrations"),
-    ("consolidated", "consolidated labels"),
+    ("judgments", ("judgment", "judgments")),
+    ("decisions", ("of them a lead's decision", "of them leads' decisions")),
+    ("tasks", ("task", "tasks")),
+    ("prompts", ("prompt", "prompts")),
+    ("demonstrations", ("demonstration", "demonstrations")),
+    ("consolidated", ("consolidated label", "consolidated labels")),
 )
 
 
@@ -63,8 +64,9 @@ def show_list(settings: Settings, *, as_json: bool) -> None:
     for each in found:
         rounds = f"  round {', '.join(map(str, each.rounds))}" if each.rounds else ""
         name = f"  {each.name}" if each.name else ""
+        noun = form(each.judgments, "judgment", "judgments")
         click.echo(
-            f"{each.id:>4}  {each.created_at:%Y-%m-%d %H:%M}  {each.judgments:>8} judgments  "
+            f"{each.id:>4}  {each.created_at:%Y-%m-%d %H:%M}  {each.judgments:>8,} {noun:<9}  "
             f"{each.rows_sha256[:12]}{name}{rounds}"
         )
 
@@ -110,11 +112,13 @@ def _lines(found: Snapshot) -> Iterator[str]:
     yield f"Asked for: {json.dumps(found.query) if found.query else 'all that training may use'}"
     for key, words in _COUNTS:
         if key in manifest:
-            yield f"{manifest[key]:>8} {words}"
+            number = manifest[key]
+            yield f"{number:>8,} {form(number, *words)}"
     excluded = manifest.get("excluded", {})
-    yield f"{sum(excluded.values()):>8} judgments stayed out"
+    out = sum(excluded.values())
+    yield f"{out:>8,} {form(out, 'judgment', 'judgments')} stayed out"
     for reason, number in excluded.items():
-        yield f"{number:>12} {reason}"
+        yield f"{number:>12,} {reason}"
 
 
 def _diff_lines(found: SnapshotDiff) -> Iterator[str]:
@@ -124,17 +128,22 @@ def _diff_lines(found: SnapshotDiff) -> Iterator[str]:
         yield f"asked: {name} {_asked(old)} → {_asked(new)}"
     if found.code_version is not None:
         yield f"code: {' → '.join(found.code_version)}"
-    for words, rows in (
-        ("judgments more", found.added),
-        ("judgments fewer", found.removed),
-        ("judgments with other ranks", found.changed),
+    for how, rows in (
+        ("more", found.added),
+        ("fewer", found.removed),
+        ("with other ranks", found.changed),
     ):
         if len(rows):
-            yield f"{len(rows):>8} {words}, of {_count(rows, 'task_id')} tasks"
+            noun = form(len(rows), "judgment", "judgments")
+            tasks = counted(_count(rows, "task_id"), "task")
+            yield f"{len(rows):>8,} {noun} {how}, of {tasks}"
     for reason, number in found.excluded.items():
-        yield f"{number:>+8} stay out: {reason}"
+        yield f"{number:>+8,} {form(abs(number), 'stays', 'stay')} out: {reason}"
     if found.labels_changed is not None:
-        yield f"{found.labels_changed:>8} consolidated labels differ"
+        differ = form(
+            found.labels_changed, "consolidated label differs", "consolidated labels differ"
+        )
+        yield f"{found.labels_changed:>8,} {differ}"
     old_number, new_number = found.demonstrations
     if old_number != new_number:
         yield f"demonstrations: {old_number} → {new_number}"

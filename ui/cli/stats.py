@@ -13,6 +13,7 @@ from labeling.statistics.figure import Figure
 from labeling.statistics.long_files import file_agreement, read_long_file
 from labeling.statistics.quality import quality
 from storage.engine import reading
+from storage.plurals import counted, form
 from storage.settings import Settings
 from ui.cli.figures import plain
 from ui.cli.frame import project_of, shell_account
@@ -48,13 +49,14 @@ def show_stats(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(plain(values), indent=2))
         return
-    click.echo(_head(found.judgments, "judgments", found.tasks, found.tasks_judged_twice))
+    click.echo(_head(found.judgments, "judgment", found.tasks, found.tasks_judged_twice))
     for name, value in values.items():
         if isinstance(value, Figure):
             click.echo(_line(name, value))
     for row in found.annotators.to_dict("records"):
         click.echo(
-            f"{row['name']:<24} {row['judgments']:>7} judgments  {_agreement(row['agreement'])}"
+            f"{row['name']:<24} {_count(row['judgments'], 'judgment')}  "
+            f"{_agreement(row['agreement'])}"
         )
 
 
@@ -82,17 +84,19 @@ def show_file_stats(file: Path, *, level: Any, as_json: bool) -> None:
         values = {**counts, **found.figures, "annotators": found.annotators}
         click.echo(json.dumps(plain(values), indent=2))
         return
-    click.echo(_head(found.ratings, "ratings", found.tasks, found.tasks_judged_twice))
+    click.echo(_head(found.ratings, "rating", found.tasks, found.tasks_judged_twice))
     for name, figure in found.figures.items():
         click.echo(_line(name, figure))
     for row in found.annotators.to_dict("records"):
         click.echo(
-            f"{row['annotator_id']:<24} {row['ratings']:>7} ratings  {_agreement(row['agreement'])}"
+            f"{row['annotator_id']:<24} {_count(row['ratings'], 'rating')}  "
+            f"{_agreement(row['agreement'])}"
         )
 
 
 def _head(judgments: int, called: str, tasks: int, twice: int) -> str:
-    return f"{judgments} {called} of {tasks} tasks, {twice} of them judged more than once"
+    of = f"{counted(judgments, called)} of {counted(tasks, 'task')}"
+    return f"{of}, {twice:,} of them judged more than once"
 
 
 def _line(name: str, figure: Figure) -> str:
@@ -102,7 +106,11 @@ def _line(name: str, figure: Figure) -> str:
 def _words(figure: Figure) -> str:
     value = "not measurable" if figure.value is None else f"{figure.value:.3f}"
     between = "" if figure.low is None else f", 95 % {figure.low:.3f} to {figure.high:.3f}"
-    return f"{value} (n = {figure.n} {figure.of}{between})"
+    return f"{value} (n = {figure.rests_on}{between})"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:>7,} {form(count, noun, f'{noun}s'):<{len(noun) + 1}}"
 
 
 def _agreement(value: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from storage.plurals import counted, form
 from ui.cli.frame import Command, Group, Options, pass_options
 
 if TYPE_CHECKING:
@@ -85,10 +86,11 @@ def requeue(options: Options, /, more: int, reason: str, dry_run: bool, **chosen
         )  # fmt: skip
 
     done = _change(options, chosen, act)
-    would = "would be" if dry_run else "are"
+    would = "would be" if dry_run else form(len(done.changed), "is", "are")
     click.echo(
         f"{_tasks(done.changed)} {would} ready again, and open again to annotators who put them "
-        f"aside ({done.reopened} times); {done.unfit} stay as they are: nothing was to be changed, "
+        f"aside ({counted(done.reopened, 'time')}); {done.unfit:,} "
+        f"{form(done.unfit, 'stays as it is', 'stay as they are')}: nothing was to be changed, "
         "nobody more is wanted (see --more), or a copy of them has a known answer."
     )
 
@@ -108,17 +110,18 @@ def withdraw(options: Options, /, reason: str, dry_run: bool, **chosen: Any) -> 
         )  # fmt: skip
 
     done = _change(options, chosen, act)
-    would = "would be" if dry_run else "are"
+    would = "would be" if dry_run else form(len(done.changed), "is", "are")
     click.echo(
-        f"{_tasks(done.changed)} {would} withdrawn; {done.held} are lent right now and "
-        f"{done.unfit} wait for nobody: those stay as they are."
+        f"{_tasks(done.changed)} {would} withdrawn; {done.held:,} "
+        f"{form(done.held, 'is', 'are')} lent right now and {done.unfit:,} "
+        f"{form(done.unfit, 'waits', 'wait')} for nobody: those stay as they are."
     )
 
 
 def _tasks(ids: list[int]) -> str:
     """Return "3 tasks (4, 5, 9)", with the first ten numbers."""
     listed = ", ".join(map(str, ids[:10])) + (", …" if len(ids) > 10 else "")
-    return f"{len(ids)} {'task' if len(ids) == 1 else 'tasks'}" + (f" ({listed})" if ids else "")
+    return counted(len(ids), "task") + (f" ({listed})" if ids else "")
 
 
 def account_named(session: "Session", name: str) -> int:

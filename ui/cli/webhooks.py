@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from storage.plurals import counted
 from ui.cli.frame import DONE, FAILED, Command, Group, Options, pass_options, project_of
 
 _ADD = "rankloop webhook add https://example.org/hook --event task.completed --secret-env SECRET"
@@ -91,7 +92,7 @@ def list_(options: Options, deliveries: int, as_json: bool) -> None:
         why = "" if one.state == "delivered" else f"  {one.last_status or ''} {one.last_error}"
         click.echo(
             f"webhook {one.webhook_id}  {one.created_at:%Y-%m-%d %H:%M:%S}  {one.kind:<20} "
-            f"{one.state}, {one.attempts} attempts{why.rstrip()}"
+            f"{one.state}, {counted(one.attempts, 'attempt')}{why.rstrip()}"
         )
     if not rows:
         click.echo("No webhook yet; see `rankloop webhook add --help`.")
@@ -158,7 +159,7 @@ def deliver(options: Options, once: bool) -> None:
     engine = open_database(settings)
     if once:
         sent = deliver_due(engine, private=private, say=click.echo)
-        click.echo(f"{sent} messages sent.", err=True)
+        click.echo(f"{counted(sent, 'message')} sent.", err=True)
         return
     stop_with_parent()
     stop = threading.Event()

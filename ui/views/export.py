@@ -13,6 +13,7 @@ from labeling.formats.sample import sample_row
 from labeling.permissions import Action, require
 from storage.engine import reading
 from storage.errors import RankloopError
+from storage.plurals import counted, form
 from ui import measured, process, session
 from ui.export_parts import CURRENT, bar_progress, choose_snapshot, frozen_figures, offer
 from ui.plain_text import plain
@@ -32,7 +33,8 @@ def show() -> None:
         return
     chosen = choose_snapshot(snapshots)
     if chosen == CURRENT:
-        st.text(f"{judged} prompts are judged. They are frozen as a snapshot and exported.")
+        judged_words = f"{counted(judged, 'prompt')} {form(judged, 'is', 'are')} judged"
+        st.text(f"{judged_words}. What was said of them is frozen as a snapshot and exported.")
     else:
         with reading(process.engine()) as rows:
             found = find_snapshot(rows, project_id=project.id, which=chosen)
@@ -74,6 +76,6 @@ def _export(chosen: str, shape: str, kind: str) -> None:
         return
     finally:
         bar.empty()
-    counts = ", ".join(f"{number} {split}" for split, number in done.rows.items())
+    counts = ", ".join(f"{number:,} {split}" for split, number in done.rows.items())
     st.success(plain(f"{counts} rows are in {done.folder} on the server."))
     offer(done.folder, name)

@@ -137,5 +137,5 @@ def test_what_cannot_be_reached_is_said(stage: Stage, tmp_path: Path) -> None:
         session.add(Event(kind="database.backed_up"))
     with reading(stage.engine) as session:
         left = out_of_reach(session, account_id=me, by=None, home=tmp_path)
-    assert any(line.startswith("1 backups of the database") for line in left)
+    assert any(line.startswith("1 backup of the database") for line in left)
     assert any("Log files" in line for line in left)

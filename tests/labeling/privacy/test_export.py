@@ -45,10 +45,9 @@ def test_everything_about_a_person_is_in_it_and_no_secret(stage: Stage) -> None:
     assert len(files["judgments.jsonl"].splitlines()) == 2
     for name, text in files.items():
         if name.endswith(".jsonl"):
-            assert (
-                f"{name} ({len(list(map(json.loads, text.splitlines())))} rows)"
-                in files["README.txt"]
-            )
+            rows = len(list(map(json.loads, text.splitlines())))
+            said = "1 row" if rows == 1 else f"{rows} rows"
+            assert f"{name} ({said})" in files["README.txt"]
 
 
 def test_nothing_of_others_is_in_it(stage: Stage) -> None:
