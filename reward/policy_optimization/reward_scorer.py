@@ -7,6 +7,7 @@ from torch import Tensor
 
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import AnsweredBatch
+from reward.language_models.wheels import Progress
 from reward.reward_modeling.reward_model import HEAD_FILE, RewardModel
 
 
@@ -22,15 +23,21 @@ class RewardScorer(Protocol):
         ...
 
 
-def load_reward_scorer(backbone: Backbone, folder: Path, adapter: str = "reward") -> RewardScorer:
+def load_reward_scorer(
+    backbone: Backbone,
+    folder: Path,
+    adapter: str = "reward",
+    progress: Progress | None = None,
+) -> RewardScorer:
     """Read what a scorer's `save` wrote, of whatever kind it is.
 
-    Raises `Unavailable` naming the file that is missing or cannot be used.
+    `progress` hears of the sentence encoder that is fetched (None: the log does). Raises
+    `Unavailable` naming the file that is missing or cannot be used.
     """
     if (folder / HEAD_FILE).exists():
         return RewardModel.load(backbone, folder, adapter)
     from reward.reward_modeling.feature_model import FILE, FeatureRewardModel
 
     if (folder / FILE).exists():
-        return FeatureRewardModel.load(folder, tokenizer=backbone.tokenizer)
+        return FeatureRewardModel.load(folder, backbone.tokenizer, progress=progress)
     return RewardModel.load(backbone, folder, adapter)

@@ -24,6 +24,7 @@ from reward.generation.conversations import Messages
 from reward.generation.prompt_text import PromptReader, last_question
 from reward.language_models.padding import AnsweredBatch
 from reward.language_models.sentence_encoder import TextEncoder, home_encoder
+from reward.language_models.wheels import Progress
 from reward.reward_modeling.feature_choice import Choice, FeatureSettings, choose, fit_heads
 from reward.reward_modeling.feature_space import FeatureSpace, raw_features
 from reward.reward_modeling.pairwise_logistic import agreement_margin
@@ -231,8 +232,12 @@ class FeatureRewardModel:
         tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         encoder: TextEncoder | None = None,
+        progress: Progress | None = None,
     ) -> "FeatureRewardModel":
-        """Read what `save` wrote; raise `Unavailable` naming the file where it cannot be used."""
+        """Read what `save` wrote; raise `Unavailable` naming the file where it cannot be used.
+
+        `progress` hears of the encoder of this home, which is fetched if need be (None: the log).
+        """
         try:
             said: dict[str, Any] = json.loads((folder / FILE).read_text())
             state = load_file(folder / WEIGHTS)
@@ -247,7 +252,7 @@ class FeatureRewardModel:
             raise Unavailable(
                 f"The checkpoint file {folder / FILE} cannot be read: {error}."
             ) from error
-        found = (encoder or home_encoder()) if said["encoder"] else None
+        found = (encoder or home_encoder(progress)) if said["encoder"] else None
         if tuple(said["text_features"]) != NAMES or (found and found.name != said["encoder"]):
             raise Unavailable(
                 f"The reward model {folder} was made with other features; fit it again."

@@ -48,7 +48,7 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
     model = run.load()
     meter = Meter(model.device)
     prompts = prompts_with_room(model, texts)
-    judge = load_judge(model, reward) if reward else None
+    judge = load_judge(model, reward, run.progress) if reward else None
     policy, against = (
         load_policy(model, folder, name) if folder else None
         for folder, name in zip(folders, ("policy", "live"), strict=True)

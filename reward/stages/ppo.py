@@ -51,7 +51,7 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
     prompts = short_prompts(model, request.prompts, texts)
     task = PolicyTask(
         model=model,
-        judge=load_judge(model, request.reward),
+        judge=load_judge(model, request.reward, run.progress),
         prompts=prompts,
         pairs=preference_pairs(ranked_examples(model, rankings)),
         reference=_start(request, model),

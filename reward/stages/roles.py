@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.padding import AnsweredBatch
+from reward.language_models.wheels import Progress
 from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_scorer
 from reward.reward_modeling.feature_model import FILE as FEATURE_FILE
 from reward.reward_modeling.reward_model import HEAD_FILE, RewardModel
@@ -61,12 +62,15 @@ def tuning_of(folder: Path) -> str:
     return str(read_settings(folder).get("tuning") or read_checkpoint(folder).tuning)
 
 
-def load_judge(model: StageModel, folder: Path) -> Judge:
-    """Return the reward model of a folder; raise `BadInput` or `Unavailable` if it holds none."""
+def load_judge(model: StageModel, folder: Path, progress: Progress | None = None) -> Judge:
+    """Return the reward model of a folder; raise `BadInput` or `Unavailable` if it holds none.
+
+    `progress` hears of the sentence encoder where one is fetched for it (None: the log).
+    """
     check_reward(folder)
     check_made_for(model, folder, "reward model")
     if (folder / FEATURE_FILE).is_file() or tuning_of(folder) == model.backbone.tuning:
-        return Judge(load_reward_scorer(model.backbone, folder), None)
+        return Judge(load_reward_scorer(model.backbone, folder, progress=progress), None)
     made_with = read_settings(folder).get("training", {})
     own = load_backbone(
         model.folder,
