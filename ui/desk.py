@@ -33,6 +33,7 @@ _WORDS_OF_OTHER_PAGES = (
     "history.",
     "qualification.",
     "sign_in.",
+    "sign_out.",
     "waiting.",
     "write.",
 )

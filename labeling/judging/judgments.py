@@ -67,8 +67,12 @@ Answer = TypeVar("Answer")
 _REFUSED = "judgment.refused"
 _SAVED = "Your ranking is saved."
 _FULL = (
-    "This task was finished or withdrawn while it was no longer lent to you, so your ranking is "
-    "not counted; it is kept in the record."
+    "As many others as this task wants have judged it or have it now, so your ranking is not "
+    "counted; it is kept in the record."
+)
+_CLOSED = (
+    "This task is finished or withdrawn by now and no longer lent to you, so your ranking is not "
+    "counted; it is kept in the record."
 )
 
 
@@ -139,8 +143,8 @@ def submit_judgment(
     )
     if assignment.state == AssignmentState.SUBMITTED:
         judgment.supersedes_id = key_of(_own_current(session, assignment_id))
-    elif assignment.counted and not _is_welcome(facts, assignment, task):
-        return _refuse(session, judgment)
+    elif assignment.counted and (refusal := _refusal(facts, assignment, task)):
+        return _refuse(session, judgment, refusal)
     # A program does not read.
     if annotator.kind is not AccountKind.SIMULATED:
         words = words_of(session, task_id=key_of(task))
@@ -194,12 +198,15 @@ def _by_position(
     return {name: positions_from_places(order, row) for name, row in answers.items()}
 
 
-def _is_welcome(facts: Facts, assignment: Assignment, task: Task) -> bool:
+def _refusal(facts: Facts, assignment: Assignment, task: Task) -> str | None:
+    """Return why a first judgment of the task is not counted, or None."""
+    # A lease may have run out and the task have gone to somebody else, or judgments that were
+    # withdrawn when it was lent have been put back.
     if facts.taken >= task.overlap:
-        return False
+        return _FULL
     # A task may be withdrawn while it is lent: the lease is honoured.
     lent = assignment.state == AssignmentState.LEASED and assignment.expires_at > now()
-    return lent or task.status == TaskStatus.READY
+    return None if lent or task.status == TaskStatus.READY else _CLOSED
 
 
 def _stored_before(session: Session, assignment: Assignment, judgment_id: int) -> Submission:
@@ -210,7 +217,7 @@ def _stored_before(session: Session, assignment: Assignment, judgment_id: int) -
     return Submission(stored.id, True, _SAVED, feedback)
 
 
-def _refuse(session: Session, judgment: Judgment) -> Submission:
+def _refuse(session: Session, judgment: Judgment, why: str) -> Submission:
     refused = session.exec(
         select(Event.detail).where(
             Event.account_id == judgment.annotator_id, Event.kind == _REFUSED
@@ -218,7 +225,7 @@ def _refuse(session: Session, judgment: Judgment) -> Submission:
     )
     if not any(detail["nonce"] == judgment.nonce for detail in refused):
         _record_of(session, judgment, _REFUSED)
-    return Submission(None, False, _FULL)
+    return Submission(None, False, why)
 
 
 def _own_current(session: Session, assignment_id: int) -> Judgment:
@@ -236,8 +243,9 @@ def _store(
     facts: Facts,
 ) -> Submission:
     insert_row(session, judgment)
-    update_row(session, assignment, state=AssignmentState.SUBMITTED, draft=None)
-    judged = facts.submitted + int(assignment.counted)
+    takes_room = assignment.counted or _takes_room_again(session, judgment, task, facts)
+    update_row(session, assignment, state=AssignmentState.SUBMITTED, draft=None, counted=takes_room)
+    judged = facts.submitted + int(takes_room)
     full = judged >= task.overlap and task.status == TaskStatus.READY
     update_row(session, task, judged=judged, status=TaskStatus.DONE if full else task.status)
     _record_of(session, judgment, "judgment.stored", task_completed=full)
@@ -249,6 +257,16 @@ def _store(
     if task.judged < task.overlap and facts.put_aside:
         to_lead_where_closed_to_all(session, task=task)
     return Submission(judgment.id, True, _SAVED, feedback)
+
+
+def _takes_room_again(session: Session, judgment: Judgment, task: Task, facts: Facts) -> bool:
+    """Say whether a correction of a judgment whose room was given back takes room itself."""
+    if facts.submitted < task.overlap <= facts.taken:
+        return False  # Somebody holds that room now: nobody's work is refused for a correction.
+    # Withdrawals are of judgments: they build on this module.
+    from labeling.withdrawals.room_given_back import keeps_room
+
+    return keeps_room(session, judgment=judgment)
 
 
 def _record_of(session: Session, judgment: Judgment, kind: str, **more: Any) -> None:

@@ -14,6 +14,7 @@ from labeling.events import record
 from labeling.keys import key_of
 from labeling.permissions import Action, require, role_in
 from labeling.texts import storable
+from labeling.work_queue.locks import lock_annotator
 from storage.clock import now
 from storage.core import execute_core, table_of
 from storage.errors import BadInput, NotFound
@@ -143,8 +144,11 @@ def unread_guidelines(
 def mark_read(session: Session, *, project_id: int, account_id: int, version: int) -> None:
     """Keep that the account says it has read a version; saying it again changes nothing.
 
-    Raises `NotFound` where there is no such version. The session must be writing.
+    Raises `NotFound` where there is no such version, or no such account. The session must be
+    writing.
     """
+    # Two tabs that say it at once take their turns.
+    lock_annotator(session, account_id)
     if session.get(GuidelineVersion, (project_id, version)) is None:
         raise NotFound(f"There is no version {version} of the guidelines; load the page again.")
     if session.get(GuidelineReading, (project_id, account_id, version)) is not None:

@@ -52,6 +52,14 @@ def take_room_again(session: Session, *, withdrawal: Withdrawal) -> int:
     return _recount(session, _tasks(session, withdrawal, given), given, counted=True)
 
 
+def keeps_room(session: Session, *, judgment: Judgment) -> bool:
+    """Say whether no withdrawal that gave room back covers a stored judgment."""
+    kept = select(col(Judgment.id)).where(
+        col(Judgment.id) == judgment.id, _no_room_given(session, judgment.project_id)
+    )
+    return session.scalar(kept) is not None
+
+
 def close_tasks(session: Session, *, withdrawal: Withdrawal, by: Account | None) -> int:
     """Take the tasks of a withdrawn import out of the queue; return how many."""
     waiting = [TaskStatus.READY, TaskStatus.REVIEW]
@@ -108,19 +116,28 @@ def _taking_room(withdrawal: Withdrawal) -> ColumnElement[bool]:
 
 def _given_room(session: Session, withdrawal: Withdrawal) -> ColumnElement[bool]:
     """Return the condition that a judgment's room was given back, and no other withdrawal's is."""
+    return and_(
+        Scope.of(withdrawal).holds(JUDGMENTS),
+        ~col(Assignment.counted),
+        _no_room_given(session, withdrawal.project_id, but_by=withdrawal.id),
+    )
+
+
+def _no_room_given(
+    session: Session, project_id: int, *, but_by: int | None = None
+) -> ColumnElement[bool]:
+    """Return the condition that a judgment is a person's, and covered by no requeued withdrawal."""
     others = session.scalars(
         select(Withdrawal).where(
-            col(Withdrawal.project_id) == withdrawal.project_id,
+            col(Withdrawal.project_id) == project_id,
             col(Withdrawal.reverted_at).is_(None),
             col(Withdrawal.requeued),
-            col(Withdrawal.id) != withdrawal.id,
+            col(Withdrawal.id) != (but_by or 0),
         )
     )
     # A model annotator's judgment never takes room.
     people = select(col(Account.id)).where(col(Account.kind) != AccountKind.MODEL)
     return and_(
-        Scope.of(withdrawal).holds(JUDGMENTS),
-        ~col(Assignment.counted),
         col(Judgment.annotator_id).in_(people),
         *(~Scope.of(one).holds(JUDGMENTS) for one in others),
     )

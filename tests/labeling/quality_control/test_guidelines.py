@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+
 import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
@@ -92,6 +95,30 @@ def test_a_version_is_unread_until_its_reader_says_so(
         readers = guideline_readers(session, project_id=project.id or 0)
         assert [(one.name, one.version) for one in readers] == [("ann", 1), ("bob", None)]
         assert last_read(session, **own) == 1
+
+
+def test_two_tabs_that_say_it_at_once_say_it_once(
+    engine: Engine, project: Project, lead: Account
+) -> None:
+    annotator = add_account(engine, "ann")
+    own = {"project_id": project.id or 0, "account_id": annotator.id or 0}
+    publish(engine, project, lead, "Be kind.")
+
+    def say_it() -> None:
+        with writing(engine) as session:
+            mark_read(session, **own, version=1)
+
+    with ThreadPoolExecutor(1) as other_tab:
+        with writing(engine) as session:
+            mark_read(session, **own, version=1)
+            other = other_tab.submit(say_it)
+            sleep(0.5)
+            assert not other.done(), "it takes its turn"
+        other.result(timeout=30)
+    with reading(engine) as session:
+        assert len(session.exec(select(GuidelineReading)).all()) == 1
+        told = session.exec(select(Event).where(Event.kind == "guidelines.read")).all()
+        assert len(told) == 1
 
 
 def test_a_difference_shows_both_sides() -> None:

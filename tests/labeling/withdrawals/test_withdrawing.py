@@ -78,6 +78,56 @@ def test_a_task_goes_to_others_and_comes_back(stage: Stage) -> None:
     assert stage.next("dan") is None
 
 
+def test_who_judges_a_task_that_is_full_again_is_told_what_holds(stage: Stage) -> None:
+    stage.judge("ann", [1, 2, 3, 4])
+    stage.judge("bob", [1, 2, 3, 4])
+    first = take_out(stage, Scope(annotator_id=stage.account("ann")))
+    lent = stage.lend("cyd")
+    put_back(stage, first)
+    refused = stage.submit("cyd", lent, [4, 3, 2, 1], "cyd")
+    assert not refused.stored
+    # It was lent to cyd all the while, and nobody withdrew it.
+    assert refused.message.startswith("As many others as this task wants have judged it")
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 2)
+
+
+def test_a_correction_after_a_withdrawn_span_takes_room_again(stage: Stage) -> None:
+    lent = stage.lend("ann")
+    stage.submit("ann", lent, [1, 2, 3, 4], "first")
+    stage.judge("bob", [1, 2, 3, 4])
+    span = take_out(stage, Scope(until=now()))
+    assert task_of(stage, lent.task_id) == (TaskStatus.READY, 0)
+    assert stage.submit("ann", lent, [2, 1, 3, 4], "better").stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.READY, 1), "it counts: one more is wanted"
+    stage.judge("cyd", [1, 2, 3, 4])
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 2)
+    assert stage.next("dan") is None
+    put_back(stage, span)
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 3), "ann's, bob's and cyd's, once each"
+
+
+def test_a_correction_that_is_withdrawn_too_takes_no_room(stage: Stage) -> None:
+    lent = stage.lend("ann")
+    stage.submit("ann", lent, [1, 2, 3, 4], "first")
+    stage.judge("bob", [1, 2, 3, 4])
+    take_out(stage, Scope(until=now()))
+    take_out(stage, Scope(annotator_id=stage.account("ann")))
+    assert stage.submit("ann", lent, [2, 1, 3, 4], "better").stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.READY, 0)
+
+
+def test_a_correction_pushes_nobody_out_who_has_the_task(stage: Stage) -> None:
+    lent = stage.lend("ann")
+    stage.submit("ann", lent, [1, 2, 3, 4], "first")
+    stage.judge("bob", [1, 2, 3, 4])
+    take_out(stage, Scope(until=now()))
+    theirs = {name: stage.lend(name) for name in ("cyd", "dan")}
+    assert stage.submit("ann", lent, [2, 1, 3, 4], "better").stored
+    for name, one in theirs.items():
+        assert stage.submit(name, one, [1, 2, 3, 4], name).stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 2)
+
+
 def test_the_project_may_leave_tasks_as_they_are(stage: Stage) -> None:
     stage.change("withdrawals", requeue=False)
     stage.judge("ann", [1, 2, 3, 4])
