@@ -38,6 +38,7 @@ def build_app() -> "App":
     from ui.limits import Limits
     from ui.observing import routes
     from ui.observing.requests import Requests
+    from ui.packed_files import PackedFiles
     from ui.page_language import PageLanguage
 
     return App(
@@ -61,6 +62,7 @@ def build_app() -> "App":
             ),
             Middleware(Limits, upload_megabytes=process.settings().upload_megabytes),
             Middleware(PageLanguage),
+            Middleware(PackedFiles),
         ],
     )
 

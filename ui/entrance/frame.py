@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ui.cookie import LANGUAGE_COOKIE
+from ui.entrance import fetched_ahead
 from ui.languages import Words, languages, words_for
 
 HERE = Path(__file__).parent
@@ -62,6 +63,8 @@ def page(
         lead=escape(lead),
         problem=said,
         content=content,
+        # Who is sent on at once is not here long enough.
+        ahead="" if refresh else fetched_ahead.links(),
         refresh=f'<meta http-equiv="refresh" content="0;url={escape(refresh)}">' if refresh else "",
         language=words.language,
         direction=words.direction,
