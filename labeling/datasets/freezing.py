@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,7 +135,7 @@ class _Counts:
 
     reliability: dict[int, float]
     digest: RowsDigest = field(default_factory=lambda: RowsDigest(SCHEMA.names))
-    by: dict[str, Counter[str]] = field(default_factory=dict)
+    by: defaultdict[str, Counter[object]] = field(default_factory=lambda: defaultdict(Counter))
     agreement: SnapshotAgreement = field(default_factory=SnapshotAgreement)
     judgments: int = 0
     considered: int = 0
@@ -148,7 +148,6 @@ class _Counts:
 
     def add(self, rows: list[Row]) -> None:
         """Count the rows of a task that stay."""
-        self.digest.add(rows)
         self.judgments += len(rows)
         self.tasks += 1
         self.prompts += rows[0]["prompt_id"] != self.last_prompt
@@ -177,7 +176,7 @@ class _Counts:
         self._one("excluded", reason)
 
     def _one(self, what: str, of: object) -> None:
-        self.by.setdefault(what, Counter())[str(of)] += 1
+        self.by[what][of] += 1
 
     def as_manifest(self) -> dict[str, Any]:
         """Return the counts as the manifest has them."""
@@ -196,8 +195,11 @@ class _Counts:
             "judgments_with_ties": self.tied,
             "judgments_with_strength": self.strengths,
             "agreement": self.agreement.figures(),
-            **{name: dict(sorted(self.by.get(name, Counter()).items())) for name in tables},
+            **{name: self._table(name) for name in tables},
         }
+
+    def _table(self, name: str) -> dict[str, int]:
+        return dict(sorted((str(of), count) for of, count in self.by[name].items()))
 
 
 def _write_judgments(
@@ -211,6 +213,7 @@ def _write_judgments(
     with pyarrow.parquet.ParquetWriter(folder / ROWS, SCHEMA, compression="zstd") as writer:
         kept = _kept_rows(session, project_id, filters, counts, settings.prompts_at_once, progress)
         for rows in _batches(kept, settings.rows_at_once):
+            counts.digest.add(rows)
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=SCHEMA))
     return counts
 

@@ -3,18 +3,22 @@
 They are read a few hundred prompts at a time, so that memory does not grow with the project.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, func, select, union
+from sqlalchemy import Select, String, bindparam, func, select, type_coerce, union
 from sqlmodel import Session, col
 
 from labeling.datasets.eligibility import DECIDED, MODEL, OUT_OF_TRAINING
 from labeling.datasets.snapshot_query import ModelsRule
 from labeling.datasets.snapshot_rows import canonical_json
 from labeling.review.decisions import decided_labels
+from storage.core import execute_core
 from storage.tables import (
     Account,
     AccountKind,
@@ -30,6 +34,8 @@ from storage.tables import (
 )
 
 Row = dict[str, Any]
+
+_EMPTY = "{}"
 
 #: The mark of a model's judgment that stands instead of people's (`model_judgments.py`).
 TAKEN = "taken"
@@ -68,9 +74,10 @@ def project_judgments(
         models=models,
     )
     prompts = session.execute(_judged_prompts(project_id).order_by("prompt_id")).scalars().all()
+    statements = _statements(project_id)
     for start in range(0, len(prompts), prompts_at_once):
         some = prompts[start : start + prompts_at_once]
-        yield from _of_prompts(session, project_id, some[0], some[-1], standing)
+        yield from _of_prompts(session, statements, some[0], some[-1], standing)
 
 
 def count_judged_prompts(session: Session, *, project_id: int) -> int:
@@ -100,22 +107,46 @@ def _judged_prompts(project_id: int) -> Select[Any]:
     return select(col(Task.prompt_id)).where(judged).distinct()
 
 
-def _of_prompts(
-    session: Session, project_id: int, first: int, last: int, standing: _Standing
-) -> Iterator[list[Candidate]]:
+@dataclass(frozen=True)
+class _Statements:
+    """The statements of every few hundred prompts, built once: `first` and `last` are bound."""
+
+    judgments: Select[Any]
+    tasks: Select[Any]
+    completions: Select[Any]
+
+
+def _statements(project_id: int) -> _Statements:
     wanted = [
-        col(Task.project_id) == project_id,
-        col(Task.prompt_id).between(first, last),
+        # By `+ 0` no index on the project serves: without statistics SQLite would take it, and go
+        # through all of the project's tasks for every few hundred prompts.
+        col(Task.project_id) + 0 == project_id,
+        col(Task.prompt_id).between(bindparam("first"), bindparam("last")),
     ]
-    judgments = _judgments(session, wanted)
-    tasks = _tasks(session, wanted)
-    completions = _completions(session, wanted)
-    for task_id, task in tasks.items():
-        of_task = {**task, **completions[task_id]}
-        decision = standing.decided.get(task_id)
-        found = _candidates(of_task, judgments.get(task_id, []), decision, standing)
+    return _Statements(_judgments(wanted), _tasks(wanted), _completions(wanted))
+
+
+def _of_prompts(
+    session: Session, statements: _Statements, first: int, last: int, standing: _Standing
+) -> Iterator[list[Candidate]]:
+    between = {"first": first, "last": last}
+    judgments = _judgments_by_task(_rows(session, statements.judgments, between))
+    tasks = _rows(session, statements.tasks, between)
+    completions = _completions_by_task(
+        execute_core(session, statements.completions, **between).all()
+    )
+    for task in map(_task_row, tasks):
+        key = task["task_id"]
+        of_task = {**task, **completions[key]}
+        found = _candidates(of_task, judgments.get(key, []), standing.decided.get(key), standing)
         if found:
             yield found
+
+
+def _rows(session: Session, statement: Select[Any], bound: dict[str, int]) -> list[Row]:
+    result = execute_core(session, statement, **bound)
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result.all()]
 
 
 def _candidates(
@@ -163,21 +194,21 @@ def _decision_row(decision: Row) -> Row:
     }
 
 
-def _judgments(session: Session, wanted: list[Any]) -> dict[int, list[Row]]:
-    statement: Any = (
+def _judgments(wanted: list[Any]) -> Any:
+    return (
         select(
             col(Judgment.id).label("judgment_id"),
             col(Judgment.task_id),
-            col(Judgment.ranks),
+            _as_read(Judgment.ranks),
             col(Judgment.strength),
-            col(Judgment.likert),
-            col(Judgment.checks),
-            col(Judgment.flags),
+            _as_read(Judgment.likert),
+            _as_read(Judgment.checks),
+            _as_read(Judgment.flags),
             col(Judgment.rationale),
             col(Judgment.milliseconds),
             col(Judgment.guideline_version),
             col(Judgment.annotator_id),
-            col(Judgment.marks),
+            _as_read(Judgment.marks),
             col(Judgment.created_at),
             col(Account.kind).label("annotator_kind"),
             *(reason.absent().label(reason.name) for reason in (*OUT_OF_TRAINING, MODEL)),
@@ -187,18 +218,24 @@ def _judgments(session: Session, wanted: list[Any]) -> dict[int, list[Row]]:
         .where(*wanted)
         .order_by(col(Judgment.task_id), col(Judgment.id))
     )
-    rows = (_judgment_row(row._asdict()) for row in session.execute(statement))
-    return {task: list(of_task) for task, of_task in groupby(rows, key=lambda row: row["task_id"])}
+
+
+def _judgments_by_task(rows: list[Row]) -> dict[int, list[Row]]:
+    judgments = map(_judgment_row, rows)
+    return {task: list(given) for task, given in groupby(judgments, key=itemgetter("task_id"))}
 
 
 def _judgment_row(row: Row) -> Row:
-    row["likert"], row["checks"] = canonical_json(row["likert"]), canonical_json(row["checks"])
+    for name in ("ranks", "flags", "marks"):
+        row[name] = _parsed(row[name])
+    for name in ("likert", "checks"):
+        row[name] = _EMPTY if row[name] in ("{}", {}) else canonical_json(_parsed(row[name]))
     row["annotator_kind"] = row["annotator_kind"].value
     return row
 
 
-def _tasks(session: Session, wanted: list[Any]) -> dict[int, Row]:
-    statement: Any = (
+def _tasks(wanted: list[Any]) -> Any:
+    return (
         select(
             col(Task.id).label("task_id"),
             col(Task.prompt_id),
@@ -206,7 +243,7 @@ def _tasks(session: Session, wanted: list[Any]) -> dict[int, Row]:
             col(Prompt.messages),
             col(Prompt.source),
             col(Prompt.license),
-            col(Prompt.tags),
+            _as_read(Prompt.tags),
             col(Prompt.language),
             col(Policy.version).label("policy_version"),
             col(Round.number).label("round"),
@@ -217,17 +254,31 @@ def _tasks(session: Session, wanted: list[Any]) -> dict[int, Row]:
         .where(*wanted)
         .order_by(col(Task.prompt_id), col(Task.id))
     )
-    return {row.task_id: _task_row(row._asdict()) for row in session.execute(statement)}
 
 
 def _task_row(row: Row) -> Row:
     row["split"], row["round"] = row["split"].value, row["round"] or 0
-    row["messages"] = canonical_json(row["messages"])
+    row["messages"], row["tags"] = canonical_json(row["messages"]), _parsed(row["tags"])
     return row
 
 
-def _completions(session: Session, wanted: list[Any]) -> dict[int, Row]:
-    statement: Any = (
+def _as_read(column: Any) -> Any:
+    """Select a JSON column as the driver gives it: text on SQLite, parsed on PostgreSQL."""
+    return type_coerce(col(column), String).label(column.key)
+
+
+def _parsed(value: Any) -> Any:
+    return _parsed_text(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=4096)
+def _parsed_text(text: str) -> Any:
+    # A few texts (`[]`, `[2, 1]`) are what nearly all rows have; nobody changes what is shared.
+    return json.loads(text)
+
+
+def _completions(wanted: list[Any]) -> Any:
+    return (
         select(
             col(TaskCompletion.task_id),
             col(Completion.id),
@@ -242,9 +293,12 @@ def _completions(session: Session, wanted: list[Any]) -> dict[int, Row]:
         .where(*wanted)
         .order_by(col(TaskCompletion.task_id), col(TaskCompletion.position))
     )
+
+
+def _completions_by_task(rows: Iterable[Any]) -> dict[int, Row]:
     found: dict[int, Row] = {}
-    for task, rows in groupby(session.execute(statement), key=lambda row: row[0]):
-        _, *columns = zip(*rows, strict=True)
+    for task, of_task in groupby(rows, key=itemgetter(0)):
+        _, *columns = zip(*of_task, strict=True)
         ids, texts, reasons, versions, names = map(list, columns)
         found[task] = {
             "completion_ids": ids,

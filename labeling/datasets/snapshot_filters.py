@@ -36,14 +36,15 @@ class Filters:
 
     def apply(self, candidates: list[Candidate]) -> list[Candidate]:
         """Return a task's candidates, each with the first reason that keeps it out."""
-        checked = [
-            each if each.excluded else replace(each, excluded=self._of_row(each.row))
-            for each in candidates
-        ]
+        checked = [each if each.excluded else self._checked(each) for each in candidates]
         reason = self._of_task([each.row for each in checked if each.excluded is None])
         if reason is None:
             return checked
         return [replace(each, excluded=each.excluded or reason) for each in checked]
+
+    def _checked(self, candidate: Candidate) -> Candidate:
+        reason = self._of_row(candidate.row)
+        return candidate if reason is None else replace(candidate, excluded=reason)
 
     def _of_row(self, row: Row) -> str | None:
         return next((reason for reason, keeps in _ROW_CHECKS if not keeps(self, row)), None)

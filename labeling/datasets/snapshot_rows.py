@@ -3,15 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pyarrow
 
-# Hashes are of these texts: another encoder may write a number otherwise.
+# Hashes are of these texts. msgspec writes the same bytes as `json` with sorted keys and without
+# spaces, six times as fast, but a float otherwise (1e16 is 1e+16 to `json`).
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
-_LINE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_LINES = msgspec.json.Encoder(order="sorted").encode_lines
 _UTC_TIME = pyarrow.timestamp("us", tz="UTC")
 _INTEGERS = pyarrow.list_(pyarrow.int64())
 _TEXTS = pyarrow.list_(pyarrow.string())
@@ -73,6 +76,9 @@ CONSOLIDATED_SCHEMA = pyarrow.schema(
         ("judgments", pyarrow.int64()),
     ]
 )
+#: The columns of times and floats.
+_WRITTEN_OTHERWISE = frozenset({"created_at", "reliability", "uncertainty"})
+_AT_ONCE = 1000
 
 
 class RowsDigest:
@@ -80,21 +86,35 @@ class RowsDigest:
 
     def __init__(self, columns: Iterable[str]) -> None:
         """Hash these columns of each row."""
-        self._columns = tuple(columns)
+        # In the order of their lines, so that nothing is left to be sorted.
+        self._columns = tuple(sorted(columns))
+        self._written_otherwise = _WRITTEN_OTHERWISE.intersection(self._columns)
         self._digest = hashlib.sha256()
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
         """Take in rows, in order; a time is hashed as ISO text in UTC."""
-        for row in rows:
-            kept = {name: row[name] for name in self._columns}
-            if "created_at" in kept:
-                kept["created_at"] = kept["created_at"].astimezone(UTC).isoformat()
-            self._digest.update(_LINE(kept).encode() + b"\n")
+        waiting = iter(rows)
+        while some := list(islice(waiting, _AT_ONCE)):
+            self._digest.update(_LINES(self._lines(some)))
+
+    def _lines(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        columns = self._columns
+        lines = [{name: row[name] for name in columns} for row in rows]
+        for name in self._written_otherwise:
+            for line in lines:
+                line[name] = _as_hashed(line[name])
+        return lines
 
     @property
     def hex(self) -> str:
         """Return the hash of what was taken in so far."""
         return self._digest.hexdigest()
+
+
+def _as_hashed(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return msgspec.Raw(json.dumps(value).encode()) if isinstance(value, float) else value
 
 
 def rows_sha256(rows: pd.DataFrame, schema: pyarrow.Schema = SCHEMA) -> str:
