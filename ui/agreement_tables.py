@@ -15,6 +15,7 @@ from storage.tables import Account
 from ui import interval_chart, matrix_chart, measured
 from ui.figure_card import figure_card
 from ui.figure_table import figure_table, link_behind, open_behind
+from ui.shares import share
 
 number = st.column_config.NumberColumn
 #: field of `Quality` to its name, and what it is in a sentence
@@ -180,7 +181,7 @@ def between(found: pandas.DataFrame, names: dict[int, str]) -> None:
     columns = {
         "name": "Annotator",
         "other": "and",
-        "agreement": number("Agreement", format="percent"),
+        "agreement": share("Agreement"),
         "kappa": number("Cohen's kappa", format="%.2f"),
         "n": number("Pairs", format="localized"),
     }

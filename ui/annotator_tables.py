@@ -10,6 +10,7 @@ from labeling.statistics.annotator_reliability import AnnotatorReliability
 from labeling.statistics.judgments_behind import Selection
 from ui import interval_chart, week_chart
 from ui.figure_table import figure_table
+from ui.shares import share
 from ui.throughput_tables import LEAST_SECONDS
 
 number = st.column_config.NumberColumn
@@ -44,17 +45,18 @@ def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
         "name": st.column_config.TextColumn("Annotator", width=NAME_WIDTH),
         "judgments": "Judgments",
         "weight": number("Weight", format="%.2f", help="0: a coin, 1: always right"),
-        "ability": number("Right", format="percent", help="Share of comparisons, with the prior"),
-        "with_others": number("With others", format="percent", help="Agreement, leave-one-out"),
-        "with_reward_model": number(
-            "With reward model", format="percent", help="Out of fold: it had not seen the label"
+        "ability": share("Right", help="Share of comparisons, with the prior"),
+        "with_others": share("Others", help="Agreement with the others, leave-one-out"),
+        "with_reward_model": share(
+            "Model",
+            help="Agreement with the reward model, out of fold: it had not seen the label",
         ),
-        "gold": number("Gold", format="percent", help="Right on tasks with known answers"),
-        "gold_tasks": "Gold tasks",
-        "self_agreement": number("With self", format="percent", help="On repeated tasks"),
-        "fast": number("Too fast", format="percent", help="Quicker than reading"),
-        "tie_share": number("Ties", format="percent", help="Of their pairs"),
-        "median_seconds": number("Median seconds", format="%.1f"),
+        "gold": share("Gold", help="Right on tasks with known answers"),
+        "gold_tasks": number("of tasks", help="Tasks with known answers that were judged"),
+        "self_agreement": share("Self", help="Agreement with oneself, on repeated tasks"),
+        "fast": share("Too fast", help="Judgments quicker than reading"),
+        "tie_share": share("Ties", help="Of their pairs"),
+        "median_seconds": number("Seconds", format="%.1f", help="Median active time a judgment"),
         "judgments_an_hour": number("An hour", format="%.0f", help="Judgments an active hour"),
         "qualification": "Qualification",
     }
@@ -86,15 +88,13 @@ def position(found: AnnotatorReliability) -> None:
     st.altair_chart(chart, key="position-bias")
     columns = {
         "name": "Annotator",
-        "first_shown_wins": number("First shown wins", format="percent"),
-        "first_shown_wins_low": number("from", format="percent"),
-        "first_shown_wins_high": number("to", format="percent"),
-        "first_shown_chance": number("By chance", format="percent"),
-        "longer_wins": number(
-            "Longer wins", format="percent", help="Of pairs that differ in length"
-        ),
-        "longer_wins_low": number("from ", format="percent"),
-        "longer_wins_high": number("to ", format="percent"),
+        "first_shown_wins": share("First shown wins"),
+        "first_shown_wins_low": share("from"),
+        "first_shown_wins_high": share("to"),
+        "first_shown_chance": share("By chance"),
+        "longer_wins": share("Longer wins", help="Of pairs that differ in length"),
+        "longer_wins_low": share("from "),
+        "longer_wins_high": share("to "),
     }
     figure_table(
         table[["annotator_id", *columns]], key="position-and-length", columns=columns,
@@ -124,8 +124,8 @@ def over_time(found: AnnotatorReliability) -> None:
         "name": "Annotator",
         "week": st.column_config.DateColumn("Week from"),
         "judgments": "Judgments",
-        "agreement": number("With others", format="percent"),
-        "tie_share": number("Ties", format="percent"),
+        "agreement": share("With others"),
+        "tie_share": share("Ties"),
         "median_seconds": number("Median seconds", format="%.1f"),
     }
     rest = [name for name in shown.columns if name not in columns]

@@ -9,6 +9,7 @@ from labeling.review.reviews import LETTERS
 from labeling.statistics.judgments_behind import Selection
 from labeling.statistics.where_it_hurts import WhereItHurts
 from ui.figure_table import figure_table
+from ui.shares import share
 
 number = st.column_config.NumberColumn
 
@@ -31,7 +32,7 @@ def disputed(found: WhereItHurts) -> None:
     columns = {
         "task_id": "Task",
         "judgments": "Judgments",
-        "agreement": number("Agreement", format="percent"),
+        "agreement": share("Agreement"),
         "disputed": st.column_config.TextColumn(
             "Most disputed", help="How many put the first before, tied, put the second before"
         ),
@@ -60,7 +61,7 @@ def label_errors(found: WhereItHurts, names: dict[int, str]) -> None:
         "task_id": "Task",
         "annotator": "Annotator",
         "label": "Label",
-        "probability": number("Model's chance of it", format="percent"),
+        "probability": share("Model's chance of it"),
         "others_agree": "Others who say so",
         "others": "of",
     }

@@ -9,6 +9,7 @@ import streamlit as st
 from labeling.spreadsheets import defused
 from labeling.statistics.judgments_behind import Selection
 from ui import page_links
+from ui.shares import whole_percents
 
 PAGE = "all-judgments"
 
@@ -24,17 +25,18 @@ def figure_table(
     """Draw a table with its CSV; `behind` gives, for a row, which judgments its figures rest on.
 
     Choosing a row opens them. `hidden` columns are in the CSV and for `behind` alone; `key` is
-    unique on the page and names the file.
+    unique on the page and names the file. Shares are shown in whole percents, exact in the CSV.
     """
     shown = [name for name in table.columns if name not in hidden]
     drawn: dict[str, Any] = {
         "hide_index": True, "column_order": shown, "column_config": columns, "placeholder": "–",
     }  # fmt: skip
+    seen = whole_percents(table, columns)
     if behind is None:
-        st.dataframe(table, key=f"table-{key}", **drawn)
+        st.dataframe(seen, key=f"table-{key}", **drawn)
     else:
         st.dataframe(
-            table, key=f"table-{key}", on_select="rerun", selection_mode="single-row", **drawn
+            seen, key=f"table-{key}", on_select="rerun", selection_mode="single-row", **drawn
         )
     with st.container(horizontal=True, vertical_alignment="center"):
         csv_button(table, key)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from labeling.statistics.judgments_behind import Selection
 from ui.figure_table import figure_table
+from ui.shares import share
 
 HEIGHT = 220
 
@@ -26,9 +27,7 @@ def show(policies: list[dict[str, Any]]) -> None:
         ["version", "over", "value", "low", "high", "wins", "ties", "losses"]
     ]
     st.altair_chart(win_rates(table), key="win-rates")
-    number = st.column_config.NumberColumn
-    shares = {name: number(label, format="percent") for name, label in
-              (("value", "Win rate"), ("low", "from"), ("high", "to"))}  # fmt: skip
+    shares = {"value": share("Win rate"), "low": share("from"), "high": share("to")}
     columns = {"version": "Version", "over": "Over version", **shares, "wins": "Wins",
                "ties": "Ties", "losses": "Losses"}  # fmt: skip
     figure_table(

@@ -66,6 +66,14 @@ def test_both_names_of_the_first_page_lead_there(page: Page, server: Server) -> 
     assert page.get_by_text("Page not found").count() == 0
 
 
+def test_every_column_of_the_annotators_is_in_the_window(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/annotators")
+    table = page.get_by_test_id("stDataFrame").first
+    table.locator("canvas").first.wait_for()
+    inside, wide = table.locator(".dvn-scroller").evaluate("it => [it.clientWidth, it.scrollWidth]")
+    assert inside > 1000 and wide <= inside
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_on_the_pages(page: Page, server: Server, scheme: str) -> None:

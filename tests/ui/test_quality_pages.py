@@ -15,6 +15,7 @@ from tests.ui.test_views import figures, open_page
 from ui import process, session
 from ui.figure_table import csv_of
 from ui.languages import words_for
+from ui.shares import share, whole_percents
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,8 @@ def test_annotators_are_shown_with_their_weights_and_biases(lead: Account) -> No
     assert list(rows["name"]) == ["sim-1", "sim-2"] and list(rows["judgments"]) == [8, 8]
     assert rows["weight"].between(0, 1).all()
     assert (position["first_shown_chance"] == 0.25).all()
+    shares = pandas.concat([rows[["ability", "with_others"]].stack(), position["longer_wins"]])
+    assert all(share == round(share, 2) for share in shares.dropna()) and shares.notna().any()
 
 
 def test_throughput_counts_hours_and_costs(lead: Account) -> None:
@@ -176,3 +179,12 @@ def test_a_csv_holds_no_formula() -> None:
     table = pandas.DataFrame({"name": ["=cmd|' /C calc'!A0", "-x", "ann"], "value": [-1.5, 2, 3]})
     read = csv_of(table).decode().splitlines()
     assert read == ["name,value", "'=cmd|' /C calc'!A0,-1.5", "'-x,2.0", "ann,3.0"]
+
+
+def test_shares_are_shown_in_whole_percents_and_exact_in_the_csv() -> None:
+    table = pandas.DataFrame({"share": [0.96428, 0.8, None], "n": [0.5, 28.25, 3]})
+    columns = {"share": share("Share"), "n": "Number", "gone": share("Not there")}
+    shown = whole_percents(table, columns)
+    assert list(shown["share"].dropna()) == [0.96, 0.8] and shown["share"].isna().sum() == 1
+    assert list(shown["n"]) == [0.5, 28.25, 3] and list(shown) == ["share", "n"]
+    assert csv_of(table).decode().splitlines()[1] == "0.96428,0.5"
