@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reward.evaluating.intervals import Interval, bootstrap_mean
+from reward.evaluating.intervals import Interval, bootstrap_share
 from reward.evaluating.perplexity import heldout_texts, perplexities, text_windows
 from reward.evaluating.policy_figures import (
     REWARD_MODEL,
@@ -177,7 +177,7 @@ def win_rate(candidate: PolicyFigures, other: PolicyFigures, judge: str, seed: i
         [1.0 if a > b else 0.5 if a == b else 0.0 for a in ours for b in theirs]
         for ours, theirs in zip(candidate.scores[judge], other.scores[judge], strict=False)
     ]
-    return bootstrap_mean(outcomes, seed=seed)
+    return bootstrap_share(outcomes, seed=seed)
 
 
 def _perplexity(evaluator: Evaluator, adapters: Mapping[str, str | None]) -> dict[str, float]:

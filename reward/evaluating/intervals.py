@@ -1,9 +1,13 @@
-"""Means with a bootstrap interval over clusters, since pairs of one ranking are not independent."""
+"""Means with an interval over clusters, since pairs of one ranking are not independent."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy
+
+UPPER = 0.975  # the quantile that bounds a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -23,16 +27,80 @@ def bootstrap_mean(
     """Return the mean over all values, with a percentile interval from resampled clusters.
 
     Efron & Tibshirani 1993, ch. 13, with whole clusters drawn (Field & Welsh 2007): a cluster is,
-    for instance, every pair of one ranking. Raises `ValueError` where there is no value.
+    for instance, every pair of one ranking. It is too narrow for few clusters. Raises `ValueError`
+    where there is no value.
     """
+    sums, counts = _sums(clusters)
+    drawn = numpy.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = numpy.quantile(means, [1 - UPPER, UPPER])
+    return Interval(
+        float(sums.sum() / counts.sum()), float(low), float(high), int(counts.sum()), len(sums)
+    )
+
+
+def bootstrap_share(
+    clusters: Sequence[Sequence[float]], *, seed: int = 0, resamples: int = 2000
+) -> Interval:
+    """Return the mean of values from 0 to 1 as `bootstrap_mean` does, honest for few clusters too.
+
+    The percentile interval is widened to hold Wilson's, which knows that few clusters, or clusters
+    that happen to agree, do not prove much; of many it adds next to nothing.
+    """
+    found = bootstrap_mean(clusters, seed=seed, resamples=resamples)
+    low, high = wilson_interval(clusters)
+    return replace(found, low=min(found.low, low), high=max(found.high, high))
+
+
+def wilson_interval(clusters: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a mean of values from 0 to 1 that come in clusters.
+
+    Wilson 1927 with n clusters' effective number of values e = p(1 − p) / Var(p) (Kish 1965, §8.2)
+    and Student's t of n − 1 degrees of freedom for the normal quantile, as Korn & Graubard 1998 do
+    with Clopper and Pearson's. Var(p) is the linearised variance of a ratio of sums, n / (n − 1) ·
+    Σ (sum_i − p · count_i)² / count². e is at most the number of values, and n where all values are
+    0 or all are 1, which have no variance. One cluster says nothing: 0 to 1.
+    """
+    sums, counts = _sums(clusters)
+    n, total = len(sums), float(counts.sum())
+    if n < 2:
+        return 0.0, 1.0
+    p = float(sums.sum()) / total
+    variance = n / (n - 1) * float(((sums - p * counts) ** 2).sum()) / total**2
+    alike = p * (1 - p)
+    effective = float(n)
+    if alike > 0:
+        effective = total if alike >= total * variance else alike / variance
+    squared = student_quantile(n - 1) ** 2 / effective
+    half = math.sqrt(squared * (alike + squared / 4))
+    centre = p + squared / 2
+    return (centre - half) / (1 + squared), (centre + half) / (1 + squared)
+
+
+def student_quantile(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t with `freedom` degrees of freedom, at least one.
+
+    Exact for one and two; else Abramowitz & Stegun 1964, eq. 26.7.5, which is 0.1 % low for three
+    and closer for more.
+    """
+    if freedom == 1:
+        return math.tan(math.pi * (UPPER - 0.5))
+    if freedom == 2:
+        return (2 * UPPER - 1) / math.sqrt(2 * UPPER * (1 - UPPER))
+    z = NormalDist().inv_cdf(UPPER)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+
+
+def _sums(clusters: Sequence[Sequence[float]]) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Return the sum and the count of each cluster that has values, both (n,)."""
     kept = [numpy.asarray(cluster, dtype=float) for cluster in clusters if len(cluster)]
     if not kept:
         raise ValueError("an interval needs at least one value")
     sums = numpy.array([cluster.sum() for cluster in kept])
-    counts = numpy.array([len(cluster) for cluster in kept])
-    drawn = numpy.random.default_rng(seed).integers(len(kept), size=(resamples, len(kept)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = numpy.quantile(means, [0.025, 0.975])
-    return Interval(
-        float(sums.sum() / counts.sum()), float(low), float(high), int(counts.sum()), len(kept)
-    )
+    return sums, numpy.array([len(cluster) for cluster in kept])

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from reward.evaluating.intervals import Interval, bootstrap_mean
+from reward.evaluating.intervals import Interval, bootstrap_mean, bootstrap_share
 from reward.evaluating.perplexity import answer_log_probs
 from reward.evaluating.reference_metrics import Overlap, overlap
 from reward.evaluating.text_metrics import distinct, identical_share, loops, refuses
@@ -163,7 +163,10 @@ class Evaluator:
         def mean(values: Sequence[float]) -> Interval:
             return bootstrap_mean(_by_prompt(list(values), each), seed=self.seed)
 
-        n, share = self.settings.repeated_ngram, self.settings.repeated_share
+        def share(values: Sequence[bool]) -> Interval:
+            return bootstrap_share(_by_prompt([float(one) for one in values], each), seed=self.seed)
+
+        n, most = self.settings.repeated_ngram, self.settings.repeated_share
         return PolicyFigures(
             texts=by_prompt,
             scores={judge: _by_prompt(values, each) for judge, values in scores.items()},
@@ -171,9 +174,9 @@ class Evaluator:
             kl=mean(k1) if kl else None,
             kl_k3=mean(k3) if kl else None,
             tokens=mean([len(one.ids) for one in flat]),
-            ended=mean([float(one.ended) for one in flat]),
-            repetition=mean([float(loops(text, n=n, share=share)) for text in texts]),
-            refusals=mean([float(refuses(text)) for text in texts]),
+            ended=share([one.ended for one in flat]),
+            repetition=share([loops(text, n=n, share=most) for text in texts]),
+            refusals=share([refuses(text) for text in texts]),
             distinct=(distinct(texts, 1), distinct(texts, 2), distinct(texts, 3)),
             identical=identical_share([found[0] for found in by_prompt]),
             overlap=overlap(by_prompt, demonstrations, seed=self.seed) if demonstrations else None,

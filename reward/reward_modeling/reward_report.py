@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reward.evaluating.intervals import Interval, bootstrap_mean
+from reward.evaluating.intervals import Interval, bootstrap_share
 from reward.reward_modeling.calibration import (
     ReliabilityBin,
     expected_calibration_error,
@@ -81,4 +81,4 @@ def _accuracy(judged: Sequence[JudgedRanking], seed: int) -> Interval:
     found: dict[int, list[float]] = {}
     for one in judged:
         found.setdefault(one.group, []).extend(map(outcome, one.margins))
-    return bootstrap_mean(list(found.values()), seed=seed)
+    return bootstrap_share(list(found.values()), seed=seed)

@@ -3,7 +3,12 @@
 import numpy
 import pytest
 
-from reward.evaluating.intervals import bootstrap_mean
+from reward.evaluating.intervals import (
+    bootstrap_mean,
+    bootstrap_share,
+    student_quantile,
+    wilson_interval,
+)
 
 
 def test_the_mean_is_over_values_and_the_counts_are_given() -> None:
@@ -31,3 +36,55 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_nothing_to_measure_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one value"):
         bootstrap_mean([[], []])
+
+
+def test_wilsons_interval_by_hand() -> None:
+    # Three of four: p = 3/4, Var = 4/3 · (3 · 1/16 + 9/16) / 16 = 1/16, so e = 3; the 97.5 %
+    # quantile of Student's t with 3 degrees of freedom is 3.18245, and t²/e = 3.37599.
+    low, high = wilson_interval([[1.0], [1.0], [1.0], [0.0]])
+    half = (3.37599 * (3 / 16 + 3.37599 / 4)) ** 0.5
+    assert low == pytest.approx((0.75 + 3.37599 / 2 - half) / 4.37599, abs=5e-4)
+    assert high == pytest.approx((0.75 + 3.37599 / 2 + half) / 4.37599, abs=5e-4)
+    # Five of five, whatever their sizes: e = 5, t = 2.77645 with 4 degrees of freedom.
+    low, high = wilson_interval([[1.0], [1.0] * 6, [1.0], [1.0], [], [1.0]])
+    assert (low, high) == pytest.approx((1 / (1 + 2.77645**2 / 5), 1.0), abs=2e-4)
+
+
+def test_clusters_that_happen_to_agree_count_as_their_values_at_most() -> None:
+    # Var is 0 and p = 3/4 of 8 values: e = 8, t = 12.7062 with 1 degree of freedom.
+    low, _ = wilson_interval([[1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 1.0]])
+    bound = 12.7062**2 / 8
+    half = (bound * (3 / 16 + bound / 4)) ** 0.5
+    assert low == pytest.approx((0.75 + bound / 2 - half) / (1 + bound), abs=1e-4)
+
+
+def test_the_quantiles_of_student_are_those_of_the_tables() -> None:
+    tables = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 30: 2.042, 120: 1.980}
+    for freedom, quantile in tables.items():
+        assert student_quantile(freedom) == pytest.approx(quantile, rel=1.5e-3)
+
+
+def test_one_cluster_says_nothing_of_a_share() -> None:
+    found = bootstrap_share([[1.0, 1.0, 1.0]])
+    assert (found.value, found.low, found.high) == (1.0, 0.0, 1.0)
+
+
+def test_a_share_of_many_clusters_has_nearly_the_bootstraps_interval() -> None:
+    clusters = [[1.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]] * 25
+    share, mean = bootstrap_share(clusters), bootstrap_mean(clusters)
+    assert (share.value, share.values, share.clusters) == (mean.value, 300, 100)
+    assert share.low <= mean.low and share.high >= mean.high
+    assert (share.low, share.high) == pytest.approx((mean.low, mean.high), abs=0.01)
+
+
+@pytest.mark.parametrize("prompts", [2, 3, 5, 8, 16])
+def test_equal_policies_seldom_pass_however_few_the_prompts(prompts: int) -> None:
+    generator = numpy.random.default_rng(prompts)
+    passed = 0
+    for _ in range(400):
+        ours, theirs = generator.normal(size=(2, prompts, 2))
+        ours += generator.normal(size=(prompts, 1))  # a prompt may suit one of them
+        wins = (ours[:, :, None] > theirs[:, None, :]).reshape(prompts, 4).astype(float)
+        passed += bootstrap_share(wins, resamples=200).low > 0.5
+    # 2.5 % of 400 are 10; the bootstrap alone lets 50 pass with two prompts and 25 with five.
+    assert passed <= 18
