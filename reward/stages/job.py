@@ -93,6 +93,7 @@ class JobRun:
             top_layers=self.profile.top_layers,
             rank=self.profile.rank,
             tuning=self.profile.tuning,
+            virtual_tokens=self.profile.virtual_tokens,
         )
         self.backbone.seed = self.job.seed
         torch.manual_seed(self.job.seed)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -101,10 +101,9 @@ class StageRun:
     def profile(self) -> TrainingProfile:
         """Return every size; raise `BadInput` naming a setting that does not exist."""
         device = find_device(self.settings.device)
-        profile = training_profile(device, self.settings.training, self.overrides)
-        if self.tuning in ("", FEATURE):
-            return profile
-        return replace(profile, tuning=self.tuning)
+        # As an override, since a method brings its own learning rate.
+        method = {} if self.tuning in ("", FEATURE) else {"backbone": {"tuning": self.tuning}}
+        return training_profile(device, self.settings.training, self.overrides, method)
 
     @property
     def fits_features(self) -> bool:
