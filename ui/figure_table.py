@@ -8,7 +8,7 @@ import streamlit as st
 
 from labeling.spreadsheets import defused
 from labeling.statistics.judgments_behind import Selection
-from ui import page_links
+from ui import page_links, session
 from ui.shares import whole_percents
 
 PAGE = "all-judgments"
@@ -50,7 +50,7 @@ def csv_button(table: pandas.DataFrame, name: str) -> None:
     """Draw a button that gives the table as the file `name`.csv, made when it is pressed."""
     st.download_button(
         "CSV", lambda: csv_of(table), f"{name}.csv", "text/csv", key=f"csv-{name}",
-        on_click="ignore", icon=":material/download:", help="This table as a file",
+        on_click="ignore", icon=":material/download:", help=session.words().say("rounds.as_file"),
     )  # fmt: skip
 
 

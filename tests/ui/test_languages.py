@@ -124,6 +124,62 @@ def test_nothing_is_left_that_nobody_says() -> None:
     assert sorted(unused) == []
 
 
+#: Modules that draw what annotators see, and nothing of leads' pages.
+ANNOTATORS_PAGES = (
+    *("views/rank.py", "views/history.py", "views/own_prompts.py", "views/waiting.py"),
+    *("views/account.py", "views/no_business.py", "desk.py", "sitting.py", "deeds.py"),
+    *("judgment_cards.py", "correction.py", "figure_table.py", "people/password_form.py"),
+    *("people/privacy_panel.py", "people/sign_in_list.py", "people/token_list.py"),
+    *("people/said.py", "language_choice.py", "session.py"),
+)
+#: Words for leads alone, in a module that draws for both.
+FOR_LEADS = {"CSV", "Choose a row to see the judgments behind it."}
+DRAWN = {
+    *("title", "header", "subheader", "text", "markdown", "caption", "info", "success", "warning"),
+    *("error", "toast", "button", "download_button", "form_submit_button", "link_button"),
+    *("checkbox", "selectbox", "multiselect", "radio", "toggle", "text_input", "text_area"),
+    *("number_input", "expander", "popover", "tabs", "metric", "page_link", "segmented_control"),
+}
+EXPLAINED = {"help", "label", "placeholder", "text", "body"}
+
+
+def drawn_literals(file: str) -> set[str]:
+    """Return the texts with letters that a module hands to Streamlit as they stand there."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / "ui" / file).read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        if node.func.attr in DRAWN:
+            given = [
+                *node.args[:1],
+                *(each.value for each in node.keywords if each.arg in EXPLAINED),
+            ]
+            found |= {
+                one for each in given for one in _literals(each) if re.search(r"[^\W\d_]{2}", one)
+            }
+    return found
+
+
+def _literals(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr | ast.List | ast.Tuple):
+        for each in node.values if isinstance(node, ast.JoinedStr) else node.elts:
+            yield from _literals(each)
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "plain":
+        yield from _literals(node.args[0])
+
+
+@pytest.mark.parametrize("file", ANNOTATORS_PAGES)
+def test_no_page_of_annotators_holds_words_of_its_own(file: str) -> None:
+    assert drawn_literals(file) <= FOR_LEADS
+
+
+def test_words_of_its_own_would_be_found() -> None:
+    assert {"Position bias", "Annotators"} <= drawn_literals("annotator_tables.py")
+    assert drawn_literals("figure_table.py") == FOR_LEADS
+
+
 # ---- which language -----------------------------------------------------------------------------
 
 
