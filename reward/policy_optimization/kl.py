@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 Estimator = Literal["k1", "k2", "k3"]
+LARGEST_ERROR = 0.2  # of the KL against its target, as a share, that β is moved by
 
 
 def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor, kind: Estimator) -> Tensor:
@@ -59,7 +60,7 @@ class AdaptiveKL:
 
     def update(self, kl: float, completions: int) -> None:
         """Raise β where the policy is further than the target, lower it where it is nearer."""
-        error = min(max(kl / self.target - 1.0, -0.2), 0.2)
+        error = min(max(kl / self.target - 1.0, -LARGEST_ERROR), LARGEST_ERROR)
         self.coefficient *= 1.0 + error * completions / self.horizon
 
 

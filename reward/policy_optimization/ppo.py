@@ -167,7 +167,7 @@ class PPOTrainer:
             parts, self.kl.coefficient, self.settings.missing_eos_penalty, self.processes
         )
         # 4. Update the policy, then the value.
-        metrics.update(self.update.run(minibatches, seed))
+        metrics.update(self.update.run(minibatches, seed, len(self.history)))
         self.kl.update(metrics["objective/kl"], round(metrics["val/completions"]))
         if metrics["val/first_ratio_error"] > self.settings.sampled_tolerance:
             self.keep_sampled = False

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from reward.policy_optimization.kl import LARGEST_ERROR
 from reward.training.setting_bounds import at_least
+from storage.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,10 @@ class PPOSettings:
         at_least("ppo", self, 1, "epochs", "minibatches", "ptx_batch")
         at_least("ppo", self, 2, "ptx_tokens")
         at_least("ppo", self, 0, "micro_batch", "value_epochs", "learning_rate", "kl_coefficient")
+        least = LARGEST_ERROR * self.prompts_per_iteration
+        if self.kl_target > 0 and not self.kl_horizon > least:
+            raise BadInput(
+                f"Setting training.ppo.kl_horizon is {self.kl_horizon:g} but must be above "
+                f"{least:g}, a fifth of prompts_per_iteration: the price of KL would fall to 0 or "
+                "below in one rollout."
+            )

@@ -51,9 +51,9 @@ class PPOUpdate:
         self.optimizer = _adamw(self.policy_weights, settings.learning_rate)
         self.value_optimizer = _adamw(self.value_weights, settings.value_learning_rate)
 
-    def run(self, minibatches: list[Minibatch], seed: int) -> Metrics:
-        """Do every epoch on a rollout; return the mean of its metrics."""
-        updates = self._update_policy(minibatches, seed)
+    def run(self, minibatches: list[Minibatch], seed: int, rollouts: int) -> Metrics:
+        """Do every epoch on a rollout after so many others; return the mean of its metrics."""
+        updates = self._update_policy(minibatches, seed, rollouts)
         losses = [
             self._step_value(minibatch)
             for epoch in range(self.settings.value_epochs)
@@ -67,19 +67,27 @@ class PPOUpdate:
             "lr": float(self.optimizer.param_groups[0]["lr"]),
         }
 
-    def _update_policy(self, minibatches: list[Minibatch], seed: int) -> list[Metrics]:
+    def _update_policy(
+        self, minibatches: list[Minibatch], seed: int, rollouts: int
+    ) -> list[Metrics]:
         updates: list[Metrics] = []
+        planned = self.settings.epochs * len(minibatches)
         for epoch in range(self.settings.epochs):
             # What the pass before has freed is in pieces that this one's activations do not fit.
             return_freed_memory()
-            passed = [self._step(one) for one in _shuffled(minibatches, seed + epoch)]
+            passed: list[Metrics] = []
+            for one in _shuffled(minibatches, seed + epoch):
+                # By rollouts, not by updates: epochs that are left out do not hold the rate up.
+                done = rollouts + (len(updates) + len(passed)) / planned
+                passed.append(self._step(one, done / self.settings.iterations))
             updates += passed
             moved = sum(one["policy/approxkl_avg"] for one in passed) / len(passed)
             if 0 < self.settings.max_update_kl < moved:
                 break
         return updates
 
-    def _step(self, minibatch: Minibatch) -> Metrics:
+    def _step(self, minibatch: Minibatch, share: float) -> Metrics:
+        """Move the policy by one minibatch, when `share` (0 to 1) of training is done."""
         settings = self.settings
         (tokens,) = self.processes.sum(sum(part.tokens for part in minibatch))
         sums = [0.0] * 4
@@ -102,7 +110,7 @@ class PPOUpdate:
                 masked_mean(ratio, mask),
             )
             sums = [a + float(b) * part.tokens for a, b in zip(sums, means, strict=True)]
-        norm = self._apply()
+        norm = self._apply(share)
         loss_sum, kl, clip_share, mean_ratio = (x / tokens for x in self.processes.sum(*sums))
         return {
             "val/ratio_error": max(self.processes.gather(worst)),
@@ -113,7 +121,7 @@ class PPOUpdate:
             "policy/grad_norm": norm,
         }
 
-    def _apply(self) -> float:
+    def _apply(self, share: float) -> float:
         settings = self.settings
         self.processes.sum_gradients(self.policy_weights)
         if settings.ptx_coefficient > 0 and self.pretraining:
@@ -121,7 +129,6 @@ class PPOUpdate:
         norm = nn.utils.clip_grad_norm_(self.policy_weights, settings.max_grad_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError("PPO's loss or gradient is not a finite number")
-        share = self.updates / (settings.iterations * settings.epochs * settings.minibatches)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(settings.schedule, share)
         self.optimizer.step()

@@ -65,6 +65,11 @@ def test_a_method_brings_its_own_rate_unless_a_setting_has_one(tuning: str, rate
         ),
         ({"backbone": {"tuning": "magic"}}, "training.backbone.tuning is 'magic'"),
         ({"ppo": {"minibatches": 0}}, "training.ppo.minibatches is 0 but must be at least 1"),
+        (
+            {"ppo": {"kl_target": 6.0, "prompts_per_iteration": 1000}},
+            "training.ppo.kl_horizon is 200 but must be above 200",
+        ),
+        ({"ppo": {"kl_target": 6.0, "kl_horizon": 0}}, "training.ppo.kl_horizon is 0 but must"),
         ({"reward": {"max_steps": 0}}, "training.reward.max_steps is 0"),
         ({"sampling": {"temperature": 0}}, "training.sampling.temperature is 0"),
         ({"backbone": {"depth": 1}}, "training.backbone.depth does not exist"),
@@ -73,6 +78,12 @@ def test_a_method_brings_its_own_rate_unless_a_setting_has_one(tuning: str, rate
 def test_what_does_not_fit_is_named(override: dict, named: str) -> None:
     with pytest.raises(BadInput, match=named):
         training_profile(DEVICE, override)
+
+
+def test_the_horizon_of_an_adaptive_price_of_kl_is_only_looked_at_with_a_target() -> None:
+    assert training_profile(DEVICE, {"ppo": {"prompts_per_iteration": 1000}}).ppo.kl_target == 0
+    wide = {"kl_target": 6.0, "prompts_per_iteration": 1000, "kl_horizon": 201.0}
+    assert training_profile(DEVICE, {"ppo": wide}).ppo.kl_horizon == 201
 
 
 def test_a_profile_is_json() -> None:

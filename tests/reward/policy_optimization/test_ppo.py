@@ -195,6 +195,16 @@ def test_epochs_end_where_the_policy_has_moved_too_far(backbone: Backbone) -> No
     assert trainer.update.updates == SETTINGS.minibatches
 
 
+def test_a_schedule_ends_with_training_where_epochs_are_left_out(backbone: Backbone) -> None:
+    settings = replace(
+        SETTINGS, iterations=4, epochs=3, schedule="linear", max_update_kl=1e-9, minibatches=5
+    )
+    rates = [metrics["lr"] for metrics in _history(_trainer(backbone, settings))]
+    # Each rollout makes the first 5 of 15 updates; the fifth begins after 4/15 of the rollout.
+    left = [1 - (rollouts + 4 / 15) / 4 for rollouts in range(4)]
+    assert rates == pytest.approx([SETTINGS.learning_rate * share for share in left])
+
+
 def test_an_answer_that_was_cut_pays_the_penalty(backbone: Backbone) -> None:
     backbone.end_tokens = []
     free = _trainer(backbone).iterate(PROMPTS, seed=1)["objective/scores"]
