@@ -78,16 +78,20 @@ def split_rankings(
 ) -> tuple[list[RankedText], list[RankedText]]:
     """Return the rankings to train on and those to test on.
 
-    What a row says of its split holds; else the prompt's hash decides, as it does in a project, so
-    that no prompt is ever on both sides. It decides for all where every row says the same, as in
-    an export's `train.jsonl` alone.
+    What a row says of its split holds; else what another row of its prompt says, held out before
+    train; else the prompt's hash decides, as it does in a project. So no prompt is ever on both
+    sides, unless its rows say so. The hash decides for all where every row says the same, as in an
+    export's `train.jsonl` alone.
     """
     rankings = list(rankings)
     told = len({one.split for one in rankings}) > 1
+    said: dict[str, Split] = {}
+    for side in (Split.TRAIN, Split.HELDOUT):
+        said |= {one.prompt_sha256: side for one in rankings if one.split is side}
     train: list[RankedText] = []
     heldout: list[RankedText] = []
     for one in rankings:
-        named = one.split if told else None
+        named = (one.split or said.get(one.prompt_sha256)) if told else None
         split = named or split_of(one.prompt_sha256, heldout_share)
         (train if split is Split.TRAIN else heldout).append(one)
     return train, heldout

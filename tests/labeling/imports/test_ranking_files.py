@@ -184,6 +184,18 @@ def test_no_prompt_is_on_both_sides_and_the_file_has_its_say(tmp_path: Path) -> 
     assert [one.messages[0]["content"] for one in heldout] == ["Why 0?", "Why 1?", "Why 2?"]
 
 
+def test_a_row_without_a_split_is_on_the_side_of_its_prompts_others(tmp_path: Path) -> None:
+    told = [
+        {**PAIR, "prompt": f"Why {number}?", "split": "test" if number % 2 else "train"}
+        for number in range(20)
+    ]
+    bare = [{**PAIR, "prompt": f"Why {number}?"} for number in range(20)]
+    train, heldout = split_rankings(read_rankings(write(tmp_path, told + bare)), 0.2)
+    for side, rest in ((train, 0), (heldout, 1)):
+        assert len(side) == 20
+        assert {int(one.messages[0]["content"][4:-1]) % 2 for one in side} == {rest}
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_file_of_one_side_alone_is_split_by_prompt(tmp_path: Path, split: str) -> None:
     rows = [{**PAIR, "prompt": f"Why {number}?", "split": split} for number in range(100)]
