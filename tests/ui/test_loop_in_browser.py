@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,6 @@ from labeling.policies import create_first_policy
 from labeling.projects import create_project
 from reward.generation.pool import fill_pool
 from storage.engine import build_engine, reading, writing
-from storage.migrate import upgrade
 from storage.tables import Account, Assignment, Policy, Snapshot, Task
 from tests.reward.conftest import TRAINING, tiny_settings
 from tests.tiny_model import make_tiny_model
@@ -46,7 +46,7 @@ WORKER = {
 
 
 @pytest.fixture
-def tiny_home(tmp_path: Path) -> Iterator[Home]:
+def tiny_home(tmp_path: Path, sqlite_template: Path) -> Iterator[Home]:
     """A home whose policy is the tiny model, with as many tasks as a round needs and a few more."""
     model = make_tiny_model(tmp_path / "model")
     settings = tiny_settings(tmp_path / "home", model)
@@ -55,7 +55,7 @@ def tiny_home(tmp_path: Path) -> Iterator[Home]:
     prompts.write_text(
         "".join(json.dumps({"prompt": f"{n} plus {n}?"}) + "\n" for n in range(PROMPTS))
     )
-    upgrade(settings.url)
+    shutil.copyfile(sqlite_template, settings.home / "rankloop.db")
     engine = build_engine(settings.url)
     with writing(engine) as session:
         project = create_project(session, name="default", settings=settings)

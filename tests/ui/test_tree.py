@@ -1,6 +1,7 @@
 """`rankloop up` as a process tree: it starts, restarts and stops as one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,15 +29,18 @@ def pipe() -> Iterator[int]:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def up(tmp_path: Path, sqlite_template: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """Start `rankloop up` on a model that cannot be loaded: the pages must come all the same."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copyfile(sqlite_template, home / "rankloop.db")
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").write_bytes(b"")
     port = free_port()
     process = subprocess.Popen(
-        command("--home", str(tmp_path / "home"), "up"),
+        command("--home", str(home), "up"),
         env=environment(RANKLOOP_PORT=str(port), RANKLOOP_MODEL=str(model)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
