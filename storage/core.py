@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, select
 
+from storage.asking_again import AskingAgain
 from storage.tables.base import Row
 
 _CONNECTION = "rankloop_connection"
@@ -40,6 +41,8 @@ def execute_core(session: Session, statement: Executable, **values: Any) -> Resu
     What the session has yet to write is written first, as the ORM does before each question.
     """
     session.flush()
+    if isinstance(session, AskingAgain):
+        return session.once_more(lambda: _connection(session).execute(statement, values))
     return _connection(session).execute(statement, values)
 
 

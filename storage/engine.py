@@ -3,15 +3,16 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import Session
 
+from storage.asking_again import AskingAgain
 from storage.connections import ask_whether_alive, writers_turn
 from storage.errors import Unavailable
 
@@ -127,6 +128,28 @@ def reading(engine: Engine) -> Iterator[Session]:
         # costs the database more than to answer it.
         session.expunge_all()
         session.commit()
+
+
+@contextmanager
+def reading_through_a_cut(engine: Engine) -> Iterator[Session]:
+    """Open a session as `reading` does, whose statements outlive one cut of the connection each.
+
+    What was asked when the connection turned out to be cut is asked once more on another; what was
+    answered before stays as it is, though the session follows those rows no longer. Between two
+    statements PostgreSQL reads what others have stored meanwhile (READ COMMITTED) in any case, so
+    it is as good as the same transaction.
+    """
+    if engine.dialect.name != "postgresql":
+        with reading(engine) as session:
+            yield session
+        return
+    with AskingAgain(engine, expire_on_commit=False, autoflush=False) as session:
+        session.begin_to_read()
+        yield session
+        session.expunge_all()
+        # Nothing is stored, and everything is answered.
+        with suppress(DBAPIError):
+            session.commit()
 
 
 @contextmanager

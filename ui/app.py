@@ -4,9 +4,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from labeling.keys import key_of
 from labeling.permissions import Action, allows, role_of
 from storage.tables import Role
-from ui import page_links, process, session
+from ui import page_links, process, session, unsaved
 from ui.language_choice import language_pages
 from ui.plain_text import plain
 from ui.views import account as account_page
@@ -56,6 +57,8 @@ def _navigate() -> None:
             only.append(people)
         st.navigation({"": only, plain(account.name): own}, position="top").run()
         return
+    if role is not Role.ANNOTATOR:
+        unsaved.keep(account_id=key_of(account), project_id=here)
     # An admin may be all there is: whoever has just installed it begins by ranking.
     leading = role in (Role.LEAD, Role.ENGINEER)
     main = {

@@ -68,7 +68,7 @@ def _file(account: Account, choice: AuditChoice, file_type: FileType) -> bytes:
 
 
 def _names() -> dict[int, str]:
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = rows.exec(
             select(Account.id, Account.name)
             .where(Account.imported_from == "")

@@ -9,45 +9,61 @@ from labeling.quality_control.guidelines import (
     guideline_versions,
     publish_guidelines,
 )
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Account, GuidelineVersion, Project
-from ui import process
+from ui import process, unsaved
 from ui.plain_text import plain, without_images
 
-# Of the session and not of the widgets: Streamlit forgets a widget's text when its page is left.
-_TEXT, _NOTE = "guidelines_text", "guidelines_note"
+_TEXT, _NOTE = unsaved.key_for("guidelines"), unsaved.key_for("guidelines", "note")
+_START, _REFUSED = "guidelines start", "guidelines refused"
 
 
 def edit(account: Account, start: str) -> None:
     """Draw the editor, begun with the text in force, and its preview; publish on demand."""
+    _follow(start)
     left, right = st.columns(2, gap="large")
     with left:
-        text = st.text_area(
+        text: str = st.text_area(
             "Text in Markdown",
-            value=st.session_state.get(_TEXT, start),
             height=420,
             help="Headings, lists, bold, links and tables; images and HTML are left out.",
+            **unsaved.field(_TEXT, start),
         )
-        note = st.text_input(
+        st.text_input(
             "What is new, for annotators",
-            value=st.session_state.get(_NOTE, ""),
             max_chars=500,
             placeholder="Optional, one sentence",
+            **unsaved.field(_NOTE),
         )
-        st.session_state[_TEXT], st.session_state[_NOTE] = text, note
-        if st.button("Publish", type="primary", disabled=text.strip() == start.strip()):
-            _publish(account, text, note)
-        st.caption("Annotators are asked to read a new version before their next task.")
+        same = text.strip() == start.strip()
+        with st.container(horizontal=True):
+            st.button("Publish", type="primary", disabled=same, on_click=_publish, args=(account,))
+            if text != start:
+                st.button("Discard my changes", on_click=_discard, args=(start,))
+        if refused := st.session_state.pop(_REFUSED, None):
+            st.error(plain(refused))
+        st.caption(
+            "Annotators are asked to read a new version before their next task. What you type is "
+            "kept in this browser until you publish or discard it, or sign out."
+        )
     with right:
         st.caption("Preview")
         with st.container(border=True, height=530):
             st.markdown(without_images(text))
 
 
+def _follow(start: str) -> None:
+    """Show an editor in which nothing was changed the text that is in force by now."""
+    before = st.session_state.get(_START)
+    if before not in (None, start) and unsaved.held(_TEXT) == before:
+        st.session_state[_TEXT] = start
+    st.session_state[_START] = start
+
+
 def compare() -> None:
     """Draw the versions there are, and what changed between two of them."""
-    with reading(process.engine()) as database:
+    with process.reading() as database:
         found = guideline_versions(database, project_id=key_of(process.project()))
     if not found:
         st.info("Nothing is published yet; the text that comes with Rankloop is shown.")
@@ -74,7 +90,7 @@ def compare() -> None:
 
 def readers(own: GuidelineVersion | None) -> None:
     """Draw who has read which version."""
-    with reading(process.engine()) as database:
+    with process.reading() as database:
         found = guideline_readers(database, project_id=key_of(process.project()))
     newest = own.version if own else 0
     if own is None:
@@ -94,14 +110,20 @@ def readers(own: GuidelineVersion | None) -> None:
     st.dataframe(rows, hide_index=True, column_config={"On": on})
 
 
-def _publish(account: Account, text: str, note: str) -> None:
+def _publish(account: Account) -> None:
+    # Read now: what was typed just before the click is not in the button's arguments yet.
+    text, note = st.session_state[_TEXT], st.session_state[_NOTE]
     try:
         with writing(process.engine()) as database:
             project = database.get_one(Project, key_of(process.project()))
             publish_guidelines(database, project=project, by=account, text=text, note=note)
     except RankloopError as error:
-        st.error(plain(str(error)))
+        st.session_state[_REFUSED] = str(error)
         return
-    del st.session_state[_TEXT], st.session_state[_NOTE]
+    _discard(text.strip())
     st.toast("Published. Annotators will be asked to read it.")
-    st.rerun()
+
+
+def _discard(start: str) -> None:
+    unsaved.forget(_TEXT, _NOTE)
+    st.session_state[_TEXT] = start

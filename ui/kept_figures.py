@@ -27,7 +27,6 @@ from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.statistics.data_version import DataVersion, data_version
 from labeling.statistics.known_judgments import WORTH_A_FILE
-from storage.engine import reading
 from storage.errors import RankloopError
 from storage.tables import Account
 from ui import figures_on_disk, process
@@ -94,7 +93,7 @@ class _Figures:
         began = time.monotonic()
         try:
             file = self._file(version) if self._file_is_due() else None
-            with reading(process.engine()) as session:
+            with process.reading() as session:
                 key = self._key(session) if file else ""
                 held = figures_on_disk.load(file, key=key) if file and newest is None else None
                 before = newest.found if newest and same else None
@@ -119,7 +118,7 @@ class _Figures:
     def _keep(self, file: Path, figures: FiledFigures, key: str) -> None:
         """Write the file, for which no page waits."""
         try:
-            with reading(process.engine()) as session:
+            with process.reading() as session:
                 # What came meanwhile may be in a part of them.
                 unchanged = self._key(session) == key
         except (SQLAlchemyError, RankloopError) as error:
@@ -172,7 +171,7 @@ def kept(
     """
     if action is not None:
         require(account, action, project_id=process.project_id())
-    with reading(process.engine()) as session:
+    with process.reading() as session:
         # Read before the data, so that what comes in between is measured next time.
         if version is None:
             wanted = data_version(session, project_id=key_of(process.project()))

@@ -8,23 +8,19 @@ from labeling.quality_control.known_answers import KINDS, LONGEST_EXPLANATION, m
 from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import TaskKind
-from ui import process, session
+from ui import process, session, unsaved
 from ui.review_deeds import refuse
-
-# The review page keeps what was typed under such keys while another task is shown.
-_SET, _EXPLANATION = "review-said-set-{}", "review-said-explanation-{}"
 
 
 def offer(task_id: int, ranks: Callable[[], list[int] | None]) -> None:
     """Draw the button; `ranks` gives the lead's ranking, or None where it is not whole yet."""
     with st.popover("Make it a known answer"):
         st.text("Your ranking above becomes the known one of a copy of this task.")
-        st.radio("Set", [each.value for each in KINDS], key=_SET.format(task_id), horizontal=True)
-        st.text_area(
-            "Explanation, for annotators",
-            key=_EXPLANATION.format(task_id),
-            max_chars=LONGEST_EXPLANATION,
-        )
+        of_set, explanation = _keys(task_id)
+        kinds = [each.value for each in KINDS]
+        st.radio("Set", kinds, horizontal=True, **unsaved.field(of_set))
+        filled = unsaved.field(explanation)
+        st.text_area("Explanation, for annotators", max_chars=LONGEST_EXPLANATION, **filled)
         st.button("Make it one", key=f"make-known-{task_id}", on_click=_make, args=(task_id, ranks))
 
 
@@ -33,8 +29,8 @@ def _make(task_id: int, ranks: Callable[[], list[int] | None]) -> None:
     if given is None:
         return
     # Read now: what was typed just before the click is not in the button's arguments yet.
-    kind = TaskKind(st.session_state[_SET.format(task_id)])
-    explanation = st.session_state[_EXPLANATION.format(task_id)]
+    of_set, said = _keys(task_id)
+    kind = TaskKind(st.session_state[of_set])
     try:
         with writing(process.engine()) as rows:
             make_gold(
@@ -42,10 +38,15 @@ def _make(task_id: int, ranks: Callable[[], list[int] | None]) -> None:
                 task_id=task_id,
                 ranks=given,
                 by=session.require_account(),
-                explanation=explanation,
+                explanation=st.session_state[said],
                 kind=kind,
             )
     except RankloopError as error:
         refuse(str(error))
         return
+    unsaved.forget(said)
     st.toast(f"A {kind.value} task is made of it.")
+
+
+def _keys(task_id: int) -> tuple[str, str]:
+    return unsaved.key_for("set", task_id), unsaved.key_for("explanation", task_id)

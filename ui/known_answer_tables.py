@@ -15,19 +15,20 @@ from labeling.quality_control.known_answer_import import import_known_answers
 from labeling.quality_control.known_answers import withdraw_known_answer
 from labeling.quality_control.qualification import reset_qualification, wave_through
 from labeling.statistics.reliability import known_answer_tasks, reliability
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.errors import RankloopError
 from storage.plurals import counted, form
 from storage.tables import Account, Project, TaskKind
 from ui import process, session
 from ui.plain_text import plain
+from ui.shares import share, whole_percents
 
 KINDS = ["jsonl", "gz", "csv", "parquet"]
 
 
 def tasks(account: Account) -> None:
     """Draw the gold and qualification tasks; let a lead add a file of them or withdraw one."""
-    with reading(process.engine()) as database:
+    with process.reading() as database:
         found = known_answer_tasks(database, project_id=key_of(process.project()), account=account)
     if found.empty:
         st.info(
@@ -41,7 +42,7 @@ def tasks(account: Account) -> None:
 
 def people(account: Account) -> None:
     """Draw how far each annotator's judgments can be relied on; let a lead pass or reset them."""
-    with reading(process.engine()) as database:
+    with process.reading() as database:
         found = reliability(database, project_id=key_of(process.project()), account=account)
     if found.empty:
         st.info("Nobody has judged yet.")
@@ -63,29 +64,27 @@ def people(account: Account) -> None:
 def reliability_table(found: pandas.DataFrame) -> None:
     """Draw one row an annotator: gold, self-agreement, pace, qualification."""
     number = st.column_config.NumberColumn
+    columns = {
+        "name": "Name",
+        "judgments": number("Judgments", help="Of every kind of task"),
+        "gold": share(
+            "Gold", help="Share of pairs right on gold tasks, first answers; a tie counts half"
+        ),
+        "gold_tasks": number("of tasks"),
+        "self_agreement": share(
+            "Agrees with self",
+            help="Share of pairs ordered alike when a task came a second time",
+        ),
+        "self_pairs": number("of pairs"),
+        "fast": share("Too fast", help="Share of judgments quicker than reading"),
+        "qualification": "Qualification",
+    }
     st.dataframe(
-        found.drop(columns=["annotator_id"]),
+        whole_percents(found.drop(columns=["annotator_id"]), columns),
         hide_index=True,
         placeholder="–",
-        column_config={
-            "name": "Name",
-            "judgments": number("Judgments", help="Of every kind of task"),
-            "gold": number(
-                "Gold", format="percent",
-                help="Share of pairs right on gold tasks, first answers; a tie counts half",
-            ),
-            "gold_tasks": number("of tasks"),
-            "self_agreement": number(
-                "Agrees with self", format="percent",
-                help="Share of pairs ordered alike when a task came a second time",
-            ),
-            "self_pairs": number("of pairs"),
-            "fast": number(
-                "Too fast", format="percent", help="Share of judgments quicker than reading"
-            ),
-            "qualification": "Qualification",
-        },
-    )  # fmt: skip
+        column_config=columns,
+    )
 
 
 def _task_table(found: pandas.DataFrame) -> None:
@@ -101,10 +100,10 @@ def _task_table(found: pandas.DataFrame) -> None:
             "Explanation": found["explanation"],
         }
     )
-    right = st.column_config.NumberColumn(
-        format="percent", help="A low share may mean that the known answer is wrong"
+    columns = {"Right": share(help="A low share may mean that the known answer is wrong")}
+    st.dataframe(
+        whole_percents(shown, columns), hide_index=True, placeholder="–", column_config=columns
     )
-    st.dataframe(shown, hide_index=True, placeholder="–", column_config={"Right": right})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Task", list(found["task_id"]), width=160)
         st.button("Withdraw it", on_click=_withdraw, args=(int(chosen),))

@@ -30,7 +30,6 @@ from labeling.statistics.reliability import reliability as measure_reliability
 from labeling.statistics.throughput import WorkByHour, work_by_hour
 from labeling.statistics.where_it_hurts import WhereItHurts, where_it_hurts
 from storage.clock import now
-from storage.engine import reading
 from storage.tables import Account, AccountKind, Policy, WorkerLease
 from ui import process
 from ui.kept_figures import kept
@@ -200,6 +199,6 @@ def waiting(account: Account) -> int:
 
 def worker() -> WorkerLease | None:
     """Return the lease of the worker that is at the project now; None without one."""
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         lease = rows.get(WorkerLease, key_of(process.project()))
     return lease if lease is not None and lease.expires_at > now() else None

@@ -9,7 +9,6 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from labeling.statistics.known_judgments import WORTH_A_FILE
-from storage.engine import reading
 from storage.errors import RankloopError
 from storage.tables import Account, Judgment, Role
 from ui import process
@@ -39,7 +38,7 @@ def _measure() -> None:
 
 def _judgments() -> int:
     wanted = col(Judgment.project_id) == process.project_id()
-    with reading(process.engine()) as session:
+    with process.reading() as session:
         return session.execute(
             select(func.count()).select_from(Judgment).where(wanted)
         ).scalar_one()

@@ -1,6 +1,7 @@
 """What every page of one web process shares: its settings, its one engine, its project."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
@@ -11,7 +12,8 @@ from sqlmodel import Session
 from labeling.keys import key_of
 from labeling.projects import get_project
 from labeling.statistics.known_judgments import kept_on_disk
-from storage.engine import build_engine, reading
+from storage.engine import build_engine, reading_through_a_cut
+from storage.engine import reading as reading_once
 from storage.settings import Settings, load_settings
 from storage.tables import Project
 from ui.database import retried
@@ -82,7 +84,15 @@ def look_up(question: Callable[[Session], Answer]) -> Answer:
     """
 
     def once() -> Answer:
-        with reading(engine()) as session:
+        with reading_once(engine()) as session:
             return question(session)
 
     return retried(once)
+
+
+def reading() -> AbstractContextManager[Session]:
+    """Open a session for reading, as pages do while they draw: one cut is noticed by nobody.
+
+    What a page does besides is not done again: only the statement that was cut is.
+    """
+    return reading_through_a_cut(engine())

@@ -1,6 +1,6 @@
 """What the buttons of the review page do: one decision each, stored once, told in one sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -9,13 +9,11 @@ from labeling.keys import key_of
 from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Review
-from ui import process, session
+from ui import process, session, unsaved
 from ui.plain_text import plain
 
 CHOSEN = "review_task"
 _TOLD, _REFUSED = "review_told", "review_refused"
-# Of the session and not of the widgets: Streamlit forgets a widget's value when its page is left.
-_TYPED = "typed_in_review"
 # Where a refusal is shown: at the buttons of the task, or of one judgment.
 TASK = "task"
 
@@ -26,12 +24,14 @@ def act(
     seen: int,
     go_to: int | None,
     said: tuple[str, str] | None = None,
+    settled: Sequence[str] = (),
     **values: Any,
 ) -> None:
     """Do a deed of `labeling.adjudication` and go to task `go_to` (None: stay).
 
     `seen` is how many decisions the page showed: with it a double click has the first one's nonce.
-    `said` is the deed's field for a text, and the key of the widget that it is typed into.
+    `said` is the deed's field for a text, and the key of the widget that it is typed into: what it
+    holds is stored with the deed, and forgotten. So is what the fields `settled` hold.
     """
     if said is not None:
         # Read now: what was typed just before the click is not in the button's arguments yet.
@@ -45,6 +45,7 @@ def act(
     except RankloopError as error:
         refuse(str(error), at=place_of(values.get("judgment_id")))
         return
+    unsaved.forget(*settled, *([said[1]] if said else []))
     st.session_state[_TOLD] = told
     if go_to is not None:
         st.session_state[CHOSEN] = go_to
@@ -91,18 +92,3 @@ def take_refusal() -> str | None:
     """Return what was refused at buttons that are not on the page any more."""
     refused: tuple[str, str] = st.session_state.pop(_REFUSED, ("", ""))
     return refused[1] or None
-
-
-def keep_typed() -> None:
-    """Keep what was typed and ranked for tasks, and on a page, that are not shown now.
-
-    It is called when the page is drawn and, before another page is, when a widget changes.
-    """
-    typed = st.session_state.setdefault(_TYPED, {})
-    typed |= {
-        key: st.session_state[key]
-        for key in st.session_state
-        if str(key).startswith(("review-said-", "review-rank-"))
-    }
-    for key, value in typed.items():
-        st.session_state[key] = value

@@ -9,9 +9,9 @@ from labeling.review import adjudication
 from labeling.review.reviewed_task import PastDecision, ReviewedJudgment, ReviewedTask
 from labeling.review.reviews import LETTERS
 from storage.tables import AccountKind, ReviewDecision, TaskStatus
-from ui import known_answer_offer
+from ui import known_answer_offer, unsaved
 from ui.plain_text import plain
-from ui.review_deeds import TASK, act, draw_refusal, keep_typed, place_of, refuse
+from ui.review_deeds import TASK, act, draw_refusal, place_of, refuse
 
 STRENGTHS = ("", "negligibly", "slightly", "clearly", "significantly")
 WORDS = {
@@ -62,12 +62,9 @@ def _completions(task: ReviewedTask) -> None:
                     st.text(task.completions[position])
                 given = [f"{one.annotator}: rank {one.ranks[position]}" for one in _standing(task)]
                 st.caption(plain(" · ".join(given) or "Not ranked"))
-                st.segmented_control(
-                    f"Rank of {LETTERS[position]}",
-                    list(range(1, k + 1)),
-                    key=_rank_key(task.task_id, position),
-                    on_change=keep_typed,
-                )
+                ranks, key = range(1, k + 1), _rank_key(task.task_id, position)
+                label, filled = f"Rank of {LETTERS[position]}", unsaved.field(key, among=ranks)
+                st.segmented_control(label, list(ranks), **filled)
 
 
 def _standing(task: ReviewedTask) -> list[ReviewedJudgment]:
@@ -75,8 +72,8 @@ def _standing(task: ReviewedTask) -> list[ReviewedJudgment]:
 
 
 def _decision(task: ReviewedTask, then: int) -> None:
-    why = f"review-said-{task.task_id}"
-    st.text_input("Why (kept with the decision)", key=why, max_chars=2000, on_change=keep_typed)
+    why = unsaved.key_for("why", task.task_id)
+    st.text_input("Why (kept with the decision)", max_chars=2000, **unsaved.field(why))
     seen = len(task.decisions)
     whole = {"task_id": task.task_id}
     with st.container(horizontal=True):
@@ -116,7 +113,11 @@ def _decide(task: ReviewedTask, then: int, why: str) -> None:
     if ranks is None:
         return
     seen, done = len(task.decisions), f"Decided: {order_in_words(ranks, LETTERS)}."
-    act(adjudication.decide, done, seen, then, ("reason", why), task_id=task.task_id, ranks=ranks)
+    keys = [_rank_key(task.task_id, position) for position in range(len(ranks))]
+    act(
+        adjudication.decide, done, seen, then, ("reason", why), keys,
+        task_id=task.task_id, ranks=ranks,
+    )  # fmt: skip
 
 
 def _given(task: ReviewedTask) -> list[int] | None:
@@ -182,8 +183,8 @@ def _asked(
     # A key of its own for each state of the task: after a deed the popover is closed again, and
     # none that was open turns into its neighbour.
     with st.popover(title, key=f"ask-{field}-{one.judgment_id}-{len(task.decisions)}"):
-        typed = f"review-said-{field}-{one.judgment_id}"
-        st.text_area(question, key=typed, on_change=keep_typed)
+        typed = unsaved.key_for(field, one.judgment_id)
+        st.text_area(question, **unsaved.field(typed))
         st.button(
             button, key=f"{field}-{one.judgment_id}", on_click=act,
             args=(deed, told, len(task.decisions), None, (field, typed)),
@@ -226,4 +227,4 @@ def _past(one: PastDecision) -> str:
 
 
 def _rank_key(task_id: int, position: int) -> str:
-    return f"review-rank-{task_id}-{position}"
+    return unsaved.key_for("rank", task_id, position)

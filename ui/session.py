@@ -10,10 +10,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from labeling.events import ask_for_address
+from labeling.keys import key_of
 from labeling.people.sign_ins import account_of_token, note_seen
 from storage.engine import asking, writing
 from storage.tables import Account
 from ui import process
+from ui.components import leave as leaving
 from ui.components.leave import leave
 from ui.cookie import COOKIE, LANGUAGE_COOKIE
 from ui.database import NoDatabase, retried
@@ -98,5 +100,7 @@ def words() -> Words:
 
 
 def sign_out() -> None:
-    """Sign out by the form that the server answers."""
-    leave("/logout", method="post")
+    """Sign out by the form that the server answers; nothing that was typed stays in the browser."""
+    account, said = require_account(), words()
+    asked = {key: said.say(f"sign_out.{key}") for key in ("question", "leave", "stay")}
+    leaving.sign_out("/logout", account_id=key_of(account), words=asked)

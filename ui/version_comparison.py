@@ -8,7 +8,6 @@ import streamlit as st
 from labeling.keys import key_of
 from labeling.loop_state import LoopState
 from labeling.versions_compared import SideBySide, VersionsCompared, compare_versions
-from storage.engine import reading
 from storage.tables import Account
 from ui import process
 from ui.figure_table import csv_button
@@ -31,7 +30,7 @@ def show(account: Account, loop: LoopState) -> None:
     if first == second:
         st.info("Choose two versions that differ.")
         return
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = compare_versions(
             rows, project_id=key_of(process.project()), account=account, loop=loop,
             first=first, second=second, most=MOST_SAMPLES,

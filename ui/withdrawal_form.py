@@ -9,19 +9,20 @@ from labeling.labeling_settings import labeling_settings
 from labeling.withdrawals.scope import Choices, Scope, choices
 from labeling.withdrawals.traces import Touched, touched
 from labeling.withdrawals.withdrawing import withdraw
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Account, Project
-from ui import process, session
+from ui import process, session, unsaved
 from ui.plain_text import plain
 from ui.withdrawal_words import lines_of
 
 _SEEN, _SAID = "withdrawal seen", "withdrawal said"
+_REASON = unsaved.key_for("withdrawal")
 
 
 def show(account: Account, project: Project) -> None:
     """Draw the form; what was seen for another choice is no longer shown."""
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         there = choices(rows, project_id=key_of(project))
     scope = _scope(there)
     if st.button("See what it touches", disabled=scope == Scope()):
@@ -60,7 +61,7 @@ def _utc(value: datetime | None) -> datetime | None:
 
 def _look(account: Account, project: Project, scope: Scope) -> None:
     try:
-        with reading(process.engine()) as rows:
+        with process.reading() as rows:
             found: Touched = touched(
                 rows, project=project, account=account, scope=scope, home=process.settings().home
             )
@@ -70,7 +71,7 @@ def _look(account: Account, project: Project, scope: Scope) -> None:
 
 
 def _act(project: Project, scope: Scope) -> None:
-    st.text_input("Reason", key="withdraw reason", help="It is kept in the record.")
+    st.text_input("Reason", help="It is kept in the record.", **unsaved.field(_REASON))
     st.checkbox(
         "Ask others instead: the tasks go back to the queue",
         value=labeling_settings(project).withdrawals.requeue,
@@ -87,11 +88,12 @@ def _withdraw(project: Project, scope: Scope) -> None:
         with writing(process.engine()) as rows:
             done = withdraw(
                 rows, project=rows.get_one(Project, project.id), by=account, scope=scope,
-                reason=st.session_state["withdraw reason"],
+                reason=st.session_state[_REASON],
                 requeue=st.session_state["withdraw requeue"],
             )  # fmt: skip
     except RankloopError as error:
         st.session_state[_SAID] = ("refused", str(error))
         return
+    unsaved.forget(_REASON)
     st.session_state.pop(_SEEN, None)
     st.session_state[_SAID] = ("done", f"Withdrawn, as number {done.id}. It can be reverted below.")

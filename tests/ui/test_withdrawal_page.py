@@ -28,11 +28,11 @@ def test_a_lead_sees_what_it_touches_before_withdrawing_and_reverts(
     deed = next(each for each in page.button if each.label == "Withdraw")
     deed.click().run()
     assert "Give a reason" in page.error[0].value
-    page.text_input(key="withdraw reason").input("guessed")
+    page.text_input(key="unsaved-withdrawal").input("guessed")
     next(each for each in page.button if each.label == "Withdraw").click().run()
     assert not page.exception
     assert "Withdrawn, as number 1" in page.success[0].value
-    page.text_input(key="revert 1").input("it was another")
+    page.text_input(key="unsaved-revert-1").input("it was another")
     page.button(key="revert 1 now").click().run()
     with reading(home.engine) as session:
         (row,) = session.exec(select(Withdrawal)).all()

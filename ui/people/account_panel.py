@@ -5,7 +5,7 @@ import streamlit as st
 from labeling.people.directory import AccountRow
 from labeling.people.invitations import offer_new_password
 from labeling.people.roles import change_project_role, change_role, switch_off, switch_on
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.errors import BadInput
 from storage.tables import Account, Role
 from ui import process, session
@@ -37,7 +37,7 @@ def _open(one: AccountRow, by: Account) -> None:
     """Draw what there is to change of an account that somebody may sign in to."""
     _roles(one)
     _deeds(one)
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         account = rows.get_one(Account, one.id)
     sign_in_list.show(account, by=by)
 

@@ -4,7 +4,6 @@ import pandas
 import streamlit as st
 
 from labeling.people.directory import AccountRow, accounts
-from storage.engine import reading
 from storage.tables import Account
 from ui import process, session
 from ui.people.sign_in_list import moment
@@ -21,7 +20,7 @@ def show(by: Account) -> AccountRow | None:
         words.say("accounts.search"), key="accounts search", icon=":material/search:",
         label_visibility="collapsed", placeholder=words.say("accounts.search"),
     )  # fmt: skip
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = accounts(rows, by=by, search=search.strip())
     if not found:
         st.info(words.say("accounts.none"))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from labeling.people.invitations import InvitationRow, invitations, invite, revoke_invitation
 from labeling.permissions import Action, allows
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.errors import BadInput
 from storage.tables import Account, Role
 from ui import process, session
@@ -25,7 +25,7 @@ def show(by: Account) -> None:
     say_what_came(PLACE)
     show_link(PLACE)
     _form(by)
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = invitations(rows, by=by, project=process.project())
     for one in found:
         _row(one)

@@ -7,7 +7,7 @@ from labeling.people.identities import unlink_identity
 from labeling.people.own_password import WrongPassword, change_password
 from labeling.people.passwords import MINIMUM_PASSWORD
 from labeling.people.sign_ins import Browser
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.errors import BadInput
 from storage.tables import Account
 from ui import process, session
@@ -45,7 +45,7 @@ def _change() -> str:
     if state["password new"] != state["password again"]:
         raise BadInput(words.say("join.differ"))
     account = acting()
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         wait = seconds_to_wait(rows, name=account.name, browser=Browser())
     if wait > 0:
         raise BadInput(words.say("sign_in.wait", count=max(1, round(wait))))

@@ -6,7 +6,7 @@ import streamlit as st
 from sqlmodel import Session
 
 from labeling.people.sign_ins import SignInRow, open_sign_ins, revoke_sign_in, revoke_sign_ins
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.tables import Account
 from ui import process, session
 from ui.people.browser_names import browser_name
@@ -20,7 +20,7 @@ def show(account: Account, *, by: Account) -> None:
     """Draw the open sign-ins of an account; `by` looks at them."""
     words = session.words()
     own = session.own_token() if account.id == by.id else None
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = open_sign_ins(rows, account=account, by=by, token=own)
     own_page = account.id == by.id
     st.subheader(

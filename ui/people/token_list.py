@@ -4,7 +4,7 @@ import streamlit as st
 
 from labeling.people.access_tokens import TokenRow, make_token, revoke_token, tokens
 from labeling.permissions import WORDS, Action, allows
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.tables import Account
 from ui import process, session
 from ui.people.rows import row
@@ -23,7 +23,7 @@ def show(account: Account) -> None:
     say_what_came(PLACE)
     if secret := st.session_state.pop(SECRET, None):
         st.code(secret, language=None, wrap_lines=True)
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = tokens(rows, account=account, by=account)
     for one in found:
         _row(one)

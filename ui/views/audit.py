@@ -5,7 +5,6 @@ import streamlit as st
 
 from labeling.audit.log import AuditChoice, AuditRow, audit_rows
 from labeling.permissions import Action, require
-from storage.engine import reading
 from storage.tables import Account
 from ui import process, session
 from ui.audit_choice import BEFORE, choose, offer
@@ -35,7 +34,7 @@ def show() -> None:
 
 def _page(account: Account, choice: AuditChoice) -> list[AuditRow]:
     before = st.session_state.setdefault(BEFORE, [])
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         return audit_rows(
             rows, account=account, choice=choice, before=before[-1] if before else None,
             most=PAGE_SIZE + 1,

@@ -11,7 +11,6 @@ from labeling.datasets.snapshot_list import find_snapshot, list_snapshots
 from labeling.formats.registry import FORMATS
 from labeling.formats.sample import sample_row
 from labeling.permissions import Action, require
-from storage.engine import reading
 from storage.errors import RankloopError
 from storage.plurals import counted, form
 from ui import measured, process, session
@@ -26,7 +25,7 @@ def show() -> None:
     assert project.id is not None
     st.title("Export")
     judged = measured.judged_prompts(account)
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         snapshots = list_snapshots(rows, project_id=project.id, account=account)
     if not judged and not snapshots:
         st.info("There are no preferences yet. Rank some tasks; each untied pair becomes a row.")
@@ -36,7 +35,7 @@ def show() -> None:
         judged_words = f"{counted(judged, 'prompt')} {form(judged, 'is', 'are')} judged"
         st.text(f"{judged_words}. What was said of them is frozen as a snapshot and exported.")
     else:
-        with reading(process.engine()) as rows:
+        with process.reading() as rows:
             found = find_snapshot(rows, project_id=project.id, which=chosen)
         frozen_figures(found.manifest)
     shape = st.selectbox("Format", list(FORMATS), help="What one row is.", width=400)

@@ -13,7 +13,7 @@ from labeling.quality_control.guidelines import (
     last_read,
     mark_read,
 )
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.tables import Account, GuidelineVersion
 from ui import guideline_editor, process, session
 from ui.languages import Words
@@ -24,7 +24,7 @@ def show() -> None:
     """Show the guidelines in force, or the built-in ones; leads may change them."""
     account, words = session.require_account(), session.words()
     st.title(words.say("guidelines.title"))
-    with reading(process.engine()) as database:
+    with process.reading() as database:
         own = guidelines_in_force(database, project_id=key_of(process.project()))
     if not allows(account, Action.CHANGE_LABELING, project_id=process.project_id()):
         _draw(own, words)

@@ -9,7 +9,6 @@ from labeling.judging.history import (
     returned_judgments,
 )
 from labeling.keys import key_of
-from storage.engine import reading
 from storage.tables import Account
 from ui import judgment_cards, page_links, process, session
 from ui.languages import Words
@@ -30,7 +29,7 @@ def show() -> None:
     st.title(words.say("history.title"))
     here, me = key_of(process.project()), key_of(account)
     before = st.session_state.get("history_before")
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         returned = returned_judgments(rows, project_id=here, annotator_id=me)
         found = own_judgments(
             rows, project_id=here, annotator_id=me, before=before, count=PAGE_SIZE + 1

@@ -5,7 +5,6 @@ import streamlit as st
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.statistics.judgments_behind import Selection, judgments_behind, selected
-from storage.engine import reading
 from storage.errors import BadInput
 from ui import behind_table, measured, process, session
 from ui.plain_text import plain
@@ -28,7 +27,7 @@ def show() -> None:
     if not len(places):
         st.info("No judgment fits. Take a condition away above, or rank some tasks first.")
         return
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = judgments_behind(
             rows, project_id=key_of(process.project()), account=account, columns=columns,
             places=places[skip : skip + behind_table.PAGE_SIZE],

@@ -6,10 +6,9 @@ from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.review.reviewed_task import ReviewedTask, reviewed_task
 from labeling.review.reviews import ReviewItem, review_queue
-from storage.engine import reading
 from ui import process, review_list, review_task, session
 from ui.plain_text import plain
-from ui.review_deeds import CHOSEN, keep_typed, take_asked, take_refusal, take_told
+from ui.review_deeds import CHOSEN, take_asked, take_refusal, take_told
 
 EMPTY = (
     "Nothing waits for you. Tasks come here when their judgments agree too little, when an "
@@ -23,14 +22,13 @@ def show() -> None:
     account, project_id = session.require_account(), key_of(process.project())
     require(account, Action.REVIEW, project_id=process.project_id())
     st.title("Review")
-    keep_typed()
     take_asked()
     # Always there: a place that comes and goes would have the browser build all below it anew,
     # and a click on it just then would be lost.
     place = st.empty()
     if done := take_told():
         st.toast(plain(done))
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         items = review_queue(
             rows, project_id=project_id, account=account, home=process.settings().home
         )

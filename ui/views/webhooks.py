@@ -8,7 +8,6 @@ import streamlit as st
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.webhooks.subscriptions import last_deliveries, webhooks
-from storage.engine import reading
 from ui import process, session, webhook_deeds
 from ui.plain_text import plain
 
@@ -20,7 +19,7 @@ def show() -> None:
     account, project = session.require_account(), process.project()
     require(account, Action.MANAGE_WEBHOOKS, project_id=process.project_id())
     st.title("Webhooks")
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = webhooks(rows, project_id=key_of(project), account=account)
         last = last_deliveries(rows, project_id=key_of(project), account=account)
     webhook_deeds.say_what_came()

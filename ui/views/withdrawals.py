@@ -7,10 +7,10 @@ import streamlit as st
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.withdrawals.withdrawing import WithdrawalRow, revert, withdrawals
-from storage.engine import reading, writing
+from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Project
-from ui import process, session, withdrawal_form
+from ui import process, session, unsaved, withdrawal_form
 from ui.plain_text import plain
 
 
@@ -21,7 +21,7 @@ def show() -> None:
     st.title("Withdrawals")
     st.text("Take judgments out of figures, snapshots and exports. Nothing is deleted.")
     withdrawal_form.show(account, project)
-    with reading(process.engine()) as rows:
+    with process.reading() as rows:
         found = withdrawals(rows, project_id=key_of(project), account=account)
     st.subheader("Withdrawn")
     if refused := st.session_state.pop("revert refused", None):
@@ -41,19 +41,24 @@ def _row(project: Project, one: WithdrawalRow) -> None:
         )
         return
     with deed.popover("Revert"):
-        key = f"revert {one.id}"
-        st.text_input("Reason", key=key)
-        st.button("Put it back", key=f"{key} now", on_click=_revert, args=(project, one.id))
+        key = unsaved.key_for("revert", one.id)
+        st.text_input("Reason", **unsaved.field(key))
+        st.button(
+            "Put it back", key=f"revert {one.id} now", on_click=_revert, args=(project, one.id)
+        )
 
 
 def _revert(project: Project, number: int) -> None:
     account = session.require_account()
-    reason = st.session_state[f"revert {number}"]
+    key = unsaved.key_for("revert", number)
+    reason = st.session_state[key]
     try:
         with writing(process.engine()) as rows:
             revert(rows, project=project, by=account, withdrawal_id=number, reason=reason)
     except RankloopError as error:
         st.session_state["revert refused"] = str(error)
+        return
+    unsaved.forget(key)
 
 
 def _day(at: datetime) -> str:

@@ -43,6 +43,11 @@ class Outbox {
     this.drafting = null;
   }
 
+  // Another page is shown, or this one anew: a draft that was due goes now, where that needs no page.
+  leave() {
+    if (this.drafting && this.direct()) this.flush();
+  }
+
   // ---- deeds ----------------------------------------------------------------------------------
 
   deliver(name, value) {

@@ -332,5 +332,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   view.unlisten();
   view.listen();
   view.told(data);
-  return () => view.unlisten();
+  return () => {
+    view.outbox.leave();
+    view.unlisten();
+  };
 }

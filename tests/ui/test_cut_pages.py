@@ -1,0 +1,72 @@
+"""The leads' pages while a connection to PostgreSQL is cut: nobody notices it."""
+
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from benchmarks.labeling_stage import add_tasks
+from labeling.accounts import create_account
+from labeling.projects import get_project
+from labeling.simulated.simulation import simulate
+from storage.engine import reading, writing
+from storage.tables import Role
+from tests.ui.test_database import Administrator, administrator
+from ui import session
+from ui.languages import words_for
+
+__all__ = ["administrator"]
+
+PAGES = (
+    "account", "accounts", "audit", "export", "guidelines", "history", "judgments_behind",
+    "labeling_settings", "overview", "review", "rounds", "throughput", "webhooks", "withdrawals",
+)  # fmt: skip
+
+
+@pytest.fixture
+def judged(administrator: Administrator, monkeypatch: pytest.MonkeyPatch) -> Administrator:
+    """Two simulated annotators have judged four tasks; an admin is signed in."""
+    add_tasks(administrator.engine, "default", range(4))
+    with reading(administrator.engine) as rows:
+        project = get_project(rows, name="default")
+    simulate(
+        administrator.engine, project=project, annotators=2, judgments=4, noise=0.4,
+        preference="shorter", seed=1, minutes=5, fill_pool=lambda: 0,
+    )  # fmt: skip
+    with writing(administrator.engine) as rows:
+        account = create_account(rows, name="lena", role=Role.ADMIN)
+    monkeypatch.setattr(session, "current_account", lambda: account)
+    monkeypatch.setattr(session, "own_token", lambda: None)
+    monkeypatch.setattr(session, "words", lambda: words_for(None, None))
+    return administrator
+
+
+def draw(name: str) -> AppTest:
+    def script(name: str) -> None:
+        from importlib import import_module
+
+        from ui import session
+
+        with session.trouble_told():
+            import_module(f"ui.views.{name}").show()
+
+    page = AppTest.from_function(script, args=(name,), default_timeout=60).run()
+    assert not page.exception, page.exception
+    return page
+
+
+def contents(page: AppTest) -> list[tuple[str, Any]]:
+    return [(each.type, getattr(each, "value", None)) for each in page.main]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_one_cut_is_noticed_on_no_page(judged: Administrator, name: str) -> None:
+    whole = [kind for kind, _ in contents(draw(name))]
+    for passed in range(60):
+        judged.to_pass, judged.to_cut, judged.cut = passed, 1, 0
+        page = draw(name)
+        if not judged.cut:
+            break
+        assert [kind for kind, _ in contents(page)] == whole, (name, passed)
+    judged.to_cut = 0
+    assert passed > 0 and not judged.cut, "every transaction of the page had its turn"
