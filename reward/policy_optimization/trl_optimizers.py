@@ -2,8 +2,9 @@
 
 TRL's are the algorithms: baselines, advantages, losses, clipping, accumulation. The backbone's are
 the passes (`reward/language_models/role_model.py`) and the sampling
-(`reward/generation/sampling.py`). RLOO: Ahmadian et al. 2024; GRPO: Shao et al. 2024, §4.1; DPO:
-Rafailov et al. 2023, §4. Leaves out: progress inside the step, the bounds on KL and entropy that
+(`reward/generation/sampling.py`). RLOO: Ahmadian et al. 2024; GRPO: Shao et al. 2024, §4.1, its
+loss a mean over the rollout's tokens (Yu et al. 2025) and its KL times the ratio, as TRL has them;
+DPO: Rafailov et al. 2023, §4. Leaves out: progress inside the step, the bounds on KL and entropy that
 PPO has. Called by `reward/steps/ppo.py`.
 """
 
