@@ -5,7 +5,6 @@ saves on a fast network. But annotators come over slow ones, and a first page is
 """
 
 import gzip
-from functools import cache
 from pathlib import Path
 
 from anyio import to_thread
@@ -13,29 +12,12 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ui.script_files import KINDS, served_files
+
 #: bytes from which a file is packed; a smaller one is a packet or two in any case
 LEAST_BYTES = 1024
-KINDS = {".js": "text/javascript", ".css": "text/css"}
 # Their names carry a hash of what is in them.
 KEPT = "public, immutable, max-age=31536000"
-
-
-def static_folder() -> Path:
-    """Return the folder of Streamlit's one page and of all that it loads."""
-    import streamlit
-
-    return Path(streamlit.__file__).parent / "static"
-
-
-@cache
-def served_files() -> dict[str, Path]:
-    """Return Streamlit's scripts and styles, by the path under which it serves them."""
-    root = static_folder()
-    return {
-        f"/{file.relative_to(root).as_posix()}": file
-        for kind in KINDS
-        for file in sorted((root / "static").rglob(f"*{kind}"))
-    }
 
 
 class PackedFiles:

@@ -10,7 +10,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from ui import packed_files
-from ui.packed_files import LEAST_BYTES, PackedFiles, served_files
+from ui.packed_files import LEAST_BYTES, PackedFiles
+from ui.script_files import served_files
 
 
 @pytest.fixture
