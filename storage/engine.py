@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import Session
 
 from storage.asking_again import AskingAgain
+from storage import stored_json
 from storage.connections import ask_whether_alive, writers_turn
 from storage.errors import Unavailable
 
@@ -38,7 +39,12 @@ def build_engine(url: str) -> Engine:
     # What a statement was given (texts, hashes of passwords) is in no error, and so in no log.
     # Last in, first out: the fewer connections are in use, the more has been prepared on each.
     engine = create_engine(
-        parsed, pool_size=20, max_overflow=20, pool_use_lifo=True, hide_parameters=True
+        parsed,
+        pool_size=20,
+        max_overflow=20,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        json_deserializer=stored_json.parsed,
     )
     event.listen(engine, "connect", _configure_postgresql)
     event.listen(engine, "commit", _refuse_failed)
@@ -78,6 +84,7 @@ def _build_sqlite(url: str, database: str | None) -> Engine:
         url,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
         hide_parameters=True,
+        json_deserializer=stored_json.parsed,
     )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -3,15 +3,13 @@
 They are read a few hundred prompts at a time, so that memory does not grow with the project.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, String, bindparam, func, select, type_coerce, union
+from sqlalchemy import Select, bindparam, func, select, union
 from sqlmodel import Session, col
 
 from labeling.datasets.eligibility import DECIDED, MODEL, OUT_OF_TRAINING
@@ -34,8 +32,6 @@ from storage.tables import (
 )
 
 Row = dict[str, Any]
-
-_EMPTY = "{}"
 
 #: The mark of a model's judgment that stands instead of people's (`model_judgments.py`).
 TAKEN = "taken"
@@ -199,16 +195,16 @@ def _judgments(wanted: list[Any]) -> Any:
         select(
             col(Judgment.id).label("judgment_id"),
             col(Judgment.task_id),
-            _as_read(Judgment.ranks),
+            col(Judgment.ranks),
             col(Judgment.strength),
-            _as_read(Judgment.likert),
-            _as_read(Judgment.checks),
-            _as_read(Judgment.flags),
+            col(Judgment.likert),
+            col(Judgment.checks),
+            col(Judgment.flags),
             col(Judgment.rationale),
             col(Judgment.milliseconds),
             col(Judgment.guideline_version),
             col(Judgment.annotator_id),
-            _as_read(Judgment.marks),
+            col(Judgment.marks),
             col(Judgment.created_at),
             col(Account.kind).label("annotator_kind"),
             *(reason.absent().label(reason.name) for reason in (*OUT_OF_TRAINING, MODEL)),
@@ -226,10 +222,9 @@ def _judgments_by_task(rows: list[Row]) -> dict[int, list[Row]]:
 
 
 def _judgment_row(row: Row) -> Row:
-    for name in ("ranks", "flags", "marks"):
-        row[name] = _parsed(row[name])
+    # Most judgments have none, and there are many judgments.
     for name in ("likert", "checks"):
-        row[name] = _EMPTY if row[name] in ("{}", {}) else canonical_json(_parsed(row[name]))
+        row[name] = canonical_json(row[name]) if row[name] else "{}"
     row["annotator_kind"] = row["annotator_kind"].value
     return row
 
@@ -243,7 +238,7 @@ def _tasks(wanted: list[Any]) -> Any:
             col(Prompt.messages),
             col(Prompt.source),
             col(Prompt.license),
-            _as_read(Prompt.tags),
+            col(Prompt.tags),
             col(Prompt.language),
             col(Policy.version).label("policy_version"),
             col(Round.number).label("round"),
@@ -258,23 +253,8 @@ def _tasks(wanted: list[Any]) -> Any:
 
 def _task_row(row: Row) -> Row:
     row["split"], row["round"] = row["split"].value, row["round"] or 0
-    row["messages"], row["tags"] = canonical_json(row["messages"]), _parsed(row["tags"])
+    row["messages"] = canonical_json(row["messages"])
     return row
-
-
-def _as_read(column: Any) -> Any:
-    """Select a JSON column as the driver gives it: text on SQLite, parsed on PostgreSQL."""
-    return type_coerce(col(column), String).label(column.key)
-
-
-def _parsed(value: Any) -> Any:
-    return _parsed_text(value) if isinstance(value, str) else value
-
-
-@lru_cache(maxsize=4096)
-def _parsed_text(text: str) -> Any:
-    # A few texts (`[]`, `[2, 1]`) are what nearly all rows have; nobody changes what is shared.
-    return json.loads(text)
 
 
 def _completions(wanted: list[Any]) -> Any:

@@ -2,20 +2,22 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Table, select
 
 from storage.tables import Row
 
 _AT_ONCE = 2000
 _MODULUS = 2**256
-# One for all rows: `json.dumps` would build one a row. Most values are plain and stay as they are.
-_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True)
+_TEXT = msgspec.json.Encoder(order="sorted").encode
+# Most values are plain and stay as they are.
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
@@ -32,8 +34,7 @@ class TableHash:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take one more row in: column name → value."""
-        text = _ENCODER.encode(canonical(row))
-        digest = hashlib.sha256(text.encode()).digest()
+        digest = hashlib.sha256(_text(_canonical_fields(row))).digest()
         self.rows += 1
         self.total = (self.total + int.from_bytes(digest, "big")) % _MODULUS
 
@@ -59,7 +60,7 @@ def canonical(value: Any) -> Any:
     if kind is datetime:
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if kind is float:
-        return int(value) if value.is_integer() else value
+        return _canonical_float(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -75,6 +76,21 @@ def _canonical_fields(fields: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
+def _canonical_float(value: float) -> int | float | str:
+    if value.is_integer():
+        return int(value)
+    # JSON has no such number: the encoder would write None in its place.
+    return value if math.isfinite(value) else repr(value)
+
+
+def _text(fields: dict[str, Any]) -> bytes:
+    try:
+        return _TEXT(fields)
+    except UnicodeEncodeError:
+        # JSON can name half of a surrogate pair, and SQLite stores it; UTF-8 has none.
+        return json.dumps(fields, sort_keys=True).encode()
+
+
 def tables() -> list[Table]:
     """Return every table, those that others refer to first."""
     return list(Row.metadata.sorted_tables)
@@ -85,8 +101,9 @@ def stream_rows(connection: Connection, table: Table) -> Iterator[list[dict[str,
     statement = select(table).order_by(*table.primary_key.columns)
     # Of the statement and not of the connection, which would then write with a cursor as well.
     result = connection.execute(statement.execution_options(yield_per=_AT_ONCE))
+    names = tuple(result.keys())
     for batch in result.partitions():
-        yield [dict(row._mapping) for row in batch]
+        yield [dict(zip(names, row, strict=True)) for row in batch]
 
 
 def hash_table(connection: Connection, table: Table) -> TableHash:
