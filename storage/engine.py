@@ -12,8 +12,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import Session
 
-from storage.asking_again import AskingAgain
 from storage import stored_json
+from storage.asking_again import AskingAgain
 from storage.connections import ask_whether_alive, writers_turn
 from storage.errors import Unavailable
 
