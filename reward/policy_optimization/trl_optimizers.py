@@ -4,8 +4,8 @@ TRL's are the algorithms: baselines, advantages, losses, clipping, accumulation.
 the passes (`reward/language_models/role_model.py`) and the sampling
 (`reward/generation/sampling.py`). RLOO: Ahmadian et al. 2024; GRPO: Shao et al. 2024, §4.1, its
 loss a mean over the rollout's tokens (Yu et al. 2025) and its KL times the ratio, as TRL has them;
-DPO: Rafailov et al. 2023, §4. Leaves out: progress inside the step, the bounds on KL and entropy that
-PPO has. Called by `reward/steps/ppo.py`.
+DPO: Rafailov et al. 2023, §4. Leaves out: progress inside the step, the bounds on KL and entropy
+that PPO has. Called by `reward/steps/ppo.py`.
 """
 
 from collections.abc import Sequence
