@@ -111,8 +111,7 @@ def _send(reader: Connection, writer: Connection, progress: Progress) -> dict[st
     for table in tables():
         found, later = TableHash(), []
         for batch in stream_rows(reader, table):
-            for row in batch:
-                found.add(row)
+            found.add_rows(table, batch)
             later += _held_back(table, batch)
             _insert(writer, table, batch)
             done += len(batch)

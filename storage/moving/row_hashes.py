@@ -3,14 +3,14 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import JSON, Connection, Float, Table, select
 
 from storage.tables import Row
 
@@ -34,7 +34,16 @@ class TableHash:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take one more row in: column name → value."""
-        digest = hashlib.sha256(_text(_canonical_fields(row))).digest()
+        self._take(_canonical_fields(row))
+
+    def add_rows(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+        """Take rows of a table in, as the types of its columns give them."""
+        names = _of_two_forms(table)
+        for row in rows:
+            self._take({**row, **{name: canonical(row[name]) for name in names}})
+
+    def _take(self, fields: dict[str, Any]) -> None:
+        digest = hashlib.sha256(_text(fields)).digest()
         self.rows += 1
         self.total = (self.total + int.from_bytes(digest, "big")) % _MODULUS
 
@@ -42,6 +51,14 @@ class TableHash:
     def sha256(self) -> str:
         """Return the hash as 64 hexadecimal digits."""
         return f"{self.total:064x}"
+
+
+def _of_two_forms(table: Table) -> list[str]:
+    """Return the columns whose values the databases may give back in another form.
+
+    Every other type gives the same of both: texts, integers, truth, and times in UTC.
+    """
+    return [each.name for each in table.columns if isinstance(each.type, JSON | Float)]
 
 
 def canonical(value: Any) -> Any:
@@ -88,7 +105,7 @@ def _text(fields: dict[str, Any]) -> bytes:
         return _TEXT(fields)
     except UnicodeEncodeError:
         # JSON can name half of a surrogate pair, and SQLite stores it; UTF-8 has none.
-        return json.dumps(fields, sort_keys=True).encode()
+        return json.dumps(fields, sort_keys=True, default=str).encode()
 
 
 def tables() -> list[Table]:
@@ -110,6 +127,5 @@ def hash_table(connection: Connection, table: Table) -> TableHash:
     """Return the count and hash of a table's rows."""
     found = TableHash()
     for batch in stream_rows(connection, table):
-        for row in batch:
-            found.add(row)
+        found.add_rows(table, batch)
     return found

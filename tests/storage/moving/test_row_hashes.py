@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.moving.row_hashes import TableHash, canonical
+from storage.moving.row_hashes import TableHash, canonical, tables
 from storage.tables import RoundState
 
 ROWS = st.lists(st.dictionaries(st.sampled_from("abc"), st.integers() | st.text(), min_size=1))
@@ -46,3 +46,28 @@ def test_what_jsonb_gives_back_in_another_form_is_the_same() -> None:
 def test_true_is_not_one_and_none_is_not_its_name() -> None:
     assert hashed([{"a": True}]).sha256 != hashed([{"a": 1}]).sha256
     assert hashed([{"a": None}]).sha256 != hashed([{"a": "None"}]).sha256
+
+
+def test_what_utf8_or_json_has_not_is_hashed_too() -> None:
+    nothing, infinite = hashed([{"a": None}]).sha256, hashed([{"a": float("inf")}]).sha256
+    assert len({nothing, infinite, hashed([{"a": float("nan")}]).sha256}) == 3
+    halves = [hashed([{"a": {"text": half}}]).sha256 for half in ("\ud800", "\udc00", "\ufffd")]
+    assert len(set(halves)) == 3
+
+
+def test_rows_of_a_table_are_hashed_in_their_one_form() -> None:
+    row = {
+        "id": 1,
+        "kind": "a.b",
+        "detail": {"x": 3.0, "y": [1e22]},
+        "created_at": datetime.now(UTC),
+    }
+    same = {**row, "detail": {"y": [10**22], "x": 3}}
+    event = next(table for table in tables() if table.name == "event")
+    columns = {column.name: None for column in event.columns}
+    one, other = TableHash(), TableHash()
+    one.add_rows(event, [{**columns, **row}])
+    other.add_rows(event, [{**columns, **same}])
+    assert one == other and row["detail"] == {"x": 3.0, "y": [1e22]}
+    other.add_rows(event, [{**columns, **same, "kind": None}])
+    assert one != other
