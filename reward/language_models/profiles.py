@@ -14,6 +14,7 @@ from reward.policy_optimization.ppo_settings import PPOSettings
 from reward.reward_modeling.feature_choice import FeatureSettings
 from reward.reward_modeling.reward_settings import RewardSettings
 from reward.training.optimizer_settings import OptimizerSettings
+from reward.training.setting_bounds import at_least
 from reward.training.sft_settings import SFTSettings
 from reward.tuning.method import TUNINGS
 from storage.errors import BadInput
@@ -46,6 +47,11 @@ class GenerationSettings:
     max_prompt_tokens: int = 512  #: longer prompts are passed over
     resamples: int = 3  #: times that a near-identical completion is drawn again
     hints: tuple[str, ...] = HINTS  #: style hints for half of the completions
+
+    def __post_init__(self) -> None:
+        """Raise `BadInput` naming a size that is none."""
+        at_least("generation", self, 1, "batch", "chunk_tasks")
+        at_least("generation", self, 0, "low_water", "resamples")
 
 
 BACKBONE_FIELDS: dict[str, Any] = {
@@ -155,7 +161,10 @@ def _override_backbone(profile: TrainingProfile, values: Mapping[str, Any]) -> T
     }
     if "dtype" in fitted:
         fitted["dtype"] = getattr(torch, fitted["dtype"])
-    return replace(profile, **fitted)
+    changed = replace(profile, **fitted)
+    at_least("backbone", changed, 0, "top_layers")
+    at_least("backbone", changed, 1, "rank", "virtual_tokens")
+    return changed
 
 
 def _fit(section: str, name: str, value: Any, kinds: Mapping[str, Any]) -> Any:

@@ -72,6 +72,16 @@ def test_a_method_brings_its_own_rate_unless_a_setting_has_one(tuning: str, rate
         ({"ppo": {"kl_target": 6.0, "kl_horizon": 0}}, "training.ppo.kl_horizon is 0 but must"),
         ({"reward": {"max_steps": 0}}, "training.reward.max_steps is 0"),
         ({"sampling": {"temperature": 0}}, "training.sampling.temperature is 0"),
+        ({"evaluation": {"prompts": 0}}, "training.evaluation.prompts is 0"),
+        ({"evaluation": {"samples": 0}}, "training.evaluation.samples is 0"),
+        (
+            {"evaluation": {"heldout_window": 1}},
+            "training.evaluation.heldout_window is 1 but must be at least 2",
+        ),
+        ({"generation": {"batch": 0}}, "training.generation.batch is 0"),
+        ({"backbone": {"rank": 0}}, "training.backbone.rank is 0"),
+        ({"backbone": {"virtual_tokens": 0}}, "training.backbone.virtual_tokens is 0"),
+        ({"backbone": {"top_layers": -1}}, "training.backbone.top_layers is -1"),
         ({"backbone": {"depth": 1}}, "training.backbone.depth does not exist"),
     ],
 )
