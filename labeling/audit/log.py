@@ -1,7 +1,7 @@
 """The audit log, read: who did what, when and from where, a page at a time or as a whole."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +50,8 @@ class AuditRow:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row for a file: its time as ISO 8601 text."""
-        return {**asdict(self), "at": self.at.isoformat()}
+        # `asdict` would copy each value in depth, and take longer than to read the row.
+        return {**vars(self), "at": self.at.isoformat()}
 
 
 #: columns of the log as files have them
