@@ -205,15 +205,33 @@ def test_without_a_database_every_command_says_what_to_do_and_makes_nothing(
 ) -> None:
     assert run(cli, ["--home", str(tmp_path / "none"), *arguments]) == 1
     said = capsys.readouterr().err
-    assert "run `rankloop init`" in said
+    assert f"run `rankloop --home {tmp_path / 'none'} init`" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "none").exists()
+
+
+def test_without_options_of_a_place_the_advice_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANKLOOP_HOME", str(tmp_path / "none"))
+    assert run(cli, ["--debug", "rounds"]) == 1
+    assert "run `rankloop init` to make it" in capsys.readouterr().err
+
+
+def test_the_help_says_in_whole_sentences_what_each_command_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(cli, ["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Show agreement, with 95 % intervals, and what each annotator has done." in shown
+    assert "..." not in shown.partition("Commands:")[2]
 
 
 def test_an_unknown_project_is_one_sentence(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert at(home, "--project", "other", "rounds") == 1
     assert capsys.readouterr().err == (
-        "There is no project named other; run `rankloop init` to make it.\n"
+        f"There is no project named other; run `rankloop --home {home.path} --project other init` "
+        "to make it.\n"
     )
 
 

@@ -170,7 +170,7 @@ def test_a_home_without_database_is_one_sentence(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "run `rankloop init`" in done.stderr
+    assert f"run `rankloop --home {tmp_path / 'none'} init`" in done.stderr
     assert not (tmp_path / "none").exists()
 
 

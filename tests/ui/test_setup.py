@@ -56,6 +56,7 @@ def test_a_second_run_changes_nothing_and_says_so(
     assert "shown only now" in first
     assert "shown only now" not in second
     assert "Project   default is there" in second
+    assert f"Next: `rankloop --home {tmp_path / 'home'} up`" in second
     with reading(build_engine(load_settings(home=tmp_path / "home").url)) as session:
         project = get_project(session, name="default")
         assert project.id is not None

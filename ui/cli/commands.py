@@ -1,5 +1,6 @@
 """The commands and their options; what each does is in the module that it imports when it runs."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -47,8 +48,10 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
 
 
 @click.group(cls=Group, invoke_without_command=True, example="rankloop up")
-@click.option("--home", type=FOLDER, help="Folder of database, checkpoints and snapshots.")
-@click.option("--project", metavar="NAME", help="Project to act on (default: default).")
+@click.option("--home", type=FOLDER, help="Folder of database, checkpoints and snapshots "
+              "(default: RANKLOOP_HOME, else rankloop-data).")  # fmt: skip
+@click.option("--project", metavar="NAME", help="Project to act on "
+              "(default: RANKLOOP_PROJECT, else default).")  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
@@ -73,6 +76,8 @@ def init(options: Options) -> None:
     from ui.cli.setup import initialise
 
     initialise(options.settings(), say=click.echo)
+    place = shlex.join(["rankloop", *options.place()])
+    click.echo(f"Next: `{place} up` serves the pages and trains.")
 
 
 @cli.command(example="RANKLOOP_PORT=8600 rankloop up")

@@ -1,5 +1,6 @@
 """What every command shares: one-sentence errors, exit codes, an example in its help, progress."""
 
+import shlex
 import sys
 import time
 import traceback
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 MOST_PROGRESS_LINES_A_SECOND = 5
+LONGEST_SENTENCE = 200  # characters
 
 
 class Command(click.Command):
@@ -48,6 +50,17 @@ class Group(click.Group):
         super().__init__(*args, **kwargs)
         self.example = example
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with the whole first sentence of its help, over lines if need be."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        shown = [
+            (name, command.get_short_help_str(limit=LONGEST_SENTENCE))
+            for name, command in commands
+            if command is not None and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(shown)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example under the commands."""
         super().format_epilog(ctx, formatter)
@@ -69,11 +82,14 @@ class Options:
 
         return load_settings(home=self.home, project=self.project)
 
+    def place(self) -> list[str]:
+        """Return the options that say where a command acts, as they were given."""
+        arguments = ["--home", str(self.home)] if self.home else []
+        return arguments + (["--project", self.project] if self.project else [])
+
     def as_arguments(self) -> list[str]:
         """Return the options as a child process is given them."""
-        arguments = ["--home", str(self.home)] if self.home else []
-        arguments += ["--project", self.project] if self.project else []
-        return arguments + (["--debug"] if self.debug else [])
+        return self.place() + (["--debug"] if self.debug else [])
 
 
 pass_options = click.make_pass_decorator(Options, ensure=True)
@@ -108,7 +124,7 @@ def _run(cli: click.Command, arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        return _complain(_sentence_of(error, debug), FAILED)
+        return _complain(_in_the_same_place(_sentence_of(error, debug), given), FAILED)
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -129,6 +145,21 @@ def _sentence_of(error: Exception, debug: bool) -> str:
     what = f"{type(error).__name__}: {first}" if first else type(error).__name__
     advice = "" if debug else "; run again with --debug to see where"
     return f"This went wrong and should not have ({what}){advice}."
+
+
+def _in_the_same_place(sentence: str, given: Sequence[str]) -> str:
+    """Give the advice to run `rankloop init` the folder and the project that this command had."""
+    place, words = [], iter(given)
+    for word in words:
+        if word in ("--home", "--project"):
+            place += [word, next(words, "")]
+        elif word.startswith(("--home=", "--project=")):
+            place.append(word)
+        elif word != "--debug":
+            break
+    if not place:
+        return sentence
+    return sentence.replace("`rankloop init`", f"`rankloop {shlex.join(place)} init`")
 
 
 def project_of(session: "Session", settings: "Settings") -> "Project":

@@ -29,7 +29,7 @@ def initialise(settings: Settings, *, say: Say) -> None:
     backup = upgrade(settings.url)
     say("Database  up to date" + (f" (the old one is kept as {backup.name})" if backup else ""))
     folder = _model_folder(settings)
-    say(f"Model     {settings.model} in {folder}")
+    say(f"Model     {settings.model}" + (f" in {folder}" if str(folder) != settings.model else ""))
     with writing(build_engine(settings.url)) as session:
         project = _project(session, settings, say)
         _prompts(session, project, settings, say)
