@@ -41,6 +41,8 @@ def dialogue(messages: Messages) -> str:
 
 
 def _turn(role: str, text: str) -> str:
-    safe = _TURN.sub("\n", text)
+    # Where there is nothing to take away, looking so is ten times as fast.
+    pretends = "\n\nHuman:" in text or "\n\nAssistant:" in text
+    safe = _TURN.sub("\n", text) if pretends else text
     speaker = _SPEAKERS.get(role)
     return safe if speaker is None else f"\n\n{speaker}: {safe}"
