@@ -121,4 +121,8 @@ def _checked(values: dict[str, Any]) -> LabelingSettings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise BadInput(
+                f"There is no setting labeling.{where}; `rankloop labeling show` lists them."
+            ) from error
         raise BadInput(f"The setting labeling.{where} does not fit: {first['msg']}.") from error

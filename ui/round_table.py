@@ -9,6 +9,7 @@ import streamlit as st
 
 from storage.clock import now
 from ui.languages import Words
+from ui.shares import share
 
 # Figures worth a column, by the last part of their name among a round's (nested) metrics.
 KEY_FIGURES = {
@@ -17,6 +18,7 @@ KEY_FIGURES = {
     "reward": "Mean reward",
     "kl": "KL",
 }
+SHARES = ("reward_accuracy", "win_rate")
 ENDED = ("done", "rejected", "failed")
 STEPS = ("queued", "snapshot", "sft", "reward", "ppo", "evaluate", "publish")
 
@@ -50,10 +52,7 @@ def columns_of(words: Words) -> dict[str, Any]:
     """Return what the columns are called, and how their numbers are written."""
     number = st.column_config.NumberColumn
     return {
-        **{
-            title: number(words.say(f"rounds.column.{name}"), format="%.2f")
-            for name, title in KEY_FIGURES.items()
-        },
+        **{title: _figure(name, words) for name, title in KEY_FIGURES.items()},
         "Round": words.say("rounds.column.round"),
         "State": words.say("rounds.column.state"),
         "Judgments": words.say("rounds.column.judgments"),
@@ -61,6 +60,13 @@ def columns_of(words: Words) -> dict[str, Any]:
         "Policy": number(words.say("rounds.column.policy"), help="What it published"),
         "Reason": words.say("rounds.column.reason"),
     }
+
+
+def _figure(name: str, words: Words) -> Any:
+    title = words.say(f"rounds.column.{name}")
+    if name in SHARES:
+        return share(title)
+    return st.column_config.NumberColumn(title, format="%.2f")
 
 
 def progress_of(

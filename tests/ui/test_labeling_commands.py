@@ -123,6 +123,11 @@ def test_settings_are_shown_and_set(home: Home, capsys: pytest.CaptureFixture[st
     ("given", "code", "said"),
     [
         (["gold.feedback=true", "gold.rate=2"], 1, "labeling.gold.rate does not fit"),
+        (
+            ["gold.ratio=0.1"],
+            1,
+            "There is no setting labeling.gold.ratio; `rankloop labeling show`",
+        ),
         (["gold.rates=0.1"], 1, "labeling.gold.rates"),
         (["golds.rate=0.1"], 1, "labeling.golds"),
         (["rate=0.1"], 2, "SECTION.FIELD=VALUE"),
@@ -135,3 +140,11 @@ def test_a_setting_that_does_not_fit_changes_nothing(
     assert said in capsys.readouterr().err
     with reading(home.engine) as session:
         assert session.get_one(Project, home.project_id).labeling == {}
+
+
+@pytest.mark.parametrize("deed", ["requeue", "withdraw"])
+def test_tasks_that_are_not_named_are_wrong_usage(
+    home: Home, deed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at(home, "tasks", deed, "--reason", "old", "--dry-run") == 2
+    assert "Say which tasks: --id, --policy, --put-aside-by or --status" in capsys.readouterr().err

@@ -142,6 +142,8 @@ def _change(
     chosen: dict[str, Any],
     act: "Callable[[Session, int, TaskChoice], Change]",
 ) -> "Change":
+    if not chosen["ids"] and all(chosen[part] is None for part in ("version", "name", "status")):
+        raise click.UsageError("Say which tasks: --id, --policy, --put-aside-by or --status.")
     from labeling.work_queue.queue import TaskChoice
     from storage.engine import writing
     from storage.tables import TaskStatus
