@@ -1,7 +1,8 @@
 """Bear that the database is away for a moment; it is opened by `storage.opening`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
@@ -9,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Timeout
 from storage.errors import Unavailable
 from storage.opening import open_database
 
-__all__ = ["PAUSES", "again_where_cut", "open_database", "retried"]
+__all__ = ["PAUSES", "again_where_cut", "lost_told", "open_database", "retried"]
 
 Answer = TypeVar("Answer")
 
@@ -20,6 +21,17 @@ _LOST = (OperationalError, InterfaceError, TimeoutError)
 
 class NoDatabase(Unavailable):
     """Say that the database does not answer, again and again."""
+
+
+@contextmanager
+def lost_told() -> Iterator[None]:
+    """Raise `NoDatabase`, in words for who did it, where a deed's connection is lost."""
+    try:
+        yield
+    except _LOST as error:
+        raise NoDatabase(
+            "The database did not answer, so this may not be stored; look, and try again."
+        ) from error
 
 
 def again_where_cut(act: Callable[[], Answer]) -> Answer:

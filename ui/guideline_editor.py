@@ -9,14 +9,13 @@ from labeling.quality_control.guidelines import (
     guideline_versions,
     publish_guidelines,
 )
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Account, GuidelineVersion, Project
 from ui import process, unsaved
 from ui.plain_text import plain, without_images
 
 _TEXT, _NOTE = unsaved.key_for("guidelines"), unsaved.key_for("guidelines", "note")
-_START, _REFUSED = "guidelines start", "guidelines refused"
+_START, _REFUSED, _DONE = "guidelines start", "guidelines refused", "guidelines published"
 
 
 def edit(account: Account, start: str) -> None:
@@ -47,6 +46,8 @@ def edit(account: Account, start: str) -> None:
             "Annotators are asked to read a new version before their next task. What you type is "
             "kept in this browser until you publish or discard it, or sign out."
         )
+    if st.session_state.pop(_DONE, False):
+        st.toast("Published. Annotators will be asked to read it.")
     with right:
         st.caption("Preview")
         with st.container(border=True, height=530):
@@ -114,14 +115,14 @@ def _publish(account: Account) -> None:
     # Read now: what was typed just before the click is not in the button's arguments yet.
     text, note = st.session_state[_TEXT], st.session_state[_NOTE]
     try:
-        with writing(process.engine()) as database:
+        with process.writing() as database:
             project = database.get_one(Project, key_of(process.project()))
             publish_guidelines(database, project=project, by=account, text=text, note=note)
     except RankloopError as error:
         st.session_state[_REFUSED] = str(error)
         return
     _discard(text.strip())
-    st.toast("Published. Annotators will be asked to read it.")
+    st.session_state[_DONE] = True
 
 
 def _discard(start: str) -> None:

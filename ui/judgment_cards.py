@@ -8,7 +8,6 @@ import streamlit as st
 from labeling.judging.history import OwnJudgment, reopen_judgment
 from labeling.judging.rankings import order_in_words
 from labeling.keys import key_of
-from storage.engine import writing
 from storage.tables import Account
 from ui import page_links, process
 from ui.languages import Words
@@ -37,7 +36,7 @@ def _head(own: OwnJudgment, account: Account, words: Words) -> None:
             st.caption(plain(_summary(own, words)))
         label = words.say("history.correct")
         if st.button(label, key=f"correct-{own.assignment_id}", width="content"):
-            with writing(process.engine()) as rows:
+            with process.writing() as rows:
                 assignment = reopen_judgment(
                     rows, annotator_id=key_of(account), judgment_id=own.judgment_id
                 )

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import streamlit as st
 
 from labeling.quality_control.known_answers import KINDS, LONGEST_EXPLANATION, make_gold
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import TaskKind
 from ui import process, session, unsaved
@@ -32,7 +31,7 @@ def _make(task_id: int, ranks: Callable[[], list[int] | None]) -> None:
     of_set, said = _keys(task_id)
     kind = TaskKind(st.session_state[of_set])
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             make_gold(
                 rows,
                 task_id=task_id,

@@ -15,7 +15,6 @@ from labeling.quality_control.known_answer_import import import_known_answers
 from labeling.quality_control.known_answers import withdraw_known_answer
 from labeling.quality_control.qualification import reset_qualification, wave_through
 from labeling.statistics.reliability import known_answer_tasks, reliability
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.plurals import counted, form
 from storage.tables import Account, Project, TaskKind
@@ -128,7 +127,7 @@ def _import(account: Account, file: Any, kind: str) -> None:
         path = Path(folder) / f"the-file{ending}"
         path.write_bytes(file.getvalue())
         try:
-            with writing(process.engine()) as database:
+            with process.writing() as database:
                 done = import_known_answers(
                     database,
                     project=_project(database),
@@ -182,7 +181,7 @@ def _reset(account_id: int) -> None:
 
 def _do(deed: Callable[[Session], str]) -> None:
     try:
-        with writing(process.engine()) as database:
+        with process.writing() as database:
             said = deed(database)
     except RankloopError as error:
         said = str(error)

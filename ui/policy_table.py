@@ -7,7 +7,6 @@ import streamlit as st
 
 from labeling.rollback import roll_back
 from labeling.work_queue.freshness import Staleness
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.plurals import counted, form
 from ui import process, session
@@ -79,7 +78,7 @@ def _roll_back(version: int) -> None:
     account, project = session.require_account(), process.project()
     assert project.id is not None
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             policy = roll_back(rows, project_id=project.id, version=version, by=account)
     except RankloopError as error:
         st.session_state["rolled_back"] = str(error)

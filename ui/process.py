@@ -1,7 +1,7 @@
 """What every page of one web process shares: its settings, its one engine, its project."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
@@ -14,9 +14,10 @@ from labeling.projects import get_project
 from labeling.statistics.known_judgments import kept_on_disk
 from storage.engine import build_engine, reading_through_a_cut
 from storage.engine import reading as reading_once
+from storage.engine import writing as writing_once
 from storage.settings import Settings, load_settings
 from storage.tables import Project
-from ui.database import retried
+from ui.database import lost_told, retried
 
 Answer = TypeVar("Answer")
 
@@ -96,3 +97,13 @@ def reading() -> AbstractContextManager[Session]:
     What a page does besides is not done again: only the statement that was cut is.
     """
     return reading_through_a_cut(engine())
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """Open a session for a deed of a page; nothing of it is tried again by itself.
+
+    Raises `NoDatabase`, in words for who did it, where its connection is lost.
+    """
+    with lost_told(), writing_once(engine()) as session:
+        yield session

@@ -6,7 +6,6 @@ from typing import Any
 import streamlit as st
 
 from labeling.keys import key_of
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Review
 from ui import process, session, unsaved
@@ -40,7 +39,7 @@ def act(
     about = "-".join(str(values[name]) for name in ("task_id", "judgment_id") if name in values)
     nonce = f"{deed.__name__}-{about}-{seen}-{key_of(account)}"
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             deed(rows, by=account, nonce=nonce, **values)
     except RankloopError as error:
         refuse(str(error), at=place_of(values.get("judgment_id")))

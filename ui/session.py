@@ -103,4 +103,5 @@ def sign_out() -> None:
     """Sign out by the form that the server answers; nothing that was typed stays in the browser."""
     account, said = require_account(), words()
     asked = {key: said.say(f"sign_out.{key}") for key in ("question", "leave", "stay")}
+    asked["title"] = said.say("sign_out")
     leaving.sign_out("/logout", account_id=key_of(account), words=asked)

@@ -14,8 +14,8 @@ from ui.components.ranking import parse
 from ui.components.unsaved import PREFIX, BroughtEvent, keeper
 
 # Of the session and not of the widgets: Streamlit forgets a widget's value when it is not drawn.
-_KEPT, _FORGOTTEN, _SESSION, _BROUGHT = (
-    "kept unsaved", "forgotten unsaved", "session of unsaved", "brought unsaved",
+_KEPT, _FORGOTTEN, _SAVED, _SESSION, _BROUGHT = (
+    "kept unsaved", "forgotten unsaved", "saved unsaved", "session of unsaved", "brought unsaved",
 )  # fmt: skip
 _COMPONENT = "keeper"
 
@@ -65,6 +65,7 @@ def forget(*keys: str) -> None:
     """Empty fields whose values are saved now; only a callback can, before they are drawn."""
     forgotten: list[tuple[int, str]] = st.session_state.setdefault(_FORGOTTEN, [])
     for key in keys:
+        st.session_state.setdefault(_SAVED, {})[key] = held(key)
         _kept().pop(key, None)
         if key in st.session_state:
             st.session_state[key] = "" if isinstance(st.session_state[key], str) else None
@@ -96,9 +97,13 @@ def _take() -> None:
         return
     st.session_state[_BROUGHT] = True
     try:
-        brought = parse(BroughtEvent, value).kept
+        brought = dict(parse(BroughtEvent, value).kept)
     except RankloopError:
         return  # not what the component sends
+    # Sent before the browser heard that it is saved: it would come back as not saved.
+    for key in brought.keys() & st.session_state.get(_SAVED, {}):
+        if st.session_state[_SAVED][key] == brought[key]:
+            del brought[key]
     _kept().update(brought)
     for key in brought:
         # Drawn already, before it came: filled anew.

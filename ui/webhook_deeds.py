@@ -4,7 +4,6 @@ import streamlit as st
 
 from labeling.webhooks.messages import KINDS
 from labeling.webhooks.subscriptions import add_webhook, remove_webhook, send_test
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Project
 from ui import process, session
@@ -55,7 +54,7 @@ def remove(project: Project, webhook_id: int) -> None:
     """Tell a webhook nothing more."""
     account = session.require_account()
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             remove_webhook(rows, project=project, by=account, webhook_id=webhook_id)
     except RankloopError as error:
         st.session_state[_SAID] = (False, str(error))
@@ -64,7 +63,7 @@ def remove(project: Project, webhook_id: int) -> None:
 def _add(project: Project) -> None:
     account = session.require_account()
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             done = add_webhook(
                 rows, project=project, by=account, url=st.session_state["webhook url"],
                 kinds=st.session_state["webhook kinds"],

@@ -9,7 +9,6 @@ from labeling.labeling_settings import labeling_settings
 from labeling.withdrawals.scope import Choices, Scope, choices
 from labeling.withdrawals.traces import Touched, touched
 from labeling.withdrawals.withdrawing import withdraw
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Account, Project
 from ui import process, session, unsaved
@@ -85,7 +84,7 @@ def _act(project: Project, scope: Scope) -> None:
 def _withdraw(project: Project, scope: Scope) -> None:
     account = session.require_account()
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             done = withdraw(
                 rows, project=rows.get_one(Project, project.id), by=account, scope=scope,
                 reason=st.session_state[_REASON],

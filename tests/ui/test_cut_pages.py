@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlmodel import select
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.labeling_stage import add_tasks
@@ -10,10 +11,11 @@ from labeling.accounts import create_account
 from labeling.projects import get_project
 from labeling.simulated.simulation import simulate
 from storage.engine import reading, writing
-from storage.tables import Role
+from storage.tables import Judgment, Review, Role
 from tests.ui.test_database import Administrator, administrator
 from ui import session
 from ui.languages import words_for
+from ui.review_deeds import CHOSEN
 
 __all__ = ["administrator"]
 
@@ -41,7 +43,7 @@ def judged(administrator: Administrator, monkeypatch: pytest.MonkeyPatch) -> Adm
     return administrator
 
 
-def draw(name: str) -> AppTest:
+def draw(name: str, **state: Any) -> AppTest:
     def script(name: str) -> None:
         from importlib import import_module
 
@@ -50,7 +52,10 @@ def draw(name: str) -> AppTest:
         with session.trouble_told():
             import_module(f"ui.views.{name}").show()
 
-    page = AppTest.from_function(script, args=(name,), default_timeout=60).run()
+    page = AppTest.from_function(script, args=(name,), default_timeout=60)
+    for key, value in state.items():
+        page.session_state[key] = value
+    page = page.run()
     assert not page.exception, page.exception
     return page
 
@@ -70,3 +75,23 @@ def test_one_cut_is_noticed_on_no_page(judged: Administrator, name: str) -> None
         assert [kind for kind, _ in contents(page)] == whole, (name, passed)
     judged.to_cut = 0
     assert passed > 0 and not judged.cut, "every transaction of the page had its turn"
+
+
+def test_a_deed_that_is_cut_says_so_where_it_was_done_and_is_done_once(
+    judged: Administrator,
+) -> None:
+    with reading(judged.engine) as rows:
+        task_id = rows.exec(select(Judgment.task_id)).first()
+    page = draw("review", **{CHOSEN: task_id})
+    keep = next(each for each in page.button if each.label == "Keep as it is")
+    judged.to_cut = 1
+    page = keep.click().run()
+    assert judged.cut == 1 and not page.exception, page.exception
+    assert any("may not be stored" in each.value for each in page.warning)
+    with reading(judged.engine) as rows:
+        assert rows.exec(select(Review)).all() == []
+    keep = next(each for each in page.button if each.label == "Keep as it is")
+    page = keep.click().run()
+    assert not page.exception and not any("stored" in each.value for each in page.warning)
+    with reading(judged.engine) as rows:
+        assert len(rows.exec(select(Review)).all()) == 1

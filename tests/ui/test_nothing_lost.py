@@ -155,6 +155,21 @@ def test_signing_out_gives_the_task_back_and_keeps_the_draft(
     expect_begun(open_task(contexts().new_page(), server, name), begun)
 
 
+def test_signing_out_right_after_typing_keeps_it_in_the_database_alone(
+    contexts: Contexts, server: Server, module_home: Home, name: str
+) -> None:
+    page = open_task(contexts().new_page(), server, name)
+    begin(page, module_home, name)
+    page.locator("#rationale").fill("typed last of all")
+    page.get_by_role("button", name=name).click()
+    page.get_by_text("Sign out").click()
+    page.wait_for_url(f"{server.url}/login**")
+    left = page.evaluate("Object.keys(sessionStorage).concat(Object.keys(localStorage))")
+    assert [each for each in left if each.startswith("rankloop:draft:")] == []
+    page = open_task(contexts().new_page(), server, name)
+    expect(page.locator("#rationale")).to_have_value("typed last of all")
+
+
 @pytest.mark.slow
 def test_a_correction_that_was_begun_comes_back_and_can_be_given_up(
     contexts: Contexts, server: Server, module_home: Home, name: str

@@ -5,7 +5,6 @@ import streamlit as st
 from labeling.people.directory import AccountRow
 from labeling.people.invitations import offer_new_password
 from labeling.people.roles import change_project_role, change_role, switch_off, switch_on
-from storage.engine import writing
 from storage.errors import BadInput
 from storage.tables import Account, Role
 from ui import process, session
@@ -93,7 +92,7 @@ def _deeds(one: AccountRow) -> None:
 
 def _change_role(account_id: int, key: str) -> str:
     role, by = _known(st.session_state[key]), acting()
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         account = rows.get_one(Account, account_id)
         change_role(rows, account=account, role=role, by=by)
     return session.words().say("accounts.role_changed", name=account.name)
@@ -102,7 +101,7 @@ def _change_role(account_id: int, key: str) -> str:
 def _change_here(account_id: int, key: str) -> str:
     chosen, by = st.session_state[key], acting()
     role = None if chosen in (FOLLOW, NOTHING) else _known(chosen)
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         account = rows.get_one(Account, account_id)
         change_project_role(
             rows, account=account, project=process.project(), role=role, by=by,
@@ -119,7 +118,7 @@ def _known(role: object) -> Role:
 
 def _switch(account_id: int, on: bool) -> str:
     by = acting()
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         account = rows.get_one(Account, account_id)
         (switch_on if on else switch_off)(rows, account=account, by=by)
     key = "accounts.switched_on" if on else "accounts.switched_off"
@@ -128,7 +127,7 @@ def _switch(account_id: int, on: bool) -> str:
 
 def _reset(account_id: int) -> str:
     by = acting()
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         account = rows.get_one(Account, account_id)
         _, code = offer_new_password(
             rows, account=account, hours=process.settings().accounts.invitation_hours, by=by

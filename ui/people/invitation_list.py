@@ -6,7 +6,6 @@ import streamlit as st
 
 from labeling.people.invitations import InvitationRow, invitations, invite, revoke_invitation
 from labeling.permissions import Action, allows
-from storage.engine import writing
 from storage.errors import BadInput
 from storage.tables import Account, Role
 from ui import process, session
@@ -104,7 +103,7 @@ def _invite() -> str:
     state, by = st.session_state, acting()
     if state["invite role"] not in list(Role):
         raise BadInput("There is no such role; choose one of the list.")
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         _, code = invite(
             rows,
             role=Role(state["invite role"]),
@@ -119,6 +118,6 @@ def _invite() -> str:
 
 def _revoke(invitation_id: int) -> str:
     by = acting()
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         revoke_invitation(rows, invitation_id=invitation_id, by=by)
     return session.words().say("invitations.revoked")

@@ -7,7 +7,6 @@ from labeling.people.identities import unlink_identity
 from labeling.people.own_password import WrongPassword, change_password
 from labeling.people.passwords import MINIMUM_PASSWORD
 from labeling.people.sign_ins import Browser
-from storage.engine import writing
 from storage.errors import BadInput
 from storage.tables import Account
 from ui import process, session
@@ -50,7 +49,7 @@ def _change() -> str:
     if wait > 0:
         raise BadInput(words.say("sign_in.wait", count=max(1, round(wait))))
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             count = change_password(
                 rows,
                 account=account,
@@ -61,7 +60,7 @@ def _change() -> str:
             )
     except WrongPassword:
         # Whoever finds an open page may not guess on, and an admin sees it.
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             record_failure(rows, name=account.name, browser=Browser(), place="your account")
         raise
     return words.say("password.changed", count=count)
@@ -84,6 +83,6 @@ def show_provider(account: Account) -> None:
 
 
 def _unlink() -> str:
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         unlink_identity(rows, account=acting())
     return session.words().say("provider.unlinked")

@@ -6,7 +6,6 @@ import streamlit as st
 from sqlmodel import Session
 
 from labeling.people.sign_ins import SignInRow, open_sign_ins, revoke_sign_in, revoke_sign_ins
-from storage.engine import writing
 from storage.tables import Account
 from ui import process, session
 from ui.people.browser_names import browser_name
@@ -65,7 +64,7 @@ def moment(at: datetime) -> str:
 
 
 def _end(account_id: int, name: str) -> str:
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         revoke_sign_in(rows, account=_account(rows, account_id), name=name, by=acting())
     return session.words().say("sign_ins.ended", count=1)
 
@@ -73,7 +72,7 @@ def _end(account_id: int, name: str) -> str:
 def _end_all(account_id: int) -> str:
     by = acting()
     own = session.own_token() if by.id == account_id else None
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         count = revoke_sign_ins(rows, account=_account(rows, account_id), by=by, but_token=own)
     return session.words().say("sign_ins.ended", count=count)
 

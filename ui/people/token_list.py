@@ -4,7 +4,6 @@ import streamlit as st
 
 from labeling.people.access_tokens import TokenRow, make_token, revoke_token, tokens
 from labeling.permissions import WORDS, Action, allows
-from storage.engine import writing
 from storage.tables import Account
 from ui import process, session
 from ui.people.rows import row
@@ -70,7 +69,7 @@ def _form(account: Account) -> None:
 def _make() -> str:
     state, settings = st.session_state, process.settings().accounts
     by = acting()
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         _, secret = make_token(
             rows,
             account=by,
@@ -86,6 +85,6 @@ def _make() -> str:
 
 def _revoke(token_id: int) -> str:
     by = acting()
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         revoke_token(rows, account=by, token_id=token_id, by=by)
     return session.words().say("tokens.revoked")

@@ -13,7 +13,6 @@ from labeling.quality_control.guidelines import (
     last_read,
     mark_read,
 )
-from storage.engine import writing
 from storage.tables import Account, GuidelineVersion
 from ui import guideline_editor, process, session
 from ui.languages import Words
@@ -71,7 +70,7 @@ def ask_to_read(account: Account, words: Words) -> bool:
 
 
 def _read(version: int, account_id: int) -> None:
-    with writing(process.engine()) as database:
+    with process.writing() as database:
         here = key_of(process.project())
         mark_read(database, project_id=here, account_id=account_id, version=version)
 

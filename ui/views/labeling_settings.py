@@ -9,7 +9,6 @@ from labeling.judging.criteria import READY_SETS
 from labeling.keys import key_of
 from labeling.labeling_settings import LabelingSettings, change_labeling, labeling_settings
 from labeling.permissions import Action, require
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Account, Project
 from ui import process, session
@@ -75,7 +74,7 @@ def _save(account: Account, section: str, changed: dict[str, Any]) -> None:
         st.info("Nothing is changed here.")
         return
     try:
-        with writing(process.engine()) as database:
+        with process.writing() as database:
             here = key_of(process.project())
             # Two leads who save at once take their turns: the settings are one value.
             locked = {"key_share": True}  # those who judge meanwhile need not wait

@@ -7,7 +7,6 @@ import streamlit as st
 from labeling.judging.own_prompts import add_own_prompt
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, allows
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Account
 from ui import process, session
@@ -61,7 +60,7 @@ def _act() -> None:
 
 
 def _store(account: Account, event: WriteEvent) -> bool:
-    with writing(process.engine()) as rows:
+    with process.writing() as rows:
         return add_own_prompt(
             rows,
             project=process.project(),

@@ -5,7 +5,6 @@ import streamlit as st
 from labeling.keys import key_of
 from labeling.permissions import Action, allows
 from labeling.rounds import request_round
-from storage.engine import writing
 from storage.errors import RankloopError
 from ui import (
     measured,
@@ -65,7 +64,7 @@ def show() -> None:
 def _start() -> None:
     account = session.require_account()
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             request_round(rows, project_id=key_of(process.project()), account=account)
     except RankloopError as error:
         st.session_state["round_refusal"] = str(error)

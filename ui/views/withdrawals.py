@@ -7,7 +7,6 @@ import streamlit as st
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.withdrawals.withdrawing import WithdrawalRow, revert, withdrawals
-from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Project
 from ui import process, session, unsaved, withdrawal_form
@@ -53,7 +52,7 @@ def _revert(project: Project, number: int) -> None:
     key = unsaved.key_for("revert", number)
     reason = st.session_state[key]
     try:
-        with writing(process.engine()) as rows:
+        with process.writing() as rows:
             revert(rows, project=project, by=account, withdrawal_id=number, reason=reason)
     except RankloopError as error:
         st.session_state["revert refused"] = str(error)

@@ -24,7 +24,7 @@ def leave(path: str, *, method: str = "get", **fields: str) -> None:
 def sign_out(path: str, *, account_id: int, words: Mapping[str, str]) -> None:
     """Send the sign-out form to `path`, with nothing left in the browser of what was typed.
 
-    Where something is not saved yet, it is asked first; `words`: question, leave, stay.
+    Where something is not saved yet, it is asked first; `words`: title, question, leave, stay.
     """
     data = {"path": path, "method": "post", "fields": {}, "owner": account_id, "words": dict(words)}
     _component(key=f"leave {path}", data=data)

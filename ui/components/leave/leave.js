@@ -43,9 +43,9 @@ function button(text, act) {
 }
 
 function ask(form, words, { leave, stay }) {
-  const question = document.createElement("p");
-  question.textContent = words.question;
-  form.replaceChildren(question, button(words.stay, stay), button(words.leave, leave));
+  const title = Object.assign(document.createElement("h1"), { textContent: words.title });
+  const question = Object.assign(document.createElement("p"), { textContent: words.question });
+  form.replaceChildren(title, question, button(words.stay, stay), button(words.leave, leave));
   form.querySelector("button").focus();
 }
 

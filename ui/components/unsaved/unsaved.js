@@ -94,6 +94,8 @@ class Keeper {
   // Streamlit drops a text whose field is left by a click on a link, where the server is busy just
   // then: the request for the other page takes the place of the one with the text.
   offerUnheard() {
+    const state = document.querySelector("[data-test-script-state]");
+    if (state && state.getAttribute("data-test-script-state") !== "notRunning") return this.lookSoon();
     const unheard = [...this.typed].filter(
       ([key, value]) =>
         value !== (this.data.typed[key] ?? "") &&
