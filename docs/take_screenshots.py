@@ -109,6 +109,9 @@ def settle(page: Page, name: str) -> None:
     """Wait until the page is drawn; begin a ranking, which is not submitted."""
     page.locator(".ranking .card" if name == "rank" else "h1").first.wait_for()
     page.locator(STILL).wait_for()
+    if name == "export":
+        # What draws code is fetched when it is first needed.
+        page.locator("[data-testid=stCode] code").get_by_text("rankloop").first.wait_for()
     page.wait_for_timeout(SETTLE_MS)
     if name == "rank":
         for key in ("2", "1", "2"):
