@@ -29,7 +29,7 @@ test: $(VENV)/installed-dev system-packages ## Run the quick tests (minutes; ARG
 test-all: test ## Run every test, those on the real model too (tens of minutes)
 	$(TEST_ENV) $(BIN)/pytest -m slow $(ARGS)
 
-test-faults: $(VENV)/installed-dev system-packages ## Break everything on purpose: kills, disks, clocks (30 minutes; ARGS="--rounds 8")
+test-faults: $(VENV)/installed-dev system-packages ## Break everything on purpose: kills, disks, clocks (50 minutes; ARGS="--rounds 8": 15)
 	$(TEST_ENV) $(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(VENV)/installed-dev ## Check style, security, imports, and packages for known flaws
