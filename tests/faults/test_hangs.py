@@ -1,7 +1,9 @@
 """What stands still and does not die: a training job that hangs, a slow or dying endpoint."""
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -28,6 +30,25 @@ def _doing(site: Site) -> str:
     return found or ""
 
 
+def _suspend(hung: psutil.Process, site: Site) -> None:
+    """Stop the process between two of its transactions: who hangs within one locks all others out.
+
+    SQLite has one writer, so that is another fault: then the lease cannot be kept either, and the
+    job is ended for that.
+    """
+    file = site.settings.home / "rankloop.db"
+    while True:
+        hung.suspend()
+        try:
+            with closing(sqlite3.connect(file, timeout=0.5)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                other.rollback()
+            return
+        except sqlite3.OperationalError:
+            hung.resume()
+            time.sleep(0.05)
+
+
 def test_a_job_that_hangs_is_ended_and_its_round_goes_on(
     tiny_model: Path, tmp_path: Path, tell: Tell
 ) -> None:
@@ -38,7 +59,7 @@ def test_a_job_that_hangs_is_ended_and_its_round_goes_on(
         hung = site.child()
         assert hung is not None
         began = time.monotonic()
-        hung.suspend()
+        _suspend(hung, site)
         site.until(lambda: not psutil.pid_exists(hung.pid), "the job that hangs is ended")
         seconds = time.monotonic() - began
         assert "made no progress" in site.log("worker-0").read_text()
