@@ -19,9 +19,11 @@ from ui.review_deeds import CHOSEN
 
 __all__ = ["administrator"]
 
-PAGES = (
-    "account", "accounts", "audit", "export", "guidelines", "history", "judgments_behind",
-    "labeling_settings", "overview", "review", "rounds", "throughput", "webhooks", "withdrawals",
+PAGES = ("guidelines", "history", "review", "withdrawals")
+#: Read in the same way, at a second for each of their transactions.
+MORE = (
+    "account", "accounts", "audit", "export", "judgments_behind", "labeling_settings", "overview",
+    "rounds", "throughput", "webhooks",
 )  # fmt: skip
 
 
@@ -64,7 +66,9 @@ def contents(page: AppTest) -> list[tuple[str, Any]]:
     return [(each.type, getattr(each, "value", None)) for each in page.main]
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name", [*PAGES, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
+)
 def test_one_cut_is_noticed_on_no_page(judged: Administrator, name: str) -> None:
     whole = [kind for kind, _ in contents(draw(name))]
     for passed in range(60):

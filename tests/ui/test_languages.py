@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def sources(suffix: str) -> Iterator[Path]:
     return (path for path in (ROOT / "ui").rglob(f"*.{suffix}"))
 
 
+@cache
 def written(suffix: str) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in sources(suffix))
 
@@ -78,6 +80,7 @@ def test_no_text_is_empty_or_html(code: str) -> None:
         assert not re.search(r"<\w", text), key
 
 
+@cache
 def said_keys() -> set[str]:
     """Return every key, or beginning of one, that the pages and the component ask for."""
     found: set[str] = set()
@@ -253,6 +256,7 @@ def test_a_question_of_a_lead_is_said_as_it_was_written() -> None:
 # ---- what other rooms say -----------------------------------------------------------------------
 
 
+@cache
 def sentences() -> set[str]:
     """Return every text in the code of `labeling`, with {} where a value is put in."""
     found: set[str] = set()

@@ -1,11 +1,12 @@
 """What a lead has typed and not saved outlives a reload and the server, until it is saved."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from storage.tables import Role
 from tests.ui.conftest import PASSWORD, Home, Server, free_port, running_server
@@ -64,6 +65,17 @@ def expect_text(page: Page, label: str, text: str) -> None:
     expect(field(page, label)).to_have_value(text, timeout=PATIENCE_MS)
 
 
+def type_in(page: Page, label: str, text: str) -> None:
+    """Type until it is kept, as people do: the component comes a moment after the field."""
+    kept = f"() => ({KEPT})().length > {len(page.evaluate(KEPT))}"
+    for _ in range(30):
+        field(page, label).fill(text)
+        with suppress(PlaywrightTimeout):
+            page.wait_for_function(kept, timeout=1000)
+            return
+    raise AssertionError("what is typed is not kept")
+
+
 def rank(page: Page, letter: str, value: int) -> None:
     group = page.get_by_role("radiogroup", name=f"Rank of {letter}")
     group.get_by_text(str(value), exact=True).click()
@@ -75,7 +87,7 @@ def test_guidelines_are_there_after_a_reload_until_they_are_published(
     draft = f"{DRAFT} {uuid4()}"  # a second try finds the first one's published
     page = open_page("guidelines")
     editor(page)
-    field(page, "What is new, for annotators").fill("Both to the end")
+    type_in(page, "What is new, for annotators", "Both to the end")
     # Not left: Streamlit has heard nothing of it.
     field(page, "Text in Markdown").fill(draft)
     page.reload()
@@ -172,7 +184,7 @@ def test_a_sign_out_asks_and_leaves_nothing_for_the_next_person(
 ) -> None:
     page = open_page("guidelines")
     editor(page)
-    field(page, "Text in Markdown").fill("what lena thinks of them")
+    type_in(page, "Text in Markdown", "what lena thinks of them")
     page.evaluate("localStorage.setItem('rankloop:unsaved:9999:1:unsaved-guidelines', '{}')")
     page.goto(f"{server.url}/sign-out")
     page.get_by_text("typed something that is not saved yet").wait_for()
@@ -196,7 +208,7 @@ def test_another_account_in_the_same_browser_sees_nothing_of_it(
 ) -> None:
     page = open_page("guidelines")
     editor(page)
-    field(page, "Text in Markdown").fill("what lena thinks of them")
+    type_in(page, "Text in Markdown", "what lena thinks of them")
     # The sign-in has expired: nobody signed out.
     context.clear_cookies()
     other = open_page("guidelines", name="lars")
