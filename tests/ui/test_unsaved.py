@@ -108,6 +108,7 @@ def test_guidelines_are_there_after_a_reload_until_they_are_published(
     expect_text(page, "Text in Markdown", draft)
 
 
+@pytest.mark.slow
 def test_a_review_is_there_after_the_server_has_begun_anew(
     open_page: Callable[..., Page], led: Home
 ) -> None:
