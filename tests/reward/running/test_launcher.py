@@ -52,7 +52,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of a module that says its rank, then does what its argument says."""
     (tmp_path / "ranked.py").write_text(
         "import os, sys, time\n"
-        "print('rank', os.environ['RANK'], flush=True)\n"
+        # In one write, as logging does: the processes share a pipe, and print makes four of it.
+        "os.write(1, f'rank {os.environ[\"RANK\"]}\\n'.encode())\n"
         "if sys.argv[1] == 'hang': time.sleep(600)\n"
         "if sys.argv[1] == 'die' and os.environ['RANK'] == '1': os.kill(os.getpid(), 9)\n"
         "if sys.argv[1] == 'die': time.sleep(600)\n"
