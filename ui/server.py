@@ -31,7 +31,6 @@ def build_app() -> "App":
 
     from ui import rank_events, sign_in
     from ui.api import routes as api
-    from ui.charts_ahead import ChartsAhead
     from ui.components.ranking import served
     from ui.entrance import join, oidc
     from ui.guard import Guard
@@ -63,7 +62,6 @@ def build_app() -> "App":
             ),
             Middleware(Limits, upload_megabytes=process.settings().upload_megabytes),
             Middleware(PageLanguage),
-            Middleware(ChartsAhead),
             Middleware(PackedFiles),
         ],
     )
