@@ -42,11 +42,14 @@ def clustered_shares(hits: Any, of: Any, group: Any) -> pd.DataFrame:
     return found.assign(n=trials.astype(int))
 
 
-def wilson(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of Wilson's 95 % interval of shares of n independent trials."""
+def wilson(share: np.ndarray, n: np.ndarray, quantile: float = _Z) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of Wilson's 95 % interval of shares of n independent trials.
+
+    `quantile` bounds it; Student's knows that few clusters say little of their own variance.
+    """
     size = np.maximum(n, 1e-9)
-    factor = 1 + _Z**2 / size
-    middle = (share + _Z**2 / (2 * size)) / factor
-    half = _Z / factor * np.sqrt(share * (1 - share) / size + _Z**2 / (4 * size**2))
+    factor = 1 + quantile**2 / size
+    middle = (share + quantile**2 / (2 * size)) / factor
+    half = quantile / factor * np.sqrt(share * (1 - share) / size + quantile**2 / (4 * size**2))
     # Rounding must not put the share itself outside.
     return np.minimum(middle - half, share).clip(0, 1), np.maximum(middle + half, share).clip(0, 1)

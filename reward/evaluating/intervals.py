@@ -7,6 +7,8 @@ from statistics import NormalDist
 
 import numpy
 
+from labeling.statistics.clustered_shares import wilson
+
 UPPER = 0.975  # the quantile that bounds a 95 % interval
 
 
@@ -71,10 +73,8 @@ def wilson_interval(clusters: Sequence[Sequence[float]]) -> tuple[float, float]:
     effective = float(n)
     if alike > 0:
         effective = total if alike >= total * variance else alike / variance
-    squared = student_quantile(n - 1) ** 2 / effective
-    half = math.sqrt(squared * (alike + squared / 4))
-    centre = p + squared / 2
-    return (centre - half) / (1 + squared), (centre + half) / (1 + squared)
+    low, high = wilson(numpy.array([p]), numpy.array([effective]), student_quantile(n - 1))
+    return float(low[0]), float(high[0])
 
 
 def student_quantile(freedom: int) -> float:
