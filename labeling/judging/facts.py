@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, true
+from sqlalchemy import bindparam, exists, func, select, true
 from sqlmodel import Session
 
 from labeling.keys import key_of
@@ -19,6 +19,7 @@ from storage.tables import (
     Judgment,
     Project,
     Task,
+    Withdrawal,
 )
 
 
@@ -28,6 +29,7 @@ class Facts:
 
     Of those who were lent the task, without this one: `taken` take room, `submitted` have judged
     it, and `put_aside` have skipped or flagged it; the first two count towards its overlap.
+    `room_given`: judgments of the project are withdrawn, and their room was given to others.
     """
 
     judgment_id: int | None
@@ -36,6 +38,7 @@ class Facts:
     taken: int
     submitted: int
     put_aside: int
+    room_given: bool
 
 
 def facts_of(session: Session, *, task: Task, assignment: Assignment, nonce: str) -> Facts:
@@ -49,15 +52,15 @@ def facts_of(session: Session, *, task: Task, assignment: Assignment, nonce: str
         nonce=nonce,
         at=now(),
     ).one()
-    judgment_id, labeling, version, taken, submitted, put_aside = list(row)
+    judgment_id, labeling, version, taken, submitted, put_aside, room_given = list(row)
     settings = stored_settings(labeling)
-    return Facts(judgment_id, settings, version, taken, submitted, put_aside)
+    return Facts(judgment_id, settings, version, taken, submitted, put_aside, bool(room_given))
 
 
 @cache
 def _statement() -> Any:
     judgment, project, assignment = table_of(Judgment), table_of(Project), table_of(Assignment)
-    guidelines = table_of(GuidelineVersion)
+    guidelines, withdrawal = table_of(GuidelineVersion), table_of(Withdrawal)
     before = select(judgment.c.id).where(judgment.c.nonce == bindparam("nonce"))
     version = select(func.max(guidelines.c.version)).where(
         guidelines.c.project_id == bindparam("project_id")
@@ -76,6 +79,11 @@ def _statement() -> Any:
         )
         .subquery()
     )
+    room_given = exists().where(
+        withdrawal.c.project_id == bindparam("project_id"),
+        withdrawal.c.reverted_at.is_(None),
+        withdrawal.c.requeued,
+    )
     columns = (
         before.scalar_subquery(),
         project.c.labeling,
@@ -83,6 +91,7 @@ def _statement() -> Any:
         others.c.taken,
         others.c.submitted,
         others.c.put_aside,
+        room_given,
     )
     # One row each, so that nothing is multiplied.
     both = project.join(others, true())

@@ -243,11 +243,16 @@ def _store(
     facts: Facts,
 ) -> Submission:
     insert_row(session, judgment)
-    takes_room = assignment.counted or _takes_room_again(session, judgment, task, facts)
+    takes_room = _takes_room(session, judgment, assignment, task, facts)
+    # Of a withdrawn correction: what it corrects took room until now.
+    opened = assignment.counted and not takes_room and task.status == TaskStatus.DONE
     update_row(session, assignment, state=AssignmentState.SUBMITTED, draft=None, counted=takes_room)
     judged = facts.submitted + int(takes_room)
     full = judged >= task.overlap and task.status == TaskStatus.READY
-    update_row(session, task, judged=judged, status=TaskStatus.DONE if full else task.status)
+    status = TaskStatus.DONE if full else task.status
+    if opened and judged < task.overlap:
+        status = TaskStatus.READY
+    update_row(session, task, judged=judged, status=status)
     _record_of(session, judgment, "judgment.stored", task_completed=full)
     # The mixture claims tasks by functions of this room's core.
     from labeling.work_queue.mixture import after_judgment
@@ -259,13 +264,20 @@ def _store(
     return Submission(judgment.id, True, _SAVED, feedback)
 
 
-def _takes_room_again(session: Session, judgment: Judgment, task: Task, facts: Facts) -> bool:
-    """Say whether a correction of a judgment whose room was given back takes room itself."""
+def _takes_room(
+    session: Session, judgment: Judgment, assignment: Assignment, task: Task, facts: Facts
+) -> bool:
+    """Say whether the annotator of a stored judgment takes one of the places of its task."""
+    if assignment.counted and not facts.room_given:
+        return True
+    # Withdrawals are of judgments: they build on this module.
+    from labeling.withdrawals.room_given_back import gives_room_back, keeps_room
+
+    if assignment.counted:
+        return not gives_room_back(session, judgment=judgment, task=task)
+    # A correction of a judgment whose room was given back.
     if facts.submitted < task.overlap <= facts.taken:
         return False  # Somebody holds that room now: nobody's work is refused for a correction.
-    # Withdrawals are of judgments: they build on this module.
-    from labeling.withdrawals.room_given_back import keeps_room
-
     return keeps_room(session, judgment=judgment)
 
 

@@ -8,11 +8,12 @@ decided keeps its label, and one with a gold or qualification copy must not wait
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, case, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, case, func, select, true, update
 from sqlmodel import Session, col
 
 from labeling.events import record
 from labeling.judging.judgments import not_superseded
+from labeling.keys import key_of
 from labeling.quality_control.known_answers import known_by_copy
 from labeling.review.decisions import standing_decisions
 from labeling.withdrawals.conditions import JUDGMENTS
@@ -58,6 +59,19 @@ def keeps_room(session: Session, *, judgment: Judgment) -> bool:
         col(Judgment.id) == judgment.id, _no_room_given(session, judgment.project_id)
     )
     return session.scalar(kept) is not None
+
+
+def gives_room_back(session: Session, *, judgment: Judgment, task: Task) -> bool:
+    """Say whether a judgment that was just stored is withdrawn, and its task open to others for it.
+
+    As `give_room_back` does for those that were there before.
+    """
+    if task.kind not in QUEUED_KINDS or task.import_id is not None:
+        return False
+    if keeps_room(session, judgment=judgment):
+        return False
+    decided = standing_decisions(session, project_id=judgment.project_id)
+    return task.id not in decided and not known_by_copy(session, task_ids=[key_of(task)])
 
 
 def close_tasks(session: Session, *, withdrawal: Withdrawal, by: Account | None) -> int:
@@ -139,7 +153,8 @@ def _no_room_given(
     people = select(col(Account.id)).where(col(Account.kind) != AccountKind.MODEL)
     return and_(
         col(Judgment.annotator_id).in_(people),
-        *(~Scope.of(one).holds(JUDGMENTS) for one in others),
+        # Not `~`: of a task that no import brought, an import's scope says neither yes nor no.
+        *(Scope.of(one).holds(JUDGMENTS).is_not(true()) for one in others),
     )
 
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, select
+from sqlalchemy import ColumnElement, and_, exists, select
 from sqlmodel import Session, col
 
-from labeling.judging.judgments import not_superseded
 from labeling.withdrawals.conditions import Coverable
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, Demonstration, Import, Judgment, Prompt, Withdrawal
@@ -44,12 +43,6 @@ class Scope:
         if self.until is not None:
             wanted.append(row.created_at < self.until)
         return and_(*wanted)
-
-    def judgments(self, project_id: int, row: Coverable) -> Select[Any]:
-        """Return the SELECT of the ids of the current judgments that are meant."""
-        return select(col(Judgment.id)).where(
-            col(Judgment.project_id) == project_id, not_superseded(), self.holds(row)
-        )
 
 
 def check_scope(session: Session, *, project_id: int, scope: Scope) -> Scope:

@@ -71,7 +71,7 @@ class PolicyUse:
 
 @dataclass(frozen=True)
 class ExportUse:
-    """An export of such a snapshot, or of the whole project after the first such judgment."""
+    """An export of such a snapshot, or of the whole project after the first of what is meant."""
 
     at: datetime
     by: str
@@ -116,7 +116,7 @@ def touched(
         require(account, Action.WITHDRAW, project_id=key_of(project))
     project_id = key_of(project)
     scope = check_scope(session, project_id=project_id, scope=scope)
-    ids = _ids(session, scope.judgments(project_id, JUDGMENTS))
+    ids = _judgments(session, project_id, scope)
     demonstrations = _demonstrations(session, project_id, scope)
     taken = _taken_out(session, project_id, scope)
     snapshots = tuple(_snapshots(session, project_id, home, ids, demonstrations))
@@ -135,6 +135,16 @@ def touched(
 
 def _ids(session: Session, statement: Any) -> Ids:
     return np.fromiter(session.scalars(statement), dtype=np.int64)
+
+
+def _judgments(session: Session, project_id: int, scope: Scope) -> Ids:
+    """Return the judgments that are meant, and those that they corrected: snapshots have them."""
+    return _ids(
+        session,
+        select(col(Judgment.id)).where(
+            col(Judgment.project_id) == project_id, scope.holds(JUDGMENTS)
+        ),
+    )
 
 
 def _demonstrations(session: Session, project_id: int, scope: Scope) -> Ids:
@@ -227,11 +237,7 @@ def _policies(session: Session, project_id: int, rounds: set[int]) -> Iterable[P
 def _exports(
     session: Session, project_id: int, snapshots: set[int], scope: Scope
 ) -> Iterable[ExportUse]:
-    first = session.execute(
-        select(func.min(col(Judgment.created_at))).where(
-            col(Judgment.project_id) == project_id, scope.holds(JUDGMENTS)
-        )
-    ).scalar()
+    first = _first_at(session, project_id, scope)
     found = session.execute(
         select(Event, col(Account.name))
         .join(Account, col(Account.id) == col(Event.account_id), isouter=True)
@@ -244,3 +250,18 @@ def _exports(
         if whole or of_snapshot in snapshots:
             by = name or "the server's shell"
             yield ExportUse(event.created_at, by, str(event.detail.get("format", "")), of_snapshot)
+
+
+def _first_at(session: Session, project_id: int, scope: Scope) -> datetime | None:
+    """Return when the first of what is meant was judged or written."""
+    judged = session.scalar(
+        select(func.min(col(Judgment.created_at))).where(
+            col(Judgment.project_id) == project_id, scope.holds(JUDGMENTS)
+        )
+    )
+    written = session.scalar(
+        select(func.min(col(Demonstration.created_at)))
+        .join(Prompt, col(Prompt.id) == col(Demonstration.prompt_id))
+        .where(col(Prompt.project_id) == project_id, scope.holds(DEMONSTRATION_COLUMNS))
+    )
+    return min((at for at in (judged, written) if at is not None), default=None)

@@ -139,6 +139,38 @@ def test_demonstrations_in_snapshots_are_found(stage: Stage, tmp_path: Path) -> 
     assert [(one.id, one.demonstrations) for one in found.snapshots] == [(snapshot.id, 1)]
 
 
+def test_what_was_corrected_since_is_still_in_the_snapshots_that_hold_it(
+    stage: Stage, tmp_path: Path
+) -> None:
+    lent = stage.lend("ann")
+    stage.submit("ann", lent, [1, 2, 3, 4], "first")
+    trained = freeze(stage, tmp_path)
+    train_on(stage, trained, 1, parent=stage.policy.id)
+    stage.submit("ann", lent, [2, 1, 3, 4], "better")
+    found = look(stage, tmp_path, Scope(annotator_id=stage.account("ann")))
+    assert (found.judgments, found.tasks) == (1, 1)
+    assert [(one.id, one.judgments) for one in found.snapshots] == [(trained.id, 1)]
+    assert [one.version for one in found.policies] == [2]
+
+
+def test_exports_may_hold_what_was_only_written(stage: Stage, tmp_path: Path) -> None:
+    ann = stage.account("ann")
+    prompt = stage.add_prompt("hello")
+    with writing(stage.engine) as session:
+        told = {"project_id": stage.project_id, "account_id": None, "kind": "preferences.exported"}
+        record(session, **told, format="before")
+        add_demonstration(
+            session,
+            project=stage.project,
+            account=session.merge(stage.accounts["ann"]),
+            prompt_id=prompt,
+            text="Hello!",
+        )
+        record(session, **told, format="after")
+    found = look(stage, tmp_path, Scope(annotator_id=ann))
+    assert [one.format for one in found.exports] == ["after"]
+
+
 def test_a_snapshot_whose_files_are_gone_is_named_all_the_same(
     stage: Stage, tmp_path: Path
 ) -> None:

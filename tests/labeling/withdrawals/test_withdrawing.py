@@ -5,6 +5,7 @@ from sqlalchemy import Engine
 from sqlmodel import col, select
 
 from labeling.quality_control.known_answers import make_gold
+from labeling.review.adjudication import decide
 from labeling.withdrawals.scope import Scope
 from labeling.withdrawals.withdrawing import revert, withdraw, withdrawals
 from storage.clock import now
@@ -19,6 +20,7 @@ from storage.tables import (
     ReviewDecision,
     Role,
     Task,
+    TaskKind,
     TaskStatus,
     Withdrawal,
 )
@@ -126,6 +128,79 @@ def test_a_correction_pushes_nobody_out_who_has_the_task(stage: Stage) -> None:
     for name, one in theirs.items():
         assert stage.submit(name, one, [1, 2, 3, 4], name).stored
     assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 2)
+
+
+def import_a_file(stage: Stage) -> int:
+    with writing(stage.engine) as session:
+        found = Import(
+            project_id=stage.project_id, file_name="f.jsonl", file_sha256="0", format="trl"
+        )
+        session.add(found)
+    return found.id or 0
+
+
+def test_a_withdrawn_import_keeps_nobody_elses_room(stage: Stage) -> None:
+    # The queue's own tasks have no import, and what is NULL in SQL is neither equal nor not.
+    task_id = stage.lend("ann").task_id
+    stage.judge("ann", [1, 2, 3, 4])
+    stage.judge("bob", [1, 2, 3, 4])
+    take_out(stage, Scope(import_id=import_a_file(stage)))
+    first = take_out(stage, Scope(annotator_id=stage.account("ann")))
+    assert task_of(stage, task_id) == (TaskStatus.READY, 1)
+    put_back(stage, first)
+    assert task_of(stage, task_id) == (TaskStatus.DONE, 2)
+    assert stage.next("cyd") is None
+
+
+def test_what_is_judged_while_withdrawn_takes_no_room_until_it_is_put_back(stage: Stage) -> None:
+    withdrawal_id = take_out(stage, Scope(annotator_id=stage.account("ann")))
+    lent = stage.lend("ann")
+    assert stage.submit("ann", lent, [1, 2, 3, 4], "late").stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.READY, 0)
+    stage.judge("bob", [1, 2, 3, 4])
+    assert stage.judge("cyd", [1, 2, 3, 4]).stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 2)
+    put_back(stage, withdrawal_id)
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 3)
+
+
+def test_a_correction_that_is_withdrawn_opens_its_task_to_others(stage: Stage) -> None:
+    lent = stage.lend("ann")
+    stage.submit("ann", lent, [1, 2, 3, 4], "first")
+    stage.judge("bob", [1, 2, 3, 4])
+    withdrawal_id = take_out(stage, Scope(annotator_id=stage.account("ann"), since=now()))
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 2), "what came before stands"
+    assert stage.submit("ann", lent, [2, 1, 3, 4], "later").stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.READY, 1)
+    assert stage.submit("ann", lent, [1, 2, 4, 3], "later still").stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.READY, 1)
+    put_back(stage, withdrawal_id)
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 2)
+
+
+def test_a_withdrawn_correction_leaves_a_decided_task_as_it_is(stage: Stage) -> None:
+    lent = stage.lend("ann")
+    stage.submit("ann", lent, [1, 2, 3, 4], "first")
+    stage.account("lena", Role.LEAD)
+    with writing(stage.engine) as session:
+        by = session.merge(stage.accounts["lena"])
+        decide(session, task_id=lent.task_id, ranks=[4, 3, 2, 1], by=by, nonce="d", reason="")
+    take_out(stage, Scope(annotator_id=stage.account("ann"), since=now()))
+    assert stage.submit("ann", lent, [2, 1, 3, 4], "later").stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 1)
+
+
+@pytest.mark.parametrize("requeue", [True, False])
+def test_a_test_is_ended_by_whoever_is_withdrawn_and_so_is_work_that_is_left_as_it_is(
+    stage: Stage, requeue: bool
+) -> None:
+    lent = stage.lend("ann")
+    with writing(stage.engine) as session:
+        task = session.get_one(Task, lent.task_id)
+        task.overlap, task.kind = 1, TaskKind.REPEAT if requeue else TaskKind.ORDINARY
+    take_out(stage, Scope(annotator_id=stage.account("ann")), requeue=requeue)
+    assert stage.submit("ann", lent, [1, 2, 3, 4], "late").stored
+    assert task_of(stage, lent.task_id) == (TaskStatus.DONE, 1)
 
 
 def test_the_project_may_leave_tasks_as_they_are(stage: Stage) -> None:
