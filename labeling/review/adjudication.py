@@ -13,7 +13,8 @@ from labeling.judging.judging import who_could_judge
 from labeling.judging.judgments import not_superseded
 from labeling.judging.rankings import validate_ranks
 from labeling.keys import key_of
-from labeling.permissions import Action, require
+from labeling.people.sign_ins import may_sign_in
+from labeling.permissions import PERMITTED, Action, require, role_of
 from labeling.quality_control.known_answers import KINDS, known_by_copy
 from labeling.review.decisions import REAL_WORK
 from labeling.texts import storable
@@ -139,7 +140,7 @@ def send_back(
     if (stored := _stored_before(session, review)) is not None:
         return stored
     annotator = session.get_one(Account, judgment.annotator_id)
-    if annotator.kind != AccountKind.PERSON or not annotator.active:
+    if not _is_there(annotator, task.project_id):
         raise Conflict(
             f"{annotator.name} cannot judge again; decide on the task or discard the judgment."
         )
@@ -167,6 +168,13 @@ def restore(session: Session, *, judgment_id: int, by: Account, nonce: str) -> R
     if (stored := _stored_before(session, review)) is not None:
         return stored
     return _store(session, review, task)
+
+
+def _is_there(annotator: Account, project_id: int) -> bool:
+    """Say whether somebody signs in to the account and may judge in the project."""
+    role = role_of(annotator, project_id)
+    may = role is not None and Action.JUDGE in PERMITTED[role]
+    return may and annotator.kind == AccountKind.PERSON and may_sign_in(annotator)
 
 
 def _open_to_somebody(session: Session, task: Task) -> None:

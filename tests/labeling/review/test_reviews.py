@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine
+from sqlmodel import select
 
 from labeling.judging.judgments import flag_assignment, skip_assignment
 from labeling.keys import key_of
@@ -22,11 +23,14 @@ from labeling.review.adjudication import (
 )
 from labeling.review.reviewed_task import reviewed_task
 from labeling.review.reviews import Cause, ReviewItem, review_queue
+from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import BadInput, Conflict, NotAllowed, NotFound
 from storage.tables import (
     Account,
+    AccountKind,
     Project,
+    Review,
     ReviewDecision,
     Role,
     Round,
@@ -304,6 +308,33 @@ def test_the_task_shows_every_judgment_and_what_was_decided(stage: Stage) -> Non
         (ReviewDecision.DECIDED, None, [1, 1, 2, 3]),
     ]
     assert seen.status is TaskStatus.DONE
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"erased_at": now()},
+        {"imported_from": "f.jsonl"},
+        {"active": False},
+        {"project_roles": {"*": ""}},
+        {"kind": AccountKind.SIMULATED},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_nothing_is_sent_back_to_whom_nobody_is_signed_in(
+    sqlite_stage: Stage, fields: dict[str, object]
+) -> None:
+    stage = sqlite_stage
+    stage.add_task("one")
+    task = stage.lend("ann")
+    judged = stage.submit("ann", task, [1, 2, 3, 4], "n").judgment_id
+    with writing(stage.engine) as session:
+        for name, value in fields.items():
+            setattr(session.get_one(Account, stage.account("ann")), name, value)
+    with pytest.raises(Conflict, match="cannot judge again"):
+        act(stage, send_back, judgment_id=judged, comment="read B again")
+    with reading(stage.engine) as session:
+        assert session.exec(select(Review)).all() == []
 
 
 def test_only_leads_review_and_reasons_are_asked_for(sqlite_stage: Stage) -> None:
