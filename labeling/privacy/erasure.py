@@ -188,12 +188,21 @@ def _forget_in_events(session: Session, account_id: int, name: str) -> int:
     ids = {key for key, personal in session.execute(others) if set(personal) - {"address"}}
     ids |= set(session.scalars(_of_rounds(account_id)))
     naming = select(col(Event.id), col(Event.personal)).where(held, col(Event.kind).in_(_NAMING))
-    ids |= {key for key, personal in session.execute(naming) if name in str(personal)}
+    ids |= {key for key, personal in session.execute(naming) if _names(personal, name)}
     wanted = sorted(ids)
     for start in range(0, len(wanted), _AT_ONCE):
         part = wanted[start : start + _AT_ONCE]
         session.execute(update(Event).where(col(Event.id).in_(part)).values(personal=None))
     return found + len(wanted)
+
+
+def _names(said: Any, name: str) -> bool:
+    """Say whether a name is in one of the texts of a JSON value."""
+    if isinstance(said, dict):
+        return any(_names(each, name) for each in said.values())
+    if isinstance(said, list):
+        return any(_names(each, name) for each in said)
+    return isinstance(said, str) and name in said
 
 
 def _of_rounds(account_id: int) -> Any:

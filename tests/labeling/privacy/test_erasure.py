@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import select
+from sqlmodel import col, select
 
+from labeling.alarm_events import RAISED
 from labeling.audit.log import audit_rows
+from labeling.events import record
 from labeling.people.sign_ins import account_of_token, open_sign_in
 from labeling.permissions import Action, allows
 from labeling.privacy.erasure import Erased, erase_person
@@ -76,6 +78,24 @@ def test_what_they_did_counts_as_before_under_a_number(stage: Stage) -> None:
     assert len(before) == len(after) == 2
     assert (before.ranks == after.ranks).all()
     assert held == []
+
+
+@pytest.mark.parametrize("name", ["CORP\\ada", 'Ada "O\'Hara"', "艾达"])
+def test_alarms_forget_a_name_however_it_is_written(stage: Stage, name: str) -> None:
+    me = stage.account(name)
+    words = {name: [f"{name} is right on 40% of the pairs."], "": ["No worker runs."]}
+    with writing(stage.engine) as session:
+        for said in words.values():
+            record(
+                session, project_id=stage.project_id, account_id=None, kind=RAISED,
+                personal={"words": said}, alarm="gold",
+            )  # fmt: skip
+    erase(stage, me)
+    with reading(stage.engine) as session:
+        left = session.exec(
+            select(Event.personal).where(Event.kind == RAISED).order_by(col(Event.id))
+        ).all()
+    assert left == [None, {"words": words[""]}]
 
 
 def test_judgments_are_withdrawn_where_that_is_wanted(stage: Stage) -> None:
