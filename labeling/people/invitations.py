@@ -248,11 +248,20 @@ def revoke_invitation(session: Session, *, invitation_id: int, by: Account | Non
             require(by, Action.INVITE, project_id=row.project_id)
         else:
             require(by, Action.MANAGE_ACCOUNTS, project_id=None)
-    if row is None or _state(row) != "open":
+    if row is None or not _take_back(session, row):
         raise NotFound("This invitation is not open any more; list them again.")
-    row.revoked_at = now()
-    session.add(row)
     _record(session, row, by, "invitation.revoked")
+
+
+def _take_back(session: Session, row: Invitation) -> bool:
+    """Revoke an invitation; say whether it was open. Whoever is just using it is waited for."""
+    result = session.execute(
+        update(Invitation).where(col(Invitation.id) == row.id, *_open()).values(revoked_at=now()),
+        execution_options={"synchronize_session": False},
+    )
+    assert isinstance(result, CursorResult)
+    session.expire(row)
+    return result.rowcount == 1
 
 
 def revoke_open_of(session: Session, *, account: Account, by: Account | None) -> None:
@@ -267,9 +276,8 @@ def revoke_open_of(session: Session, *, account: Account, by: Account | None) ->
         )
     )
     for row in rows.all():
-        row.revoked_at = now()
-        session.add(row)
-        _record(session, row, by, "invitation.revoked")
+        if _take_back(session, row):
+            _record(session, row, by, "invitation.revoked")
 
 
 def _record(

@@ -200,7 +200,10 @@ def reset_qualification(
 
 
 def _annotator(session: Session, account_id: int) -> Account:
-    found = session.get(Account, account_id)
+    # Locked, as by the annotator's own next task: attempts are numbered one after another.
+    found = session.get(
+        Account, account_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     if found is None:
         raise NotFound(f"There is no account {account_id}; load the page again.")
     return found

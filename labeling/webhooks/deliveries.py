@@ -80,6 +80,12 @@ def settle(
     None, and nothing stored, where the lease ended and another has taken it since. A receiver that
     is gone switches its webhook off. The session must be writing.
     """
+    # Before its delivery, as whoever removes a webhook does.
+    gone = (
+        session.get(Webhook, claim.webhook_id, with_for_update=True, populate_existing=True)
+        if answer.gone
+        else None
+    )
     delivery = session.scalars(
         select(WebhookDelivery)
         .where(
@@ -103,9 +109,8 @@ def settle(
         wait = max(wait_before(claim.attempt + 1, settings), asked)
         delivery.due_at = at + timedelta(seconds=wait)
     session.add(delivery)
-    if answer.gone:
-        webhook = session.get_one(Webhook, claim.webhook_id)
-        switch_off(session, webhook=webhook, why="The receiver answered 410 Gone.")
+    if gone is not None:
+        switch_off(session, webhook=gone, why="The receiver answered 410 Gone.")
     session.flush()
     return delivery
 

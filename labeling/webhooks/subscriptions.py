@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine, Label, case, delete, text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, func, select
 
 from labeling.events import record
@@ -79,7 +80,7 @@ def add_webhook(
     project_id = key_of(project)
     there = select(Webhook.id).where(Webhook.project_id == project_id, Webhook.url == url)
     if session.exec(there).first() is not None:
-        raise Conflict(f"There is a webhook to {url} already; remove it first to change it.")
+        raise _there_already(url)
     webhook = Webhook(
         project_id=project_id,
         url=url,
@@ -89,7 +90,10 @@ def add_webhook(
         by_id=by.id if by else None,
     )
     session.add(webhook)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise _there_already(url) from error
     _record(session, webhook, by, "webhook.added")
     return webhook
 
@@ -99,7 +103,7 @@ def remove_webhook(
 ) -> None:
     """Tell a webhook nothing more and forget its deliveries; raise `NotFound`, `NotAllowed`."""
     _may(by, key_of(project))
-    webhook = _found(session, project, webhook_id)
+    webhook = _locked(session, project, webhook_id)
     session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.webhook_id) == webhook_id))
     session.delete(webhook)
     _record(session, webhook, by, "webhook.removed")
@@ -114,7 +118,7 @@ def send_test(
     """
     _may(by, key_of(project))
     with writing(engine) as session:
-        webhook = _found(session, project, webhook_id)
+        webhook = _locked(session, project, webhook_id)
         if not webhook.active:
             raise Conflict("This webhook is switched off; remove it and add it again.")
         delivery_id = put_in_test(session, webhook=webhook, by_id=by.id if by else None)
@@ -187,8 +191,13 @@ def _state() -> Label[str]:
     ).label("state")
 
 
-def _found(session: Session, project: Project, webhook_id: int) -> Webhook:
-    found = session.get(Webhook, webhook_id)
+def _there_already(url: str) -> Conflict:
+    return Conflict(f"There is a webhook to {url} already; remove it first to change it.")
+
+
+def _locked(session: Session, project: Project, webhook_id: int) -> Webhook:
+    # Before its deliveries, as whoever makes some does: none may be made while it is removed.
+    found = session.get(Webhook, webhook_id, with_for_update=True, populate_existing=True)
     if found is None or found.project_id != project.id:
         raise NotFound(
             f"There is no webhook {webhook_id} in this project; see `rankloop webhook list`."

@@ -17,6 +17,7 @@ from labeling.withdrawals.room_given_back import (
     take_room_again,
 )
 from labeling.withdrawals.scope import Scope, check_scope
+from labeling.work_queue.locks import lock_annotator
 from storage.clock import now
 from storage.errors import BadInput, Conflict, NotFound
 from storage.tables import Account, Import, Project, Withdrawal
@@ -74,6 +75,7 @@ def withdraw(
     project_id = key_of(project)
     scope = check_scope(session, project_id=project_id, scope=scope)
     reason = _given(reason)
+    _take_turns(session, project_id, scope)
     _check_not_there(session, project_id, scope)
     if requeue is None:
         requeue = labeling_settings(project).withdrawals.requeue
@@ -106,7 +108,10 @@ def revert(
     """
     _may(by, key_of(project))
     found = session.exec(
-        select(Withdrawal).where(Withdrawal.id == withdrawal_id).with_for_update()
+        select(Withdrawal)
+        .where(Withdrawal.id == withdrawal_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     ).first()
     if found is None or found.project_id != project.id:
         raise NotFound(
@@ -114,6 +119,7 @@ def revert(
         )
     if found.reverted_at is not None:
         raise Conflict(f"Withdrawal {withdrawal_id} is reverted already; nothing is left to do.")
+    _take_turns(session, key_of(project), Scope.of(found))
     found.reverted_at, found.reverted_reason = now(), _given(reason)
     found.reverted_by_id = by.id if by else None
     session.add(found)
@@ -171,6 +177,22 @@ def _given(reason: str) -> str:
     if not reason.strip():
         raise BadInput("Give a reason; it is kept in the record.")
     return storable(reason.strip())
+
+
+def _take_turns(session: Session, project_id: int, scope: Scope) -> None:
+    """Wait for whoever withdraws the same, and for the annotator's submit that is under way.
+
+    What they judge is either there before the withdrawal, or knows of it.
+    """
+    if scope.annotator_id is not None:
+        lock_annotator(session, scope.annotator_id)
+    else:
+        one = (
+            select(Project.id).where(Project.id == project_id)
+            if scope.import_id is None
+            else select(Import.id).where(Import.id == scope.import_id)
+        )
+        session.exec(one.with_for_update(key_share=True)).one()
 
 
 def _check_not_there(session: Session, project_id: int, scope: Scope) -> None:
