@@ -63,7 +63,7 @@ def fit_pairs(rankings: Rankings, *, prior_right: float, prior_wrong: float) -> 
     classes = len(OUTCOMES)
     prior = np.full((classes, classes), prior_wrong / (classes - 1))
     np.fill_diagonal(prior, prior_right)
-    return dawid_skene(pair_votes(rankings), mirror=TURNED, prior=prior, tolerance=1e-7)
+    return dawid_skene(pair_votes(rankings), mirror=TURNED, prior=prior, accelerated=True)
 
 
 def rater_evidence(rankings: Rankings, *, prior_right: float, prior_wrong: float) -> RaterEvidence:

@@ -54,11 +54,79 @@ def test_repeats_count_each() -> None:
 @settings(max_examples=40)
 def test_the_likelihood_never_falls(said: list[tuple[int, int, int]]) -> None:
     prior = np.full((3, 3), 0.5) + 3 * np.eye(3)
-    for options in ({}, {"mirror": (2, 1, 0)}, {"mirror": (2, 1, 0), "prior": prior}):
+    given_all = {"mirror": (2, 1, 0), "prior": prior}
+    for options in ({}, {"mirror": (2, 1, 0)}, given_all, {**given_all, "accelerated": True}):
         found = fit(said, **options)
         rises = np.diff(found.log_likelihoods)
         assert rises.min(initial=0.0) >= -1e-9 * abs(found.log_likelihoods[-1]) - 1e-9
         assert found.posterior.sum(axis=1) == pytest.approx(np.ones(len(found.posterior)))
+
+
+def em(votes: Votes, *, mirror: tuple[int, ...], prior: np.ndarray, iterations: int) -> np.ndarray:
+    """Return the posterior (U, C) by the formulas of the paper, a vote at a time."""
+    shape = (len(votes.raters), len(votes.labels), len(votes.labels))
+    said = list(zip(votes.unit, votes.rater, votes.label, votes.count, strict=True))
+    posterior = votes.shares()
+    for _ in range(iterations):
+        counts = np.tile(prior, (shape[0], 1, 1))
+        for unit, rater, label, count in said:
+            for true in range(shape[1]):
+                held = posterior[unit, true] * count
+                counts[rater, true, label] += held
+                counts[rater, mirror[true], mirror[label]] += held
+        # What is credited is credited to both ways round.
+        counts += prior[list(mirror)][:, list(mirror)]
+        confusion = counts / counts.sum(axis=2, keepdims=True)
+        prevalence = posterior.mean(axis=0)
+        prevalence = (prevalence + prevalence[list(mirror)]) / 2
+        posterior = np.tile(prevalence, (len(votes.units), 1))
+        for unit, rater, label, count in said:
+            posterior[unit] *= confusion[rater, :, label] ** count
+        posterior /= posterior.sum(axis=1, keepdims=True)
+    return posterior
+
+
+@given(
+    some.lists(
+        some.tuples(some.integers(0, 40), some.integers(0, 2), some.sampled_from([1, 0, -1])),
+        min_size=1,
+        max_size=150,
+    ),
+    some.lists(some.sampled_from([0.5, 1.0, 2.0]), min_size=3, max_size=3),
+)
+@settings(max_examples=40, deadline=None)
+def test_units_that_were_told_the_same_are_each_what_the_formulas_say(
+    said: list[tuple[int, int, int]], weights: list[float]
+) -> None:
+    units, raters, labels = zip(*said, strict=True)
+    weight = [weights[rater] for rater in raters]
+    votes = votes_of(units, raters, labels, classes=[1, 0, -1], weights=weight)
+    prior = np.full((3, 3), 0.5) + 2 * np.eye(3)
+    for mirror in ((2, 1, 0), (0, 1, 2)):
+        found = dawid_skene(votes, mirror=mirror, prior=prior, tolerance=-1.0, most_iterations=4)
+        expected = em(votes, mirror=mirror, prior=prior, iterations=4)
+        assert found.posterior == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_leaps_end_where_steps_end_and_sooner(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rater = rng.random((400, 12)).argsort(axis=1)[:, :3]
+    noise = rng.normal(0, 1, (400, 3)) / np.linspace(0.3, 2.5, 12)[rater]
+    apart = rng.normal(0, 1, (400, 1)) + noise
+    # Better, tied where it comes close, worse: what is slow to tell apart.
+    said = np.where(np.abs(apart) < 0.3, 1, np.where(apart > 0, 0, 2))
+    votes = votes_of(np.repeat(np.arange(400), 3), rater.ravel(), said.ravel(), classes=range(3))
+    prior = np.full((3, 3), 2.0) + 14 * np.eye(3)
+    given = {"mirror": (2, 1, 0), "prior": prior, "tolerance": 1e-13}
+    steps = dawid_skene(votes, **given)  # type: ignore[arg-type]
+    leaps = dawid_skene(votes, accelerated=True, **given)  # type: ignore[arg-type]
+    assert steps.converged
+    assert leaps.converged
+    assert leaps.confusion == pytest.approx(steps.confusion, abs=1e-4)
+    assert leaps.posterior == pytest.approx(steps.posterior, abs=1e-4)
+    assert np.diff(leaps.log_likelihoods).min() >= -1e-9
+    assert len(leaps.log_likelihoods) < len(steps.log_likelihoods)
 
 
 @given(SAID, some.permutations(range(4)), some.permutations(range(6)))
