@@ -24,7 +24,8 @@ from labeling.judging.judgments import submit_judgment
 from labeling.judging.surroundings import surroundings_of
 from labeling.labeling_settings import change_labeling
 from labeling.work_queue.assignment import next_assignment
-from labeling.work_queue.claim import QUEUED_KINDS, claim, queued_statement
+from labeling.work_queue.claim import claim
+from labeling.work_queue.queues import QUEUED_KINDS, queued_statement
 from storage.clock import now
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from labeling.datasets.snapshots import TRAINED
-from storage.core import table_of
+from storage.core import ONE, table_of
 from storage.tables import Policy, PolicyStatus, Round, Snapshot
 
 
@@ -55,5 +55,5 @@ def newest_published() -> Any:
             policy.c.published_at.is_not(None),
         )
         .order_by(policy.c.version.desc())
-        .limit(1)
+        .limit(ONE)
     )

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, select
 
 from labeling.events import record
-from labeling.work_queue.claim import QUEUED_KINDS
+from labeling.work_queue.queues import QUEUED_KINDS
 from storage.errors import BadInput, Conflict, NotFound
 from storage.settings import Settings
 from storage.tables import Project, Task, TaskStatus

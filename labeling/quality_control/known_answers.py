@@ -12,7 +12,7 @@ from labeling.judging.rankings import validate_ranks
 from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.texts import storable
-from labeling.work_queue.claim import QUEUED_KINDS
+from labeling.work_queue.queues import QUEUED_KINDS
 from labeling.work_queue.task_copies import WITHOUT_LIMIT, copy_task
 from storage.errors import BadInput, Conflict, NotFound
 from storage.tables import (

@@ -18,7 +18,7 @@ from labeling.quality_control.known_answers import known_by_copy
 from labeling.review.decisions import standing_decisions
 from labeling.withdrawals.conditions import JUDGMENTS
 from labeling.withdrawals.scope import Scope
-from labeling.work_queue.claim import QUEUED_KINDS
+from labeling.work_queue.queues import QUEUED_KINDS
 from storage.tables import (
     Account,
     AccountKind,

@@ -14,12 +14,14 @@ from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
 from labeling.work_queue.begun import begun
-from labeling.work_queue.claim import QUEUED_KINDS, claim, has_room, takes_room
+from labeling.work_queue.claim import claim
 from labeling.work_queue.due import Due, due_to
 from labeling.work_queue.locks import lock_annotator, lock_annotator_in, lock_own, lock_task
+from labeling.work_queue.queues import QUEUED_KINDS
+from labeling.work_queue.room import has_room, takes_room
 from labeling.work_queue.shown import AssignedTask, display_order, shown_to
 from storage.clock import now
-from storage.core import execute_core, insert_row, table_of
+from storage.core import ONE, execute_core, insert_row, keep_plans, table_of
 from storage.tables import (
     Account,
     Assignment,
@@ -62,6 +64,7 @@ def next_assignment(
     annotator, project = lock_annotator_in(session, annotator_id, project_id)
     require(annotator, Action.JUDGE, project_id=project_id)
     until = now() + timedelta(minutes=minutes)
+    keep_plans(session)
     due = due_to(session, project_id=project_id, annotator_id=annotator_id)
     assignment = _own_live_lease(session, due.held_id, annotator_id)
     if assignment is not None:
@@ -170,7 +173,7 @@ def _judged_at_least(session: Session, project_id: int, annotator_id: int, most:
             Judgment.project_id == project_id,
         )
         .offset(most - 1)
-        .limit(1)
+        .limit(ONE)
     ).first()
     return last_allowed is not None
 

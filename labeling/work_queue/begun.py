@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
-from labeling.work_queue.claim import QUEUED_KINDS
+from labeling.work_queue.queues import QUEUED_KINDS
 from labeling.work_queue.room import has_room, live_leases
 from storage.clock import now
+from storage.core import ONE
 from storage.tables import Assignment, AssignmentState, Task, TaskStatus
 
 
@@ -37,7 +38,7 @@ def _begun_statement() -> Any:
             live_leases(bindparam("at")) < col(Task.overlap) - col(Task.judged),
         )
         .order_by(col(Assignment.draft_at).desc())
-        .limit(1)
+        .limit(ONE)
         .with_for_update(key_share=True, of=Task)
         .execution_options(populate_existing=True)
     )

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, exists, select, text
 from sqlmodel import Session
 
 from storage.clock import now
-from storage.core import execute_core, table_of
+from storage.core import ONE, execute_core, table_of
 from storage.tables import (
     Assignment,
     AssignmentState,
@@ -78,7 +78,7 @@ def _held() -> Any:
             _TASK.c.status == TaskStatus.READY,
         )
         .order_by(_ASSIGNMENT.c.id)
-        .limit(1)
+        .limit(ONE)
     )
 
 
@@ -121,5 +121,5 @@ def _newest(state: AssignmentState) -> Any:
             _ASSIGNMENT.c.annotator_id == bindparam("annotator_id"), _ASSIGNMENT.c.state == state
         )
         .order_by(_ASSIGNMENT.c.id.desc())
-        .limit(1)
+        .limit(ONE)
     )

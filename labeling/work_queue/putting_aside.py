@@ -13,7 +13,7 @@ from labeling.judging.feedback import feedback_given, note_feedback
 from labeling.judging.judging import who_could_judge
 from labeling.keys import key_of
 from labeling.work_queue.assignment import lock_own
-from labeling.work_queue.claim import QUEUED_KINDS
+from labeling.work_queue.queues import QUEUED_KINDS
 from labeling.work_queue.room import PUT_ASIDE
 from storage.core import execute_core, table_of
 from storage.errors import BadInput, Conflict

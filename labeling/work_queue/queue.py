@@ -12,7 +12,8 @@ from labeling.permissions import Action, require
 from labeling.quality_control.known_answers import known_by_copy
 from labeling.review.decisions import standing_decisions
 from labeling.texts import storable
-from labeling.work_queue.claim import QUEUED_KINDS, count_submitted, takes_room
+from labeling.work_queue.queues import QUEUED_KINDS
+from labeling.work_queue.room import count_submitted, takes_room
 from labeling.work_queue.task_copies import WITHOUT_LIMIT
 from storage.clock import now
 from storage.errors import BadInput

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import BindParameter, ColumnElement, Engine, and_, bindparam, func, select, text
 from sqlmodel import Session
 
-from storage.core import execute_core, table_of
+from storage.core import ONE, execute_core, table_of
 from storage.tables import Task
 from storage.tables.tasks import QUEUED_TASK
 
@@ -50,10 +50,10 @@ class Place:
     values: tuple[int, ...]
     task_id: int
 
-    def as_bound(self) -> dict[str, int]:
-        """Return the values of the parameters of `parts_of`."""
-        bound = {f"place_{at}": value for at, value in enumerate(self.values)}
-        return {**bound, "place_id": self.task_id}
+    def as_bound(self, number: int) -> dict[str, int]:
+        """Return the values of the parameters of `parts_of` with that number."""
+        bound = {f"place_{number}_{at}": value for at, value in enumerate(self.values)}
+        return {**bound, f"place_{number}_id": self.task_id}
 
 
 @dataclass
@@ -67,21 +67,25 @@ class _Kept:
 _kept: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
 
 
-def parts_of(leading: Sequence[tuple[str, bool]]) -> list[ColumnElement[bool]]:
+def parts_of(leading: Sequence[tuple[str, bool]], number: int) -> list[ColumnElement[bool]]:
     """Return conditions that divide the queue, in its order, around what `Place` passes by.
 
-    `leading` names the columns before the id, and whether each descends. First what comes before
+    `leading` names the columns before the id, and whether each descends; `number` tells the place's
+    parameters from those of another place in the same statement. First what comes before
     all of the place's own values, then what has them and no lesser id, then what comes after. Each
     is one range of the order's index.
     """
-    same = [_TASK.c[name] == bindparam(f"place_{at}") for at, (name, _) in enumerate(leading)]
+    columns = [_TASK.c[name] for name, _ in leading]
+    values: list[BindParameter[int]] = [
+        bindparam(f"place_{number}_{at}") for at in range(len(leading))
+    ]
+    same = [column == value for column, value in zip(columns, values, strict=True)]
     before, after = [], []
-    for at, (name, descends) in enumerate(leading):
-        value: BindParameter[int] = bindparam(f"place_{at}")
-        greater, less = _TASK.c[name] > value, _TASK.c[name] < value
+    for at, (_, descends) in enumerate(leading):
+        greater, less = columns[at] > values[at], columns[at] < values[at]
         before.append(and_(*same[:at], greater if descends else less))
         after.append(and_(*same[:at], less if descends else greater))
-    return [*before, and_(*same, _TASK.c.id >= bindparam("place_id")), *reversed(after)]
+    return [*before, and_(*same, _TASK.c.id >= bindparam(f"place_{number}_id")), *reversed(after)]
 
 
 def known_place(session: Session, key: Key) -> Place | None:
@@ -133,7 +137,7 @@ def _first_open(
         select(*(column for column, _ in columns), _TASK.c.id)
         .where(*_of_queue(key), is_open)
         .order_by(*(column.desc() if down else column for column, down in columns), _TASK.c.id)
-        .limit(1)
+        .limit(ONE)
     )
     found = execute_core(session, statement, annotator_id=key.annotator_id).first()
     return Place(tuple(found[:-1]), found[-1]) if found is not None else None

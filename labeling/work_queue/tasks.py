@@ -13,8 +13,9 @@ from labeling.events import record
 from labeling.judging.judging import who_judges
 from labeling.keys import key_of
 from labeling.texts import storable
-from labeling.work_queue.claim import QUEUED_KINDS, takes_room
 from labeling.work_queue.pools import has_its_share, pool_of, staffed_pools
+from labeling.work_queue.queues import QUEUED_KINDS
+from labeling.work_queue.room import takes_room
 from storage.clock import now
 from storage.errors import BadInput
 from storage.tables import (

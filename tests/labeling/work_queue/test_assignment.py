@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event
 from sqlmodel import col, select
 
 from labeling.judging.judgments import flag_assignment, skip_assignment, submit_judgment
-from labeling.work_queue import claim, scan_start
+from labeling.work_queue import queues, scan_start
 from labeling.work_queue.assignment import (
     AssignedTask,
     display_order,
@@ -17,6 +17,7 @@ from labeling.work_queue.assignment import (
     prolong,
     release_assignments,
 )
+from labeling.work_queue.room import has_room
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import NotAllowed, NotFound
@@ -203,10 +204,10 @@ def test_a_pick_that_has_filled_up_meanwhile_is_not_lent(
     """PostgreSQL may lock a row that another filled after the statement had counted."""
     full, free = stage.add_task("full"), stage.add_task("free")
     assert stage.lend("ann").task_id == full
-    real = claim._queued_statement
+    real = queues._take_statement
     stale = [select(Task).where(Task.id == full).with_for_update()]
     monkeypatch.setattr(
-        claim, "_queued_statement", lambda *given: stale.pop() if stale else real(*given)
+        queues, "_take_statement", lambda *given: stale.pop() if stale else real(*given)
     )
     assert stage.lend("bob").task_id == free
     assert stale == []
@@ -341,7 +342,7 @@ def release(stage: Stage, name: str) -> None:
 
 def room(stage: Stage, task_id: int) -> bool:
     with reading(stage.engine) as session:
-        return claim.has_room(session, task=session.get_one(Task, task_id))
+        return has_room(session, task=session.get_one(Task, task_id))
 
 
 def check_invariants(stage: Stage, overlap: int) -> None:

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from time import sleep
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlmodel import Session
 
 from labeling.work_queue.assignment import AssignedTask, next_assignment
-from storage.engine import writing
+from storage.engine import reading, writing
 from storage.tables import PoolMember, Project, Task
 from tests.labeling.stage import Stage, set_stage
 
@@ -75,3 +75,22 @@ def test_a_task_that_anothers_claim_holds_is_waited_for_where_it_is_the_last(sta
         found = asked.result(timeout=30)
     assert found is not None and found.task_id == last
     assert stage.next("cleo") is None, "both places are taken"
+
+
+@pytest.mark.parametrize("strategy", ["priority", "breadth", "depth"])
+def test_postgresql_plans_a_look_once_a_connection(stage: Stage, strategy: str) -> None:
+    stage.change("assignment", strategy=strategy)
+    for number in range(12):
+        stage.add_task(f"t{number}", k=2)
+    for _ in range(12):
+        stage.judge("ann", [1, 2])
+    with reading(stage.engine) as session:
+        prepared = session.connection().execute(
+            text(
+                "SELECT custom_plans, generic_plans FROM pg_prepared_statements "
+                "WHERE statement LIKE '%task.kind IN (''ordinary'', ''arena'')%'"
+            )
+        )
+        plans = prepared.all()
+    assert plans
+    assert all(custom == 0 and generic > 0 for custom, generic in plans)
