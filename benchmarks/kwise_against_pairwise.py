@@ -15,6 +15,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -34,7 +35,11 @@ RANKINGS_PER_STEP = 4
 def main() -> None:
     """Fit both ways with every seed, and print the table."""
     options = _options()
-    rankings = [one for one in read_rankings(options.data) if len(one.ranks) > 2]
+    rankings = [
+        one
+        for one in read_rankings(options.data)
+        if len(one.ranks) > 2 and _characters(one) <= options.longest
+    ]
     train, heldout = _divided(rankings)
     completions = fmean(len(one.ranks) for one in train)
     with TemporaryDirectory() as name:
@@ -52,10 +57,14 @@ def main() -> None:
                 data.write_text("".join(json.dumps(row) + "\n" for row in rows))
                 found[side].append(_fit(data, seed, epochs, at_once, options))
                 print(f"seed {seed}, {side}: {found[side][-1]['accuracy']:.3f}", file=sys.stderr)
-    text = _table(found, train, heldout)
+    text = _table(found, train, heldout, options.longest)
     print(text)
     if options.docs:
         readme.put("kwise", text, file=DOCS)
+
+
+def _characters(one: RankedText) -> float:
+    return sum(len(said["content"]) for said in one.messages) + max(map(len, one.completions))
 
 
 def _divided(rankings: Sequence[RankedText]) -> tuple[list[RankedText], list[RankedText]]:
@@ -110,14 +119,23 @@ def _table(
     found: dict[str, list[dict[str, Any]]],
     train: Sequence[RankedText],
     heldout: Sequence[RankedText],
+    longest: float,
 ) -> str:
     forwards = 2 * sum(len(one.ranks) for one in train)
     words = {"whole": "K-wise: all pairs of a ranking", "pairs": "pairwise: a ring of K pairs"}
+    left_out = (
+        ""
+        if longest == inf
+        else (
+            f" Rankings whose prompt and longest completion have over {longest:,.0f} characters "
+            "together are left out."
+        )
+    )
     largest = max(len(one.ranks) for one in train)
     lines = [
         f"{len(train)} rankings of 3 to {largest} completions to train on, {len(heldout)} held out "
         f"({found['whole'][0]['pairs']} comparisons); {forwards} "
-        "forward passes of completions on both sides.",
+        f"forward passes of completions on both sides.{left_out}",
         "",
         "| trained on | held-out accuracy of each seed | mean | 95 % of each seed | seconds |",
         "| --- | --- | --- | --- | --- |",
@@ -141,6 +159,13 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="rankings of people")
     parser.add_argument("--model", type=Path, required=True, help="folder of the language model")
+    parser.add_argument(
+        "--longest",
+        type=float,
+        default=inf,
+        metavar="CHARACTERS",
+        help="leave out rankings whose prompt and longest completion are longer together",
+    )
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--docs", action="store_true", help="put the table into docs/training.md")
     return parser.parse_args()
