@@ -15,6 +15,8 @@ from labeling.statistics.unit_counts import Answers
 
 Ints = npt.NDArray[np.integer[Any]]
 
+# Pairs of answers that are worked on at once: enough to be fast, and little memory.
+_AT_ONCE = 200_000
 # Of the normal distribution, for 95 %.
 _TWO_SIDED = 1.959963984540054
 
@@ -24,41 +26,42 @@ class RaterTables:
     """Hold what every two raters said of the units that both rated.
 
     first, second: (M,), rater ids, first < second; tables (M, V, V): how often the first said the
-    row's value and the second the column's. Of each pair of ratings: `cell` (P,), its place in the
-    flattened tables, and `task` (P,), from 0.
+    row's value and the second the column's. Of every two answers to one task, some at a time in
+    `cells`: (Q, W) places in the flattened tables, the one after the last where either said
+    nothing of that unit, and (Q,) the task, from 0.
     """
 
     first: Ints
     second: Ints
     tables: Floats
-    cell: Ints
-    task: Ints
+    cells: tuple[tuple[Ints, Ints], ...]
 
 
 def rater_tables(answers: Sequence[Answers]) -> RaterTables:
     """Return the tables of every two raters who share a task; all answers have the same values."""
     raters = np.unique(np.concatenate([np.zeros(0, np.int64), *(part.rater for part in answers)]))
     size = len(answers[0].values) if answers else 1
-    codes: list[Ints] = [np.zeros(0, np.int64)]
-    tasks: list[Ints] = [np.zeros(0, np.int64)]
-    before = 0
-    for part in answers:
-        code, task = _codes(part, raters)
-        codes.append(code)
-        tasks.append(task + before)
-        before += int(part.number.max(initial=-1)) + 1
-    two, cell = np.divmod(np.concatenate(codes), size**2)
+    pairs = [_pairs(part, raters) for part in answers]
+    two = np.concatenate([np.zeros(0, np.int64), *(each for _, _, each in pairs)])
     met, place = _distinct(two, len(raters) ** 2)
-    cell = place * size**2 + cell
-    tables = np.bincount(cell, minlength=size**2 * len(met)).astype(np.float64)
+    none = len(met) * size**2
+    counts = np.zeros(none + 1, dtype=np.int64)
+    cells, tasks, begin = [], 0, 0
+    for part, (one, other, _) in zip(answers, pairs, strict=True):
+        for some in range(0, len(one), _AT_ONCE):
+            which = slice(some, some + _AT_ONCE)
+            said, told = part.codes[one[which]], part.codes[other[which]]
+            base = place[begin + some : begin + some + len(said), None] * size**2
+            cell = base + said.astype(np.int64) * size + told
+            cell[(said < 0) | (told < 0)] = none
+            counts += np.bincount(cell.ravel(), minlength=none + 1)
+            task = part.number[one[which]] + tasks
+            cells.append((cell.astype(np.min_scalar_type(none)), task))
+        begin += len(one)
+        tasks += int(part.number.max(initial=-1)) + 1
     first, second = np.divmod(met, max(len(raters), 1))
-    return RaterTables(
-        raters[first],
-        raters[second],
-        tables.reshape(-1, size, size),
-        cell,
-        np.concatenate(tasks),
-    )
+    tables = counts[:none].astype(np.float64).reshape(-1, size, size)
+    return RaterTables(raters[first], raters[second], tables, tuple(cells))
 
 
 def agreement_matrix(tables: RaterTables, weights: Weights = "unweighted") -> pd.DataFrame:
@@ -100,9 +103,13 @@ def mean_cohen_kappa(tables: RaterTables, weights: Weights = "unweighted") -> Fi
     if not n:
         return Figure(None, 0, of)
     value = float((np.nan_to_num(kappa) * shared).sum() / n)
-    of_cell = np.nan_to_num(influence).ravel() / n
-    by_task = np.bincount(tables.task, weights=of_cell[tables.cell])
-    judged = np.bincount(tables.task) > 0
+    of_cell = np.append(np.nan_to_num(influence).ravel() / n, 0.0)
+    by_task = np.zeros(1 + max(int(task.max()) for _, task in tables.cells))
+    judged = np.zeros(len(by_task), dtype=bool)
+    for cell, task in tables.cells:
+        of_pair = of_cell[cell].sum(axis=1)
+        by_task += np.bincount(task, weights=of_pair, minlength=len(by_task))
+        judged[task] = True
     if judged.sum() < 2:
         return Figure(value, round(n), of)
     error = _TWO_SIDED * float(np.sqrt((by_task**2).sum()))
@@ -138,20 +145,17 @@ def agreement_with(answers: Sequence[Answers], people: Sequence[Answers]) -> pd.
     return _agreement(found)
 
 
-def _codes(part: Answers, raters: Ints) -> tuple[Ints, Ints]:
-    """Return (two raters) · V² + (what the two said), and the task, of each pair of ratings."""
+def _pairs(part: Answers, raters: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return every two answers (Q,) to a task with a unit that both rated, and the two raters."""
     first, second = part.pairs
+    given = part.codes >= 0
+    if not given.all():
+        both = (given[first] & given[second]).any(axis=1)
+        first, second = first[both], second[both]
     swap = part.rater[first] > part.rater[second]
     first, second = np.where(swap, second, first), np.where(swap, first, second)
     place = np.searchsorted(raters, part.rater)
-    two = place[first] * len(raters) + place[second]
-    one, other = part.codes[first], part.codes[second]
-    both = (one >= 0) & (other >= 0)
-    size = len(part.values)
-    code = two[:, None] * size**2 + one.astype(np.int32) * size + other
-    task = np.broadcast_to(part.number[first][:, None], both.shape)
-    # Most often everything is answered, and a mask would copy it all once more.
-    return (code.ravel(), task.ravel()) if both.all() else (code[both], task[both])
+    return first, second, place[first] * len(raters) + place[second]
 
 
 def _distinct(codes: Ints, most: int) -> tuple[Ints, Ints]:

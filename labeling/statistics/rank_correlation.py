@@ -78,10 +78,11 @@ def concordance(part: RankingsOfOneK) -> Floats:
         return np.zeros(0)
     begins = np.flatnonzero(np.diff(task, prepend=-1))
     raters = np.diff(np.append(begins, len(task)))
-    deviations = places - (part.k + 1) / 2
-    of_sums = (np.add.reduceat(deviations, begins) ** 2).sum(axis=1)
+    deviations = places - np.float32((part.k + 1) / 2)
+    of_sums = (np.add.reduceat(deviations, begins, dtype=np.float64) ** 2).sum(axis=1)
     # (K³ − K − T_j) / 12 is the sum of a ranking's squared deviations from the mean rank.
-    most = raters * np.add.reduceat((deviations**2).sum(axis=1), begins)
+    squares = np.einsum("nk,nk->n", deviations, deviations)
+    most = raters * np.add.reduceat(squares, begins, dtype=np.float64)
     defined = (raters > 1) & (most > 0)
     found: Floats = of_sums[defined] / most[defined]
     return found

@@ -55,16 +55,17 @@ class RankingsOfOneK:
             return self
         return RankingsOfOneK(self.task[keep], self.rater[keep], self.row[keep], self.ranks[keep])
 
-    @cached_property
-    def average_ranks(self) -> npt.NDArray[np.float64]:
+    @property
+    def average_ranks(self) -> npt.NDArray[np.float32]:
         """Return (N, K) with ties at the mean of the places that they share (1, 2.5, 2.5, 4).
 
         Of rankings that are complete. Dense ranks with more and fewer ties are not on one scale.
         """
-        places = np.full(self.ranks.shape, (self.k + 1) / 2)
+        half = np.float32(0.5)
+        places = np.full(self.ranks.shape, (self.k + 1) / 2, dtype=np.float32)
         for pair, (i, j) in enumerate(zip(*np.triu_indices(self.k, 1), strict=True)):
-            places[:, i] -= self.outcomes[:, pair] / 2
-            places[:, j] += self.outcomes[:, pair] / 2
+            places[:, i] -= self.outcomes[:, pair] * half
+            places[:, j] += self.outcomes[:, pair] * half
         return places
 
     @cached_property
@@ -74,7 +75,7 @@ class RankingsOfOneK:
         codes[self.outcomes == NOT_RANKED] = -1
         return Answers(self.task, self.rater, codes, np.array([-1, 0, 1]))
 
-    @cached_property
+    @property
     def rank_answers(self) -> Answers:
         """Return the average rank of each completion."""
         of = self.complete
@@ -99,7 +100,7 @@ class Rankings:
         """Return the counts of pair outcomes, -1, 0 and 1, of every K."""
         return together([part.pair_answers.counts for part in self.parts])
 
-    @cached_property
+    @property
     def rank_counts(self) -> UnitCounts:
         """Return the counts of average ranks of every K."""
         return together([part.rank_answers.counts for part in self.parts])

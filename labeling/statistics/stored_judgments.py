@@ -46,6 +46,9 @@ _PLAIN = {
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+# What each of a judgment's `parts` holds where nothing was said; every judgment has `arrays`.
+_NOTHING = (0, 0, -1)
+
 
 @dataclass(frozen=True, eq=False)
 class StoredJudgments:
@@ -64,7 +67,9 @@ class StoredJudgments:
         return len(self.arrays["judgment_id"])
 
     def taken(self, rows: npt.NDArray[Any]) -> "StoredJudgments":
-        """Return the judgments at `rows` (positions, or one truth value each)."""
+        """Return the judgments at `rows` (positions, or one truth value each); all: these."""
+        if rows.dtype == np.bool_ and rows.all():
+            return self
         return StoredJudgments(
             *({name: each[rows] for name, each in some.items()} for some in self.parts())
         )
@@ -97,8 +102,10 @@ def read_judgments(
     )
     if ids is not None:
         statement = statement.where(col(Judgment.id).in_(ids))
-    batches = [_batch_arrays(rows, dialect) for rows in driver_rows(session, statement)]
-    return _all_joined(batches or [_batch_arrays([], dialect)])
+    found = _GrowingJudgments(_batch_arrays([], dialect))
+    for rows in driver_rows(session, statement):
+        found.add(_batch_arrays(rows, dialect))
+    return found.stored()
 
 
 def discarded_ids(session: Session, *, project_id: int) -> npt.NDArray[np.int64]:
@@ -213,6 +220,38 @@ def _answers(texts: Sequence[str], none: int) -> Arrays:
             table[row, : len(values)] = values
         answers[name] = table[codes]
     return answers
+
+
+class _GrowingJudgments:
+    """Judgments that batches are added to; all batches at once would be as much memory again."""
+
+    def __init__(self, none: StoredJudgments) -> None:
+        self._parts = tuple(
+            {name: values.copy() for name, values in some.items()} for some in none.parts()
+        )
+        self._count = 0
+
+    def add(self, more: StoredJudgments) -> None:
+        """Add judgments with ids above those that there are."""
+        count = self._count + len(more)
+        for mine, theirs, none in zip(self._parts, more.parts(), _NOTHING, strict=True):
+            for name in mine.keys() | theirs.keys():
+                values = theirs.get(name, np.full((len(more), MOST_COMPLETIONS), none, np.int8))
+                held = mine.setdefault(
+                    name, np.full((self._count, MOST_COMPLETIONS), none, np.int8)
+                )
+                if len(held) < count:
+                    # In place where there is room, and by moving pages where there is not.
+                    held.resize((max(count, len(held) * 9 // 8), *held.shape[1:]), refcheck=False)
+                held[self._count : count] = values
+        self._count = count
+
+    def stored(self) -> StoredJudgments:
+        """Return what was added; nothing can be added after."""
+        for some in self._parts:
+            for held in some.values():
+                held.resize((self._count, *held.shape[1:]), refcheck=False)
+        return StoredJudgments(*self._parts)
 
 
 def _all_joined(batches: list[StoredJudgments]) -> StoredJudgments:

@@ -55,7 +55,10 @@ class UnitCounts:
         if base ** self.counts.shape[1] >= 2**62:
             found, which = np.unique(self.counts, axis=0, return_inverse=True)
             return found, which.reshape(-1)
-        code = self.counts @ base ** np.arange(self.counts.shape[1])
+        code = np.zeros(len(self), dtype=np.int64)
+        # Column by column: a product of matrices would copy all counts as wider numbers.
+        for place in range(self.counts.shape[1]):
+            code += self.counts[:, place].astype(np.int64) * base**place
         which, codes = pd.factorize(code)
         places = codes[:, None] // base ** np.arange(self.counts.shape[1]) % base
         return places.astype(np.int32), which.astype(np.int64)
