@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from labeling.imports.row_files import ENDINGS
 from labeling.keys import key_of
+from labeling.quality_control.known_answer_files import read_known_answers
 from labeling.quality_control.known_answer_import import import_known_answers
 from labeling.quality_control.known_answers import withdraw_known_answer
 from labeling.quality_control.qualification import reset_qualification, wave_through
@@ -127,11 +128,12 @@ def _import(account: Account, file: Any, kind: str) -> None:
         path = Path(folder) / f"the-file{ending}"
         path.write_bytes(file.getvalue())
         try:
+            known = read_known_answers(path)
             with process.writing() as database:
                 done = import_known_answers(
                     database,
                     project=_project(database),
-                    path=path,
+                    known=known,
                     by=account,
                     heldout_share=process.settings().heldout_share,
                     kind=TaskKind(kind),

@@ -1,5 +1,6 @@
 """Read prompts from JSONL, CSV and Parquet files, or say which line does not fit."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from labeling.imports.row_files import (
     Progress,
     Row,
     RowShape,
+    each_row,
     label_of,
     language_of,
     prompt_of,
@@ -44,6 +46,11 @@ def read_prompts(
     Raises `BadInput` naming file, line and field at the first row that does not fit.
     """
     return read_rows(path, shape, _prompt, progress)
+
+
+def each_prompt(path: Path, progress: Progress = lambda what, share: None) -> Iterator[NewPrompt]:
+    """Yield every prompt of the file, in bounded memory; all else is as `read_prompts` has it."""
+    return each_row(path, PROMPTS, _prompt, progress)
 
 
 def _prompt(row: Row, place: Place) -> NewPrompt:

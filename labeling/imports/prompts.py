@@ -2,19 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session, col, func, select
 
 from labeling.events import record
 from labeling.imports.batches import batches
+from labeling.imports.bulk_insert import insert_rows
 from labeling.imports.one_at_a_time import wait_for_other_imports
-from labeling.imports.prompt_files import NewPrompt, read_prompts
+from labeling.imports.prompt_files import NewPrompt, each_prompt
 from labeling.imports.row_files import Progress
+from labeling.imports.staged_prompts import StagedPrompts
 from labeling.keys import key_of
 from labeling.permissions import Action, require
+from storage.clock import now
+from storage.core import table_of
 from storage.tables import Account, Project, Prompt, Split
 
 STARTER_PROMPTS = Path(__file__).parent / "data" / "starter_prompts.jsonl.gz"
@@ -50,56 +56,67 @@ def split_of(content_sha256: str, share: float) -> Split:
     return Split.HELDOUT if int(content_sha256[:13], 16) / 16**13 < share else Split.TRAIN
 
 
+@contextmanager
+def staged_prompts(
+    path: Path,
+    *,
+    tags: Sequence[str] = (),
+    language: str = "",
+    progress: Progress = lambda what, share: None,
+) -> Iterator[StagedPrompts]:
+    """Yield the prompts of a JSONL(.gz), CSV or Parquet file, read whole into a temporary file.
+
+    `tags` are added to each prompt's own; `language` is that of rows that name none. `progress` is
+    told what is done and the share of it (0 … 1). No database is needed, and nothing waits for it,
+    however slowly the file comes. Raises `BadInput` naming file, line and field.
+    """
+    with StagedPrompts(path.name) as staged:
+        for one in each_prompt(path, progress):
+            kept = replace(
+                one,
+                tags=tuple(dict.fromkeys((*one.tags, *tags))),
+                language=one.language or language,
+            )
+            staged.add(content_sha256(one.messages), kept)
+        yield staged
+
+
 def import_prompts(
     session: Session,
     *,
     project: Project,
-    path: Path,
+    prompts: StagedPrompts,
     heldout_share: float,
     account: Account | None = None,
-    tags: Sequence[str] = (),
-    language: str = "",
     progress: Progress = lambda what, share: None,
 ) -> PromptImport:
-    """Add the prompts of a JSONL(.gz), CSV or Parquet file that the project does not have yet.
+    """Store the staged prompts that the project does not have yet.
 
-    `tags` are added to each prompt's own; `language` is that of rows that name none.
     `account` asks (None: the person at the server's shell). `progress` is told what is done and the
-    share of it (0 … 1). Raises `BadInput` naming file, line and field, with nothing added;
-    `NotAllowed`.
+    share of it (0 … 1). Raises `NotAllowed`. The session must be writing.
     """
     if account is not None:
         require(account, Action.MANAGE_PROMPTS, project_id=key_of(project))
     project_id = key_of(project)
-    found = [
-        replace(
-            one,
-            tags=tuple(dict.fromkeys((*one.tags, *tags))),
-            language=one.language or language,
-        )
-        for one in read_prompts(path, progress=progress)
-    ]
     wait_for_other_imports(session, project_id=project_id)
-    fresh: dict[str, NewPrompt] = {}
-    for prompt in found:
-        fresh.setdefault(content_sha256(prompt.messages), prompt)
-    for known in _known(session, project_id, list(fresh)):
-        del fresh[known]
-    stored = 0
-    for some in batches(fresh.items(), _STORED_AT_ONCE):
-        session.add_all(
-            prompt_row(prompt, digest, project_id, heldout_share) for digest, prompt in some
-        )
-        session.flush()
-        stored += len(some)
-        progress("Storing", stored / len(fresh))
-    done = PromptImport(len(fresh), len(found) - len(fresh), len(found))
+    different, seen, added = len(prompts), 0, 0
+    for some in batches(prompts, _STORED_AT_ONCE):
+        known = _known(session, project_id, [digest for digest, _ in some])
+        rows = [
+            prompt_values(prompt, digest, project_id, heldout_share)
+            for digest, prompt in some
+            if digest not in known
+        ]
+        insert_rows(session, table_of(Prompt), rows)
+        seen, added = seen + len(some), added + len(rows)
+        progress("Storing", seen / different)
+    done = PromptImport(added, prompts.total - added, prompts.total)
     record(
         session,
         project_id=project_id,
         account_id=account.id if account else None,
         kind="prompts.imported",
-        file=path.name,
+        file=prompts.name,
         added=done.added,
         duplicates=done.duplicates,
         heldout_share=heldout_share,
@@ -111,9 +128,10 @@ def add_starter_prompts(
     session: Session, *, project: Project, heldout_share: float
 ) -> PromptImport:
     """Add the prompts that come with Rankloop; calling it again adds nothing."""
-    return import_prompts(
-        session, project=project, path=STARTER_PROMPTS, heldout_share=heldout_share
-    )
+    with staged_prompts(STARTER_PROMPTS) as prompts:
+        return import_prompts(
+            session, project=project, prompts=prompts, heldout_share=heldout_share
+        )
 
 
 def count_prompts(session: Session, *, project_id: int) -> int:
@@ -123,12 +141,12 @@ def count_prompts(session: Session, *, project_id: int) -> int:
     ).one()
 
 
-def _known(session: Session, project_id: int, digests: list[str]) -> list[str]:
-    known: list[str] = []
-    for start in range(0, len(digests), _LOOKUP):
-        some = col(Prompt.content_sha256).in_(digests[start : start + _LOOKUP])
-        statement = select(Prompt.content_sha256).where(Prompt.project_id == project_id, some)
-        known.extend(session.exec(statement))
+def _known(session: Session, project_id: int, digests: list[str]) -> set[str]:
+    known: set[str] = set()
+    for some in batches(digests, _LOOKUP):
+        wanted = col(Prompt.content_sha256).in_(some)
+        statement = select(Prompt.content_sha256).where(Prompt.project_id == project_id, wanted)
+        known.update(session.exec(statement))
     return known
 
 
@@ -139,13 +157,21 @@ def split_of_new(digest: str, heldout_share: float, *, source: str) -> Split:
 
 def prompt_row(prompt: NewPrompt, digest: str, project_id: int, heldout_share: float) -> Prompt:
     """Return the row of a new prompt, its split as `split_of_new` says."""
-    return Prompt(
-        project_id=project_id,
-        messages=prompt.messages,
-        content_sha256=digest,
-        source=prompt.source,
-        license=prompt.license,
-        tags=list(prompt.tags),
-        language=prompt.language,
-        split=split_of_new(digest, heldout_share, source=prompt.source),
-    )
+    return Prompt(**prompt_values(prompt, digest, project_id, heldout_share))
+
+
+def prompt_values(
+    prompt: NewPrompt, digest: str, project_id: int, heldout_share: float
+) -> dict[str, Any]:
+    """Return the columns of a new prompt's row, its split as `split_of_new` says."""
+    return {
+        "project_id": project_id,
+        "messages": prompt.messages,
+        "content_sha256": digest,
+        "source": prompt.source,
+        "license": prompt.license,
+        "tags": list(prompt.tags),
+        "language": prompt.language,
+        "split": split_of_new(digest, heldout_share, source=prompt.source),
+        "created_at": now(),
+    }

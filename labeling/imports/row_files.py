@@ -1,7 +1,7 @@
 """Read rows from files that people bring, and say which line and field does not fit."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from labeling.imports.row_shape import BadRow, Place, Row, RowShape
 from labeling.imports.row_streams import ENDINGS, RowStream
 from storage.errors import BadInput
 
-__all__ = ["ENDINGS", "ROLES", "BadRow", "Place", "Row", "RowShape", "read_rows"]
+__all__ = ["ENDINGS", "ROLES", "BadRow", "Place", "Row", "RowShape", "each_row", "read_rows"]
 
 Made = TypeVar("Made")
 Progress = Callable[[str, float], None]
@@ -29,22 +29,35 @@ def read_rows(
 ) -> list[Made]:
     """Return what `make` makes of every row of a JSONL, JSON, CSV or Parquet file, in order.
 
+    `progress` and what is raised are as `each_row` has them.
+    """
+    return list(each_row(path, shape, make, progress))
+
+
+def each_row(
+    path: Path,
+    shape: RowShape,
+    make: Callable[[Row, Place], Made],
+    progress: Progress = lambda what, share: None,
+) -> Iterator[Made]:
+    """Yield what `make` makes of every row of a file, in order and in bounded memory.
+
     `progress` is told what is read and the share of the file that was (0 … 1). Raises `BadInput`
     naming the file where it cannot be read or holds no rows, and file, line and field at the first
     row that does not fit.
     """
-    made, stream = [], RowStream(path, shape)
+    stream, rows = RowStream(path, shape), 0
     for place, row in stream:
         if isinstance(row, BadRow):
             raise row
-        made.append(make(row, place))
-        if len(made) % TOLD_EVERY == 0:
+        yield make(row, place)
+        rows += 1
+        if rows % TOLD_EVERY == 0:
             progress(f"Reading {path.name}", stream.share)
-    if not made:
+    if not rows:
         raise BadInput(f"{path}: the file holds no {shape.things}.{shape.ending}")
-    if len(made) >= TOLD_EVERY:
+    if rows >= TOLD_EVERY:
         progress(f"Reading {path.name}", 1.0)
-    return made
 
 
 # -- fields ----------------------------------------------------------------------------------------

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert
 from sqlmodel import Session, col, select
 
 from labeling.imports.batches import batches
-from labeling.imports.bulk_insert import insert_rows
+from labeling.imports.bulk_insert import insert_for_keys, insert_rows
 from labeling.imports.imported_accounts import ImportedAccounts
 from labeling.imports.preference_rows.imported import (
     ImportedCompletion,
@@ -178,23 +177,7 @@ class TaskStore:
 
     def insert(self, table: Any, rows: Sequence[dict[str, Any]]) -> list[int]:
         """Insert rows; return their keys in the same order."""
-        if not rows:
-            return []
-        if self.session.get_bind().dialect.name == "sqlite":
-            return self._insert_numbered(table, rows)
-        statement = insert(table).returning(table.id, sort_by_parameter_order=True)
-        return list(self.session.execute(statement, list(rows)).scalars())
-
-    def _insert_numbered(self, table: Any, rows: Sequence[dict[str, Any]]) -> list[int]:
-        """Insert rows under the keys that SQLite would give them: it can tell keys of one row only.
-
-        Nobody else writes meanwhile: a transaction that writes is alone from its beginning.
-        """
-        newest = self.session.exec(select(func.max(table.id))).one() or 0
-        keys = list(range(newest + 1, newest + 1 + len(rows)))
-        numbered = [{"id": key, **row} for key, row in _zip(keys, rows)]
-        insert_rows(self.session, table_of(table), numbered)
-        return keys
+        return insert_for_keys(self.session, table, rows)
 
     def _known(self, digests: Iterable[str]) -> dict[str, int]:
         known: dict[str, int] = {}

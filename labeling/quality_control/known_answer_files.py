@@ -20,6 +20,7 @@ from labeling.imports.row_files import (
     text_of,
 )
 from labeling.judging.rankings import validate_ranks
+from labeling.quality_control.known_answers import LONGEST_EXPLANATION
 from storage.errors import BadInput
 from storage.tables import TaskKind
 
@@ -44,15 +45,23 @@ class NewKnownAnswer:
     kind: TaskKind | None
 
 
+@dataclass(frozen=True)
+class KnownAnswerFile:
+    """Hold the tasks of the file called `name`, in order."""
+
+    name: str
+    tasks: list[NewKnownAnswer]
+
+
 def read_known_answers(
     path: Path, progress: Progress = lambda what, share: None
-) -> list[NewKnownAnswer]:
-    """Return the tasks of a file in order.
+) -> KnownAnswerFile:
+    """Return the tasks of a file; no database is needed, and nothing waits for it.
 
     `progress` is as `read_rows` takes it. Raises `BadInput` naming file, line and
     field at the first row that does not fit.
     """
-    return read_rows(path, KNOWN_ANSWERS, _known_answer, progress)
+    return KnownAnswerFile(path.name, read_rows(path, KNOWN_ANSWERS, _known_answer, progress))
 
 
 def _known_answer(row: Row, place: Place) -> NewKnownAnswer:
@@ -70,9 +79,17 @@ def _known_answer(row: Row, place: Place) -> NewKnownAnswer:
         messages=messages,
         completions=completions,
         ranks=_ranks(_list(row, "ranks", place), len(completions), place),
-        explanation=label_of(row, "explanation", place),
+        explanation=_explanation(row, place),
         kind=SETS.get(named),
     )
+
+
+def _explanation(row: Row, place: Place) -> str:
+    text = label_of(row, "explanation", place).strip()
+    if len(text) > LONGEST_EXPLANATION:
+        raise place.bad(f"it has {len(text):,} characters; {LONGEST_EXPLANATION:,} at most",
+                        "explanation")  # fmt: skip
+    return text
 
 
 def _ranks(values: list[Any], k: int, place: Place) -> list[int]:
@@ -86,6 +103,8 @@ def _ranks(values: list[Any], k: int, place: Place) -> list[int]:
 
 def _list(row: Row, name: str, place: Place) -> list[Any]:
     value = row.get(name)
+    if value is None:
+        raise place.bad("it is missing", name)
     if not isinstance(value, list):
         raise place.bad("it must be a list", name)
     return value

@@ -129,13 +129,33 @@ def keep_known_answer(
         )
     )
     session.flush()
-    record(
+    record_known_answer(
         session,
         project_id=task.project_id,
-        account_id=by.id if by else None,
+        task_id=key_of(task),
+        kind=task.kind,
+        ranks=ranks,
+        by_id=by.id if by else None,
+    )
+
+
+def record_known_answer(
+    session: Session,
+    *,
+    project_id: int,
+    task_id: int,
+    kind: TaskKind,
+    ranks: Sequence[int],
+    by_id: int | None,
+) -> None:
+    """Add the event that a task was given a known answer."""
+    record(
+        session,
+        project_id=project_id,
+        account_id=by_id,
         kind="known_answer.added",
-        task_id=task.id,
-        task_kind=task.kind.value,
+        task_id=task_id,
+        task_kind=kind.value,
         ranks=list(ranks),
     )
 

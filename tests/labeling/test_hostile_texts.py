@@ -24,7 +24,7 @@ from labeling.imports.preference_files import stage_files
 from labeling.imports.preference_rows.registry import READERS
 from labeling.imports.preferences import import_staged, staged_file
 from labeling.imports.prompt_files import read_prompts
-from labeling.imports.prompts import import_prompts
+from labeling.imports.prompts import import_prompts, staged_prompts
 from labeling.imports.row_files import BadRow
 from labeling.imports.staging import Staging
 from labeling.judging.answers import valid_rationale
@@ -233,8 +233,8 @@ def test_a_database_keeps_every_character_and_its_export_too(
     prompts = tmp_path / "prompts.jsonl"
     lines = [json.dumps({"prompt": one.text, "tags": [one.text[:40]]}) for one in STORABLE]
     prompts.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with writing(engine) as session:
-        import_prompts(session, project=project, path=prompts, heldout_share=0.0)
+    with staged_prompts(prompts) as staged, writing(engine) as session:
+        import_prompts(session, project=project, prompts=staged, heldout_share=0.0)
     completions = tmp_path / "completions.jsonl"
     lines = [
         json.dumps({"prompt": one.text, "completion": answer, "model": "m"})

@@ -14,11 +14,13 @@ from sqlmodel import Session
 from labeling.endpoint_policies import Endpoint
 from labeling.imports.completions import stage_completions
 from labeling.imports.preferences import StagedFile, staged_file
+from labeling.imports.staged_prompts import StagedPrompts
 from labeling.imports.staging import Staging
 from labeling.labeling_settings import change_labeling
 from labeling.loop_state import loop_state
 from labeling.people.invitations import invite
 from labeling.permissions import Action, narrowed_to
+from labeling.quality_control.known_answer_files import KnownAnswerFile
 from labeling.statistics.judgment_columns import judgment_columns
 from labeling.withdrawals.scope import Scope
 from labeling.work_queue.queue import TaskChoice
@@ -103,6 +105,7 @@ class Scene:
     people: dict[str, int]
     own: dict[str, tuple[int, int, int]]
     staged: tuple[StagedFile, StagedFile]
+    prompts: StagedPrompts
     measured: dict[str, Any]
     tried: Iterator[int]
 
@@ -160,6 +163,8 @@ class Scene:
             "flags": ["other"],
             "heldout_share": 0.0,
             "path": file,
+            "prompts": self.prompts,
+            "known": KnownAnswerFile("known.jsonl", []),
             "staged": self.staged["completions" in name],
             "home": self.folder,
             "folder": self.folder / "snapshots",
@@ -220,8 +225,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
         )  # fmt: skip
     for text in ("one", "two"):
         stage.add_task(text, k=2)
-    with _staged(folder) as staged:
-        yield _peopled(stage, folder, staged)
+    with _staged(folder) as staged, StagedPrompts("prompts.jsonl") as prompts:
+        yield _peopled(stage, folder, staged, prompts)
     engine.dispose()
 
 
@@ -235,7 +240,9 @@ def _staged(folder: Path) -> Iterator[tuple[StagedFile, StagedFile]]:
         yield preferences, stage_completions(staging, texts)
 
 
-def _peopled(stage: Stage, folder: Path, staged: tuple[StagedFile, StagedFile]) -> Scene:
+def _peopled(
+    stage: Stage, folder: Path, staged: tuple[StagedFile, StagedFile], prompts: StagedPrompts
+) -> Scene:
     """Let everybody judge one task and hold another, and only then become what they are."""
     people, own = {}, {}
     for name in (*CASES, "somebody", "last admin"):
@@ -256,7 +263,7 @@ def _peopled(stage: Stage, folder: Path, staged: tuple[StagedFile, StagedFile]) 
             "columns": judgment_columns(session, project_id=stage.project_id),
             "loop": loop_state(session, project_id=stage.project_id, judgments_per_round=9),
         }
-    return Scene(stage, folder, people, own, staged, measured, count())
+    return Scene(stage, folder, people, own, staged, prompts, measured, count())
 
 
 @pytest.mark.parametrize("name", sorted(DEEDS))

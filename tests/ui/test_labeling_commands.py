@@ -76,7 +76,11 @@ def test_known_answers_are_added_once(
         ({"prompt": "a", "completions": ["b"], "ranks": [1]}, "field completions"),
         ({"prompt": "a", "completions": ["b", "c"], "ranks": [2, 2]}, "No completion has rank 1"),
         ({"prompt": "a", "completions": ["b", "c"], "ranks": [1, 2], "set": "x"}, "field set"),
-        ({"prompt": "a", "ranks": [1, 2]}, "field completions"),
+        ({"prompt": "a", "ranks": [1, 2]}, "field completions: it is missing"),
+        (
+            {"prompt": "a", "completions": ["b", "c"], "ranks": [1, 2], "explanation": "e" * 2001},
+            "field explanation: it has 2,001 characters; 2,000 at most",
+        ),
     ],
 )
 def test_a_bad_row_is_named_and_nothing_added(

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlmodel import col, select
 
-from labeling.imports.prompts import import_prompts
+from labeling.imports.prompts import import_prompts, staged_prompts
 from labeling.labeling_settings import change_labeling
 from labeling.policies import create_first_policy
 from labeling.projects import create_project
@@ -57,10 +57,10 @@ def tiny_home(tmp_path: Path, sqlite_template: Path) -> Iterator[Home]:
     )
     shutil.copyfile(sqlite_template, settings.home / "rankloop.db")
     engine = build_engine(settings.url)
-    with writing(engine) as session:
+    with staged_prompts(prompts) as staged, writing(engine) as session:
         project = create_project(session, name="default", settings=settings)
         assert project.id is not None
-        import_prompts(session, project=project, path=prompts, heldout_share=0.2)
+        import_prompts(session, project=project, prompts=staged, heldout_share=0.2)
         # No task of a superseded policy is kept: the next task is to be the new one's.
         change_labeling(
             session, project=project, by=None, section="freshness", values={"kept_share": 0.0}

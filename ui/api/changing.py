@@ -7,7 +7,7 @@ from labeling.datasets.snapshot_query import query_of
 from labeling.datasets.snapshots import take_snapshot
 from labeling.imports.completions import import_completions, stage_completions
 from labeling.imports.preferences import import_staged, staged_file
-from labeling.imports.prompts import import_prompts
+from labeling.imports.prompts import import_prompts, staged_prompts
 from labeling.imports.staging import Staging
 from labeling.permissions import Action, require
 from labeling.rounds import request_round
@@ -49,16 +49,20 @@ def make_snapshot(asked: Asked) -> Any:
 
 def add_prompts(asked: Asked) -> Any:
     """Import prompts, all or none."""
+    # Before the file is read: reading it is work.
+    require(asked.account, Action.MANAGE_PROMPTS, project_id=asked.project_id)
     tags = [each.strip() for each in asked.query.get("tag", "").split(",") if each.strip()]
-    with writing(process.engine()) as session:
+    language = asked.query.get("language", "")
+    with (
+        staged_prompts(asked.file_path(), tags=tags, language=language) as prompts,
+        writing(process.engine()) as session,
+    ):
         return import_prompts(
             session,
             project=asked.project,
-            path=asked.file_path(),
+            prompts=prompts,
             heldout_share=process.settings().heldout_share,
             account=asked.account,
-            tags=tags,
-            language=asked.query.get("language", ""),
         )
 
 

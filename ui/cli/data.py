@@ -17,17 +17,22 @@ from ui.database import open_database
 
 def add_known_answers(settings: Settings, file: Path, *, qualification: bool) -> None:
     """Import tasks with known answers, all or none."""
+    from labeling.quality_control.known_answer_files import read_known_answers
     from labeling.quality_control.known_answer_import import import_known_answers
 
-    with writing(open_database(settings)) as session:
+    engine, progress = open_database(settings), on_terminal()
+    with reading(engine) as session:
+        project_of(session, settings)
+    known = read_known_answers(file, progress)
+    with writing(engine) as session:
         done = import_known_answers(
             session,
             project=project_of(session, settings),
-            path=file,
+            known=known,
             by=None,
             heldout_share=settings.heldout_share,
             kind=TaskKind.QUALIFICATION if qualification else TaskKind.GOLD,
-            progress=on_terminal(),
+            progress=progress,
         )
     click.echo(
         f"{counted(done.gold, 'gold task')} and "

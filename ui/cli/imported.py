@@ -20,7 +20,7 @@ from labeling.imports.preferences import (
     refuse_second_import,
     staged_file,
 )
-from labeling.imports.prompts import import_prompts
+from labeling.imports.prompts import import_prompts, staged_prompts
 from labeling.imports.staging import Staging
 from labeling.keys import key_of
 from storage.engine import reading, writing
@@ -68,15 +68,19 @@ def add_prompts(
     as_json: bool = False,
 ) -> None:
     """Import prompts, all or none."""
-    with writing(open_database(settings)) as session:
+    engine, progress = open_database(settings), on_terminal(quiet=as_json)
+    with reading(engine) as session:
+        project_of(session, settings)
+    with (
+        staged_prompts(file, tags=tags, language=language, progress=progress) as prompts,
+        writing(engine) as session,
+    ):
         done = import_prompts(
             session,
             project=project_of(session, settings),
-            path=file,
+            prompts=prompts,
             heldout_share=settings.heldout_share,
-            tags=tags,
-            language=language,
-            progress=on_terminal(quiet=as_json),
+            progress=progress,
         )
     if as_json:
         counts = {"added": done.added, "duplicates": done.duplicates, "total": done.total}

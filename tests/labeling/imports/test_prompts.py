@@ -14,6 +14,7 @@ from labeling.imports.prompts import (
     count_prompts,
     import_prompts,
     split_of,
+    staged_prompts,
 )
 from storage.engine import reading, writing
 from storage.errors import BadInput, NotAllowed
@@ -35,7 +36,8 @@ def test_duplicates_are_counted_within_a_file_and_against_the_project(
     ]:
         with writing(engine) as session:
             path = write(tmp_path, texts)
-            done = import_prompts(session, project=project, path=path, heldout_share=0.1)
+            with staged_prompts(path) as prompts:
+                done = import_prompts(session, project=project, prompts=prompts, heldout_share=0.1)
         assert done == expected
     with reading(engine) as session:
         rows = session.exec(select(Prompt).order_by(col(Prompt.id))).all()
@@ -49,8 +51,12 @@ def test_duplicates_are_counted_within_a_file_and_against_the_project(
 
 def test_one_bad_line_imports_nothing(engine: Engine, project: Project, tmp_path: Path) -> None:
     path = write(tmp_path, [f"text {number}" for number in range(50)] + [""])
-    with pytest.raises(BadInput, match="line 51, field prompt"), writing(engine) as session:
-        import_prompts(session, project=project, path=path, heldout_share=0.1)
+    with (
+        writing(engine) as session,
+        pytest.raises(BadInput, match="line 51, field prompt"),
+        staged_prompts(path) as prompts,
+    ):
+        import_prompts(session, project=project, prompts=prompts, heldout_share=0.1)
     with reading(engine) as session:
         assert session.exec(select(Prompt)).all() == []
         assert session.exec(select(Event)).all() == []
@@ -61,9 +67,13 @@ def test_annotators_may_not_import(
 ) -> None:
     annotator = Account(name="a", role=Role.ANNOTATOR)
     path = write(tmp_path, ["a"])
-    with writing(sqlite_engine) as session, pytest.raises(NotAllowed):
+    with (
+        staged_prompts(path) as prompts,
+        writing(sqlite_engine) as session,
+        pytest.raises(NotAllowed),
+    ):
         import_prompts(
-            session, project=sqlite_project, path=path, heldout_share=0.1, account=annotator
+            session, project=sqlite_project, prompts=prompts, heldout_share=0.1, account=annotator
         )
 
 
