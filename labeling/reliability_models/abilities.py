@@ -37,8 +37,9 @@ def pair_votes(rankings: Rankings) -> Votes:
     units, raters, labels, weights, first = [], [], [], [], 0
     for block in rankings.blocks:
         pairs = len(block.pairs[0])
-        units.append((first + block.task[:, None] * pairs + np.arange(pairs)).ravel())
-        raters.append(np.repeat(block.rater, pairs))
+        unit = first + block.task.astype(np.int32)[:, None] * pairs
+        units.append((unit + np.arange(pairs, dtype=np.int32)).ravel())
+        raters.append(np.repeat(block.rater.astype(np.int32), pairs))
         labels.append(1 - block.outcomes.ravel())
         weights.append(np.repeat(block.weight, pairs))
         first += len(block.tasks) * pairs
@@ -47,7 +48,7 @@ def pair_votes(rankings: Rankings) -> Votes:
         unit=_joined(units),
         rater=_joined(raters),
         label=_joined(labels),
-        count=_joined(weights).astype(float),
+        count=_joined(weights),
         units=np.arange(first),
         raters=rankings.raters,
         labels=np.array(OUTCOMES),
@@ -102,4 +103,6 @@ def _shared(rankings: Rankings) -> list[RankingBlock]:
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=int)
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)

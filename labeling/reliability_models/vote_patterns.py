@@ -43,55 +43,82 @@ class VotePatterns:
 
 def vote_patterns(votes: Votes, mirror: Sequence[int] | None) -> VotePatterns:
     """Return the patterns of `votes`; with `mirror` a unit and the same turned round share one."""
-    classes = len(votes.labels)
-    span = len(votes.raters) * classes
-    key = votes.unit * span + votes.rater * classes + votes.label
-    order = np.argsort(key)
-    unit, said = np.divmod(key[order], span)
-    count = votes.count[order]
-    turned = np.zeros(len(votes.units), dtype=bool)
+    classes, units = len(votes.labels), len(votes.units)
+    often, often_names = pd.factorize(votes.count)
+    # What a vote is in one number, its label first: the same turned round is found in a table.
+    kinds = len(votes.raters) * len(often_names) * classes
+    key = votes.unit.astype(np.int64) * len(votes.raters) + votes.rater
+    key = (key * len(often_names) + often) * classes + votes.label
+    key.sort()
+    key %= max(kinds, 1)
+    key = key.astype(np.int32 if kinds < 2**31 else np.int64)
+    image = None
     if mirror is not None:
-        turned, said = _turned(unit, said, turned, np.asarray(mirror))
-    sizes = np.bincount(unit, minlength=len(votes.units))
+        every = np.arange(kinds, dtype=key.dtype)
+        image = every - every % classes + np.asarray(mirror, dtype=key.dtype)[every % classes]
+    sizes = np.bincount(votes.unit, minlength=units)
+    found, lengths, pattern, turned = _distinct(key, sizes, image)
+    rater, rest = np.divmod(found, max(len(often_names) * classes, 1))
+    count, label = np.divmod(rest, classes)
+    return VotePatterns(
+        said=rater * classes + label,
+        count=np.asarray(often_names)[count],
+        begins=np.cumsum(lengths) - lengths,
+        often=np.bincount(pattern, minlength=len(lengths)),
+        pattern=pattern,
+        turned=turned,
+    )
+
+
+def _distinct(
+    votes: np.ndarray, sizes: np.ndarray, image: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the votes (W,) and lengths (P,) of patterns, and each unit's pattern and turn (U,).
+
+    `votes` are the units' one after the other, `sizes` (U,) of each; `image` is what a vote is when
+    its unit is turned round.
+    """
     begins = np.cumsum(sizes) - sizes
-    first, pattern = _alike(said, count, begins, sizes)
-    length = sizes[first]
-    starts = np.cumsum(length) - length
-    kept = np.repeat(begins[first] - starts, length) + np.arange(length.sum())
-    often = np.bincount(pattern, minlength=len(first))
-    return VotePatterns(said[kept], count[kept], starts, often, pattern, turned)
-
-
-def _turned(
-    unit: np.ndarray, said: np.ndarray, turned: np.ndarray, mirror: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Turn units so that the first vote that is not its own mirror image has the lower label."""
-    label = said % len(mirror)
-    lopsided = np.flatnonzero(mirror[label] != label)
-    first = lopsided[np.diff(unit[lopsided], prepend=-1) != 0]
-    turned[unit[first]] = mirror[label[first]] < label[first]
-    return turned, np.where(turned[unit], said - label + mirror[label], said)
-
-
-def _alike(
-    said: np.ndarray, count: np.ndarray, begins: np.ndarray, sizes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first unit (P,) of each pattern, and the pattern (U,) of each unit."""
-    counts, count_names = pd.factorize(count)
-    vote = said * len(count_names) + counts
-    span = int(vote.max(initial=0)) + 1
-    pattern = np.empty(len(sizes), dtype=np.int64)
-    firsts: list[np.ndarray] = []
+    pattern, turned = np.zeros(len(sizes), dtype=np.int64), np.zeros(len(sizes), dtype=bool)
+    found, lengths = [votes[:0]], [sizes[:0]]
     known = 0
-    for size in np.unique(np.minimum(sizes, _MOST_COMPARED + 1)).tolist():
-        compared = size <= _MOST_COMPARED
-        units = np.flatnonzero(sizes == size if compared else sizes > _MOST_COMPARED)
-        code = np.zeros(len(units), dtype=np.int64) if compared else np.arange(len(units))
-        for place in range(size if compared else 0):
-            code, _ = pd.factorize(code * span + vote[begins[units] + place])
-        first = np.empty(int(code.max()) + 1, dtype=np.int64)
-        first[code[::-1]] = units[::-1]
-        pattern[units] = code + known
-        firsts.append(first)
+    for size in np.unique(sizes[sizes <= _MOST_COMPARED]).tolist():
+        units = np.flatnonzero(sizes == size)
+        said = np.empty((len(units), size), dtype=votes.dtype)
+        for place in range(size):
+            said[:, place] = votes[begins[units] + place]
+        if image is not None:
+            turned[units] = _turn(said, image)
+        first, pattern[units] = _alike(said)
+        pattern[units] += known
+        found.append(said[first].ravel())
+        lengths.append(sizes[units[first]])
         known += len(first)
-    return np.concatenate(firsts), pattern
+    alone = sizes > _MOST_COMPARED
+    pattern[alone] = known + np.arange(alone.sum())
+    found.append(votes[np.repeat(alone, sizes)])
+    lengths.append(sizes[alone])
+    return np.concatenate(found), np.concatenate(lengths), pattern, turned
+
+
+def _turn(said: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Turn units (N, S) in place so that one and the same turned round agree; return which (N,).
+
+    The first vote that is not its own image decides.
+    """
+    other = image[said]
+    row = np.arange(len(said))
+    first = (other != said).argmax(axis=1)
+    turned: np.ndarray = other[row, first] < said[row, first]
+    said[turned] = other[turned]
+    return turned
+
+
+def _alike(said: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first row (P,) of each kind of row of `said` (N, S), and the kind of each (N,)."""
+    kind = np.zeros(len(said), dtype=np.int64)
+    for column in said.T:
+        kind, _ = pd.factorize(kind * (int(column.max()) + 1) + column)
+    first = np.empty(int(kind.max()) + 1, dtype=np.int64)
+    first[kind[::-1]] = np.arange(len(said))[::-1]
+    return first, kind

@@ -43,8 +43,11 @@ def position_bias(columns: JudgmentColumns) -> PositionBias:
 
 
 def _wins_by_place(columns: JudgmentColumns) -> np.ndarray:
-    """Return (N, 9): the share of the win that each place has; a place that was not has none."""
-    order = columns.display_order.astype(int)
+    """Return (N, K): the share of the win that each place has; a place that was not has none.
+
+    K is the most completions of any.
+    """
+    order = columns.display_order[:, : max(1, int(columns.k.max(initial=1)))].astype(int)
     shown = order >= 0
     ranks = np.take_along_axis(columns.ranks, np.maximum(order, 0), axis=1)
     best = shown & (ranks == 1)
@@ -66,9 +69,10 @@ def _places(wins: np.ndarray, k: np.ndarray) -> pd.DataFrame:
     tables = []
     for size in np.unique(k).tolist():
         rows = wins[k == size, :size]
-        place = np.tile(np.arange(size), len(rows))
-        chance = np.full(rows.size, 1.0 / size)
-        found = _rows(rows.ravel(), chance, place)
+        chance = np.full(len(rows), 1.0 / size)
+        found = pd.concat(
+            [_rows(rows[:, place], chance, np.full(len(rows), place)) for place in range(size)]
+        )
         found.index = pd.MultiIndex.from_product([[size], found.index], names=["k", "place"])
         tables.append(found)
     if not tables:
