@@ -35,9 +35,9 @@ def edit(account: Account, start: str) -> None:
             placeholder="Optional, one sentence",
             **unsaved.field(_NOTE),
         )
-        same = text.strip() == start.strip()
         with st.container(horizontal=True):
-            st.button("Publish", type="primary", disabled=same, on_click=_publish, args=(account,))
+            # Never greyed out: whoever clicks it right after typing would have to click twice.
+            st.button("Publish", type="primary", on_click=_publish, args=(account, start))
             if text != start:
                 st.button("Discard my changes", on_click=_discard, args=(start,))
         if refused := st.session_state.pop(_REFUSED, None):
@@ -111,9 +111,12 @@ def readers(own: GuidelineVersion | None) -> None:
     st.dataframe(rows, hide_index=True, column_config={"On": on})
 
 
-def _publish(account: Account) -> None:
+def _publish(account: Account, start: str) -> None:
     # Read now: what was typed just before the click is not in the button's arguments yet.
     text, note = st.session_state[_TEXT], st.session_state[_NOTE]
+    if text.strip() == start.strip():
+        st.session_state[_REFUSED] = "This is the text in force; change it, then publish it."
+        return
     try:
         with process.writing() as database:
             project = database.get_one(Project, key_of(process.project()))
