@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ BUSY_TIMEOUT_MS = 30_000
 def build_engine(url: str) -> Engine:
     """Return an engine for `url`; SQLite gets WAL, `synchronous=FULL` and foreign keys.
 
-    Raises `Unavailable` where the URL cannot be read or the folder cannot be written.
+    Raises `Unavailable` where the URL cannot be read or is of another kind of database, the
+    package for PostgreSQL is absent, or the folder cannot be written.
     """
     try:
         parsed = make_url(url)
@@ -34,8 +36,18 @@ def build_engine(url: str) -> Engine:
         ) from None
     if parsed.get_backend_name() == "sqlite":
         return _build_sqlite(url, parsed.database)
+    if parsed.get_backend_name() != "postgresql":
+        raise Unavailable(
+            f"A database of the kind {parsed.get_backend_name()} cannot be used; the URL must "
+            "begin with sqlite:/// or postgresql://."
+        )
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_driver_name() == "psycopg" and find_spec("psycopg") is None:
+        raise Unavailable(
+            "PostgreSQL needs a package that is not installed; run `pip install "
+            "'rankloop[postgres]'` where rankloop is installed."
+        )
     # What a statement was given (texts, hashes of passwords) is in no error, and so in no log.
     # Last in, first out: the fewer connections are in use, the more has been prepared on each.
     engine = create_engine(

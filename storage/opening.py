@@ -16,7 +16,16 @@ def open_database(settings: Settings) -> Engine:
     if settings.url.startswith("sqlite:///"):
         file = Path(settings.url.removeprefix("sqlite:///"))
         if not file.exists():
-            raise Unavailable(f"There is no database at {file}; run `rankloop init` to make it.")
+            raise Unavailable(
+                f"There is no database at {file.absolute()}{_because(file)}; run "
+                "`rankloop init` to make it."
+            )
     engine = build_engine(settings.url)
     check_version(engine)
     return engine
+
+
+def _because(file: Path) -> str:
+    if file.is_absolute():
+        return ""
+    return f" (the URL names {file} within the folder in which a command runs)"

@@ -18,6 +18,7 @@ from labeling.formats.registry import Format, Unit
 from labeling.keys import key_of
 from labeling.labeling_sections import ExportSettings
 from storage.errors import Conflict, NotFound, Unavailable
+from storage.plurals import counted
 from storage.tables import Project
 
 _CARD = "README.md"
@@ -56,6 +57,22 @@ class Export:
 def nothing_to_export() -> NotFound:
     """Return the error of an export without a row."""
     return NotFound("There are no preferences to export yet; rank some tasks first.")
+
+
+def _no_row(examples: SnapshotExamples, shape: Format) -> NotFound:
+    """Return the error of an export of a snapshot that holds none of what the format writes."""
+    snapshot = examples.snapshot
+    judgments = int(snapshot.manifest.get("judgments", 0))
+    where = f"Snapshot {snapshot.id} holds {counted(judgments, 'judgment')}"
+    if shape.unit == "demonstration":
+        why = "no demonstration: an answer that an annotator wrote or rewrote, or an import brought"
+        return NotFound(f"{where} and {why}; there is nothing to write as {shape.name}.")
+    if not judgments:
+        return NotFound(f"{where}; `rankloop snapshot show {snapshot.id}` says what stayed out.")
+    return NotFound(
+        f"{where}, but no {shape.unit} for {shape.name}: they tie everything; take the format "
+        "ranking, which has ties."
+    )
 
 
 def free_folder(out: Path) -> Path:
@@ -103,7 +120,7 @@ def write_folder(
         files = _Files(unfinished, shape, kind, settings.rows_at_once, examples.validation_share)
         counts = files.write(examples, progress)
         if not any(counts.rows.values()):
-            raise nothing_to_export()
+            raise _no_row(examples, shape)
         done = counts.as_export(folder, shape, kind, examples)
         card = dataset_card(done, examples.snapshot, project=project, shape=shape, kind=kind)
         (unfinished / _CARD).write_text(card, encoding="utf-8")

@@ -12,7 +12,7 @@ from labeling.imports.preference_rows import long
 from labeling.imports.preference_rows.fields import SPLITS
 from labeling.imports.preference_rows.imported import Imported, ImportedPrompt
 from labeling.imports.preference_rows.registry import ANY, AUTO, LONG, Reader, detect, reader_named
-from labeling.imports.row_files import TOLD_EVERY
+from labeling.imports.row_files import TOLD_EVERY, valid_language, valid_tags
 from labeling.imports.row_shape import BadRow, Place, Row
 from labeling.imports.row_streams import ENDINGS, RowStream
 from labeling.imports.staging import Staging
@@ -33,6 +33,11 @@ class PromptDefaults:
     language: str = ""
     source: str = ""
     license: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise `BadInput` where the language is too long for one; cut and count tags once."""
+        object.__setattr__(self, "language", valid_language(self.language))
+        object.__setattr__(self, "tags", valid_tags(self.tags))
 
     def applied(self, prompt: ImportedPrompt, split_of_file: Split | None) -> ImportedPrompt:
         """Return the prompt with what it does not say itself; the very same if that is nothing."""

@@ -15,7 +15,7 @@ from labeling.imports.batches import batches
 from labeling.imports.bulk_insert import insert_rows
 from labeling.imports.one_at_a_time import wait_for_other_imports
 from labeling.imports.prompt_files import NewPrompt, each_prompt
-from labeling.imports.row_files import Progress
+from labeling.imports.row_files import Progress, valid_language, valid_tags
 from labeling.imports.staged_prompts import StagedPrompts
 from labeling.keys import key_of
 from labeling.permissions import Action, require
@@ -70,6 +70,7 @@ def staged_prompts(
     told what is done and the share of it (0 … 1). No database is needed, and nothing waits for it,
     however slowly the file comes. Raises `BadInput` naming file, line and field.
     """
+    tags, language = valid_tags(tags), valid_language(language)
     with StagedPrompts(path.name) as staged:
         for one in each_prompt(path, progress):
             kept = replace(

@@ -1,7 +1,7 @@
 """Read rows from files that people bring, and say which line and field does not fit."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ROLES = ("system", "user", "assistant")
 LONGEST_TAG = 100
 LONGEST_LANGUAGE = 35
+_NO_LANGUAGE = "it must be a tag of a language such as en"
 TOLD_EVERY = 500  #: rows between two words of progress
 
 
@@ -122,15 +123,28 @@ def tags_of(row: Row, place: Place) -> tuple[str, ...]:
     values = value.split(",") if isinstance(value, str) else value
     if not isinstance(values, list):
         raise place.bad("it must be a list of texts", "tags")
-    tags = (text_of(one, place, "tags", may_be_empty=True).strip() for one in values)
-    return tuple(dict.fromkeys(tag[:LONGEST_TAG] for tag in tags if tag))
+    return valid_tags([text_of(one, place, "tags", may_be_empty=True) for one in values])
+
+
+def valid_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return each tag once, without blanks around it and cut where too long, but no empty one."""
+    found = (tag.strip()[:LONGEST_TAG] for tag in tags)
+    return tuple(dict.fromkeys(tag for tag in found if tag))
 
 
 def language_of(row: Row, place: Place) -> str:
     """Return the field `language` (a BCP 47 tag such as en or zh-Hans), or ""."""
-    language = label_of(row, "language", place).strip()
+    try:
+        return valid_language(label_of(row, "language", place))
+    except BadInput as error:
+        raise place.bad(_NO_LANGUAGE, "language") from error
+
+
+def valid_language(language: str) -> str:
+    """Return a tag of a language, or ""; raise `BadInput` where it is too long for one."""
+    language = language.strip()
     if len(language) > LONGEST_LANGUAGE:
-        raise place.bad("it must be a tag of a language such as en", "language")
+        raise BadInput(f"The language cannot be used: {_NO_LANGUAGE}.")
     return language
 
 

@@ -44,8 +44,13 @@ class RowStream:
             raise BadInput(
                 f"{path}: this kind of file is unknown; use one of {', '.join(ENDINGS)}."
             )
-        if not path.is_file():
+        if not path.exists():
             raise BadInput(f"{path}: there is no such file; check the path.")
+        if not path.is_file():
+            raise BadInput(
+                f"{path}: this is no file but a folder, a pipe or a device; write the rows to a "
+                "file first."
+            )
         self._size = max(1, path.stat().st_size)
 
     @property
@@ -130,7 +135,8 @@ class RowStream:
         if isinstance(row, dict):
             return row
         wanted = f" with a field {self.shape.wanted}" if self.shape.needs else ""
-        return place.bad(f"a {place.unit} must be a JSON object{wanted}")
+        article = "an" if place.unit[0] in "aeiou" else "a"
+        return place.bad(f"{article} {place.unit} must be a JSON object{wanted}")
 
     def _json_rows(self) -> Iterator[Found]:
         """Yield the objects of one JSON array (Argilla's and Label Studio's exports)."""
@@ -160,7 +166,8 @@ class RowStream:
                 place = Place(self.path, reader.line_num, self.shape)
                 yield place, self._csv_row(row, place, len(names))
         except csv.Error as error:
-            place = Place(self.path, reader.line_num, self.shape)
+            # Where the row begins: a quote that is not closed goes on to the file's end.
+            place = Place(self.path, reader.line_num + 1, self.shape)
             raise place.bad(f"this is no valid CSV ({error})") from error
 
     def _text_of_csv(self) -> Iterator[str]:

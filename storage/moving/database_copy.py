@@ -8,10 +8,11 @@ came in meanwhile would be lost.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, bindparam, func, inspect, select, text, update
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from storage.clock import now
@@ -40,11 +41,11 @@ def copy_database(source: Engine, target_url: str, *, progress: Progress) -> lis
     `Conflict` where it has rows, or where the source changed meanwhile, `Unavailable` where one of
     them cannot be used or a row does not arrive as it was. The target is then left without rows.
     """
-    if make_url(target_url) == source.url:
-        raise BadInput("The database to copy to is the one in use; name another one with --to.")
     check_version(source)
     target = build_engine(target_url)
     try:
+        if address_of(target.url) == address_of(source.url):
+            raise BadInput("The database to copy to is the one in use; name another one with --to.")
         _refuse_rows(target)
         upgrade(target, backup=False)
         with _one_moment(source) as reader, _all_or_nothing(target) as writer:
@@ -57,6 +58,16 @@ def copy_database(source: Engine, target_url: str, *, progress: Progress) -> lis
     finally:
         target.dispose()
     return [CopiedTable(name, one.rows, one.sha256) for name, one in sent.items()]
+
+
+def address_of(url: URL) -> URL:
+    """Return the URL of a database, a SQLite file's with its whole path: good in every folder.
+
+    A password is in it; its `repr` has none.
+    """
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return url
+    return url.set(database=str(Path(url.database).absolute()))
 
 
 def _refuse_rows(target: Engine) -> None:

@@ -198,6 +198,16 @@ def test_wrong_usage_is_one_sentence_and_exit_2(
     assert said.err.endswith("--help`.\n")
 
 
+@pytest.mark.parametrize("group", [["snapshot"], ["import"], ["account"]])
+def test_a_group_without_a_command_prints_its_help_as_it_is(
+    group: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(cli, [*group, "--help"]) == 0
+    wanted = capsys.readouterr().out
+    assert run(cli, group) == 2
+    assert capsys.readouterr().err == wanted
+
+
 @pytest.mark.parametrize("arguments", [["rounds"], ["stats"], ["worker", "--once"], ["serve"],
                                        ["account", "add", "ada", "--role", "lead"]])  # fmt: skip
 def test_without_a_database_every_command_says_what_to_do_and_makes_nothing(

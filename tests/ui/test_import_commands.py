@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from storage.engine import reading
 from storage.tables import Import, Judgment, Prompt, Task, TaskStatus
@@ -217,3 +217,19 @@ def test_a_policy_that_does_not_fit_is_refused(
     told = capsys.readouterr().err
     assert "does not fit" in told or "must be" in told
     assert KEY not in told
+
+
+@pytest.mark.parametrize("kind", ["prompts", "completions", "preferences"])
+def test_a_language_that_is_none_is_refused_on_every_database(
+    home: Home, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{**PAIRS[0], "completions": ["a", "b"]}]
+    file = write(tmp_path / "rows.jsonl", rows)
+    before = count(home, Prompt)
+    assert at(home, "import", kind, file, "--language", "e" * 36) == 1
+    assert "language cannot be used: it must be a tag" in capsys.readouterr().err
+    assert count(home, Prompt) == before
+    assert at(home, "import", kind, file, "--language", "en", "--tag", " long" * 100) == 0
+    with reading(home.engine) as session:
+        newest = session.exec(select(Prompt).order_by(col(Prompt.id).desc())).first()
+    assert newest is not None and [len(tag) for tag in newest.tags] == [100]

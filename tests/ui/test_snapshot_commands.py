@@ -69,3 +69,25 @@ def test_the_words_of_each(judged: Home, capsys: pytest.CaptureFixture[str]) -> 
     assert "no snapshot nobody" in capsys.readouterr().err
     assert run(cli, ["export", "formats"]) == 0
     assert "trl_unpaired" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "format_", "said"),
+    [
+        ([], "trl_prompt_completion", "holds 8 judgments and no demonstration: an answer that"),
+        (["--until", "2001-01-01"], "trl_preference", "holds 0 judgments; `rankloop snapshot show"),
+    ],
+)
+def test_a_snapshot_without_such_a_row_says_what_it_lacks(
+    judged: Home,
+    tmp_path: Path,
+    asked: list[str],
+    format_: str,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told(judged, capsys, "snapshot", "create", "--name", "this", *asked)
+    at = ["--home", str(judged.path), "export", "preferences", "--snapshot", "this"]
+    assert run(cli, [*at, "--format", format_, "--out", str(tmp_path / "out")]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -76,11 +76,11 @@ class Options:
     project: str | None = None
     debug: bool = False
 
-    def settings(self) -> "Settings":
-        """Read the settings, these options first."""
+    def settings(self, **others: object) -> "Settings":
+        """Read the settings, these options and those of the command first; None is not given."""
         from storage.settings import load_settings
 
-        return load_settings(home=self.home, project=self.project)
+        return load_settings(home=self.home, project=self.project, **others)
 
     def place(self) -> list[str]:
         """Return the options that say where a command acts, as they were given."""
@@ -111,6 +111,9 @@ def _run(cli: click.Command, arguments: Sequence[str] | None) -> int:
     try:
         code = cli.main(given, prog_name="rankloop", standalone_mode=False)
         return code if isinstance(code, int) else DONE
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return WRONG_USAGE
     except click.UsageError as error:
         return _complain(_sentence_of_usage(error), WRONG_USAGE)
     except click.ClickException as error:

@@ -1,6 +1,7 @@
 """`rankloop backup`, `rankloop restore` and `rankloop db copy`."""
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -102,7 +103,7 @@ def copy(options: Options, url: str, as_json: bool) -> None:
     """
     from sqlalchemy.engine import make_url
 
-    from storage.moving.database_copy import copy_database
+    from storage.moving.database_copy import address_of, copy_database
     from ui.database import open_database
 
     copied = copy_database(open_database(options.settings()), url, progress=stepwise())
@@ -113,4 +114,5 @@ def copy(options: Options, url: str, as_json: bool) -> None:
     for one in copied:
         if one.rows:
             click.echo(f"{one.rows:>10,}  {one.name:<20} {one.sha256[:16]}")
-    click.echo(f"Copied and checked. From now on: RANKLOOP_DATABASE_URL={make_url(url)!r}")
+    address = shlex.quote(repr(address_of(make_url(url))))
+    click.echo(f"Copied and checked. From now on: RANKLOOP_DATABASE_URL={address}")

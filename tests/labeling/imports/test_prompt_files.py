@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -108,7 +109,7 @@ def test_text_that_is_not_utf_8_is_named(tmp_path: Path, name: str) -> None:
         ("text\nhello\n", "line 1, field prompt: the header has no column prompt"),
         ("prompt,source\nhello\n", "line 2: the row does not have the header's 2 columns"),
         ("prompt\nhello,world\n", "line 2: the row does not have the header's 1 columns"),
-        ('prompt\n"hello\n', "no valid CSV"),
+        ('prompt\n"hello\n\n\n', "line 2: this is no valid CSV"),
         ("prompt\nhello\n  \n", "line 3, field prompt: the text is empty"),
         ("messages\nnot json\n", "line 2, field messages: this is no valid JSON"),
     ],
@@ -127,6 +128,11 @@ def test_a_bad_parquet_row_is_named(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no such file"):
         read_prompts(tmp_path / "none.jsonl")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(BadInput, match="no file but a folder, a pipe or a device; write the rows"):
+        read_prompts(tmp_path / "pipe.jsonl")
+    with pytest.raises(BadInput, match="item 2: an item must be a JSON object"):
+        read_prompts(write(tmp_path, "a.json", '[{"prompt": "a"}, 3]'))
     with pytest.raises(BadInput, match="kind of file is unknown"):
         read_prompts(write(tmp_path, "a.txt", GOOD))
     with pytest.raises(BadInput, match=r"a\.parquet, row 1: this cannot be read"):

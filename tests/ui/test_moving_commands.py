@@ -1,0 +1,71 @@
+"""What `rankloop db copy` advises works, and what it is given wrong is one sentence."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from storage import engine as engines
+from tests.ui.conftest import Home
+from ui.cli import cli
+from ui.cli.frame import run
+
+
+def at(home: Home, *arguments: str) -> int:
+    return run(cli, ["--home", str(home.path), *arguments])
+
+
+def test_the_address_of_a_copy_is_good_in_every_folder(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, elsewhere = tmp_path / "with a space", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(here)
+    assert at(home, "db", "copy", "--to", "sqlite:///copy.db") == 0
+    (assignment,) = shlex.split(capsys.readouterr().out.splitlines()[-1].split("now on: ")[1])
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv(*assignment.split("=", 1))
+    assert at(home, "queue", "--json") == 0
+
+
+def test_a_relative_address_says_what_it_is_relative_to(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANKLOOP_DATABASE_URL", "sqlite:///copy.db")
+    assert at(home, "queue") == 1
+    said = capsys.readouterr().err
+    assert f"no database at {tmp_path / 'copy.db'} (the URL names copy.db within" in said
+
+
+def test_the_database_in_use_is_known_by_its_relative_name(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home.path)
+    assert at(home, "db", "copy", "--to", "sqlite:///rankloop.db") == 1
+    assert "is the one in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "cannot be read; it looks like sqlite:///file.db"),
+        ("mysql://host/name", "of the kind mysql cannot be used; the URL must begin with sqlite"),
+        ("postgresql://host/name", "run `pip install 'rankloop[postgres]'`"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_one_sentence(
+    home: Home,
+    url: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda _name: None)
+    assert at(home, "db", "copy", "--to", url) == 1
+    complaint = capsys.readouterr().err
+    assert said in complaint and "should not have" not in complaint
+    monkeypatch.setenv("RANKLOOP_DATABASE_URL", url)
+    assert at(home, "queue") == 1
+    assert said in capsys.readouterr().err
