@@ -40,8 +40,8 @@ def up(tmp_path: Path, sqlite_template: Path) -> Iterator[tuple["subprocess.Pope
     (model / "model.safetensors").write_bytes(b"")
     port = free_port()
     process = subprocess.Popen(
-        command("--home", str(home), "up"),
-        env=environment(RANKLOOP_PORT=str(port), RANKLOOP_MODEL=str(model)),
+        command("--home", str(home), "up", "--port", str(port)),
+        env=environment(RANKLOOP_MODEL=str(model)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

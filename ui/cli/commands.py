@@ -27,6 +27,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 
+HOST = click.option("--host", metavar="ADDRESS", help="Address the web server listens on; 0.0.0.0 "
+                    "is every one (default: RANKLOOP_HOST, else 127.0.0.1).")  # fmt: skip
+PORT = click.option("--port", type=click.IntRange(0, 65535), help="Port the web server listens on; "
+                    "0 is a free one (default: RANKLOOP_PORT, else 8501).")  # fmt: skip
+
 
 def _known_preference(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
     from labeling.simulated.preferences import load_preference
@@ -80,24 +85,30 @@ def init(options: Options) -> None:
     click.echo(f"Next: `{place} up` serves the pages and trains.")
 
 
-@cli.command(example="RANKLOOP_PORT=8600 rankloop up")
+@cli.command(example="rankloop up --port 8600")
+@HOST
+@PORT
 @pass_options
-def up(options: Options) -> int:
+def up(options: Options, host: str | None, port: int | None) -> int:
     """Set up if needed, then run web server and worker until Ctrl-C."""
     from ui.cli.tree import run_up
 
-    return run_up(options)
+    return run_up(options, host=host, port=port)
 
 
-@cli.command(example="RANKLOOP_HOST=0.0.0.0 rankloop serve")
+@cli.command(example="rankloop serve --host 0.0.0.0")
+@HOST
+@PORT
 @pass_options
-def serve(options: Options) -> None:
+def serve(options: Options, host: str | None, port: int | None) -> None:
     """Run the web server."""
     from ui.cli.tree import stop_with_parent
     from ui.server import serve as run_server
 
     stop_with_parent()
-    run_server(options.settings(), announce=lambda url: click.echo(f"Open {url}"))
+    run_server(
+        options.settings(host=host, port=port), announce=lambda url: click.echo(f"Open {url}")
+    )
 
 
 @cli.command(example="rankloop worker --once")

@@ -78,12 +78,15 @@ class Child:
             os.killpg(self.process.pid, number)
 
 
-def run_up(options: Options) -> int:
-    """Set up, start the children, and watch them until a signal; return the exit code."""
+def run_up(options: Options, *, host: str | None, port: int | None) -> int:
+    """Set up, start the children, and watch them until a signal; return the exit code.
+
+    `host` and `port` are the web server's, where the settings do not say.
+    """
     from ui.cli.setup import initialise
     from ui.server import listen
 
-    settings = options.settings()
+    settings = options.settings(host=host, port=port)
     # Before minutes of setting up: a port that is taken is said at once.
     if settings.port:
         listen(settings).close()
@@ -91,7 +94,10 @@ def run_up(options: Options) -> int:
     stop = _stop_at_signals()
     reading_end, writing_end = os.pipe()
     base = [sys.executable, "-m", "ui.cli", *options.as_arguments()]
-    server = Child("web server", [*base, "serve"], reading_end)
+    # What is left to the settings stays so: the child reads them too.
+    where = [] if host is None else ["--host", host]
+    where += [] if port is None else ["--port", str(port)]
+    server = Child("web server", [*base, "serve", *where], reading_end)
     others = [
         Child("worker", [*base, "worker"], reading_end),
         Child("deliverer of webhooks", [*base, "webhook", "deliver"], reading_end),
