@@ -15,6 +15,7 @@ from labeling.people.sign_ins import (
     open_sign_in,
 )
 from labeling.permissions import Action, require
+from labeling.texts import storable
 from storage.errors import BadInput, Conflict, NotAllowed, NotFound
 from storage.tables import Account, AccountKind, Role
 
@@ -103,7 +104,7 @@ def authenticate(session: Session, *, name: str, password: str) -> Account:
     neither tells whether the name exists.
     """
     nobody = passwords.hash_of_nobody()
-    account = session.exec(select(Account).where(Account.name == name)).first()
+    account = session.exec(select(Account).where(Account.name == storable(name))).first()
     stored = account.password_hash if account and account.password_hash else nobody
     fits = passwords.fits(stored, password)
     if account is None or stored is nobody or not fits or not may_sign_in(account):

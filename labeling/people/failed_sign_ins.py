@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from labeling.events import record
 from labeling.people.sign_ins import Browser
+from labeling.texts import storable
 from storage.clock import now
 from storage.tables import Account, Event, SignInWay
 
@@ -33,7 +34,7 @@ class _Failure:
 
 def record_failure(session: Session, *, name: str, browser: Browser, place: str = "") -> None:
     """Remember that somebody did not know the password of `name`, and where it was asked for."""
-    account = session.exec(select(Account).where(Account.name == name)).first()
+    account = session.exec(select(Account).where(Account.name == storable(name))).first()
     record(
         session,
         project_id=None,
@@ -58,7 +59,7 @@ def record_refusal(session: Session, *, way: SignInWay, browser: Browser) -> Non
 
 
 def _mark(name: str) -> str:
-    return hashlib.sha256(name.casefold().encode("utf-8", errors="replace")).hexdigest()[:4]
+    return hashlib.sha256(storable(name).casefold().encode()).hexdigest()[:4]
 
 
 def seconds_to_wait(session: Session, *, name: str, browser: Browser) -> float:
@@ -83,13 +84,22 @@ def wait_after(failures: int, last: datetime | None, free: int) -> float:
     if last is None or failures < free:
         return 0.0
     wait = min(2.0 ** (failures - free + 1), LONGEST_WAIT_SECONDS)
-    return max(0.0, wait - (now() - last).total_seconds())
+    return max(0.0, wait - max(0.0, (now() - last).total_seconds()))
+
+
+def recently() -> tuple[datetime, datetime]:
+    """Return from when until when an event is of the last quarter of an hour.
+
+    What is later than other servers' clocks may be ahead is from before this one's was set back: it
+    would bar somebody, or let them guess, for as long as that.
+    """
+    return now() - FORGOTTEN, now() + timedelta(seconds=LONGEST_WAIT_SECONDS)
 
 
 def _recent(session: Session) -> list[_Failure]:
     statement = (
         select(Event.detail, Event.personal, Event.created_at)
-        .where(Event.kind == FAILED, Event.created_at > now() - FORGOTTEN)
+        .where(Event.kind == FAILED, col(Event.created_at).between(*recently()))
         .order_by(col(Event.id).desc())
         .limit(MOST_READ)
     )
@@ -103,7 +113,11 @@ def _last_success(session: Session, name: str) -> datetime:
     statement = (
         select(Event.created_at)
         .join(Account, col(Account.id) == col(Event.account_id))
-        .where(Account.name == name, Event.kind == "sign_in.opened")
+        .where(
+            Account.name == storable(name),
+            Event.kind == "sign_in.opened",
+            col(Event.created_at) <= recently()[1],
+        )
         .order_by(col(Event.id).desc())
         .limit(1)
     )

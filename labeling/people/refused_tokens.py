@@ -11,9 +11,8 @@ from sqlmodel import Session, col, select
 
 from labeling.events import record
 from labeling.people.access_tokens import not_good
-from labeling.people.failed_sign_ins import FORGOTTEN, wait_after
+from labeling.people.failed_sign_ins import recently, wait_after
 from labeling.people.sign_ins import Browser
-from storage.clock import now
 from storage.tables import Event
 
 REFUSED = "access_token.refused"
@@ -65,7 +64,7 @@ def record_refused(session: Session, *, secret: str, browser: Browser) -> bool:
 def _recent(session: Session) -> list[tuple[dict[str, Any], dict[str, Any], datetime]]:
     statement = (
         select(Event.detail, Event.personal, Event.created_at)
-        .where(Event.kind == REFUSED, Event.created_at > now() - FORGOTTEN)
+        .where(Event.kind == REFUSED, col(Event.created_at).between(*recently()))
         .order_by(col(Event.id).desc())
         .limit(_MOST_READ)
     )

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
+from labeling.accounts import authenticate
 from labeling.people.failed_sign_ins import (
     FAILED,
     FREE_OF_ADDRESS,
@@ -14,6 +15,7 @@ from labeling.people.failed_sign_ins import (
 from labeling.people.sign_ins import Browser, open_sign_in
 from storage.clock import now
 from storage.engine import reading, writing
+from storage.errors import NotAllowed
 from storage.tables import Event
 from tests.sample_rows import add_account
 
@@ -39,6 +41,41 @@ def test_a_name_waits_from_anywhere_whether_it_exists_or_not(engine: Engine, nam
     fail(engine, name.upper(), HERE, 1)
     assert 1 < wait(engine, name, THERE) <= 2
     assert wait(engine, "somebody else", THERE) == 0
+
+
+def test_a_clock_that_is_set_back_neither_bars_nor_lets_guess(
+    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = add_account(sqlite_engine, "ada").id or 0
+    with writing(sqlite_engine) as session:
+        open_sign_in(session, account_id=ada, hours=1)
+    fail(sqlite_engine, "ada", HERE, FREE_OF_NAME + 9)
+    assert wait(sqlite_engine, "ada", THERE) > 50
+    before = now() - timedelta(hours=2)
+    for module in ("labeling.people.failed_sign_ins", "labeling.events"):
+        monkeypatch.setattr(f"{module}.now", lambda: before)
+    assert wait(sqlite_engine, "ada", THERE) == 0
+    fail(sqlite_engine, "ada", HERE, FREE_OF_NAME)
+    assert 1 < wait(sqlite_engine, "ada", THERE) <= 2
+
+
+def test_the_clock_of_another_server_may_be_a_little_ahead(
+    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = now() + timedelta(seconds=20)
+    with monkeypatch.context() as patch:
+        patch.setattr("labeling.events.now", lambda: ahead)
+        fail(sqlite_engine, "ada", HERE, FREE_OF_NAME)
+    assert wait(sqlite_engine, "ada", THERE) == 2
+
+
+@pytest.mark.parametrize("name", ["ada\x00", "ada\ud800"], ids=["NUL", "surrogate"])
+def test_a_name_that_cannot_be_stored_is_one_like_others(engine: Engine, name: str) -> None:
+    add_account(engine, "ada")
+    fail(engine, name, HERE, FREE_OF_NAME)
+    assert wait(engine, name, THERE) > 0
+    with reading(engine) as session, pytest.raises(NotAllowed, match="do not fit"):
+        authenticate(session, name=name, password="correct horse")
 
 
 def test_an_address_waits_whatever_the_name(sqlite_engine: Engine) -> None:

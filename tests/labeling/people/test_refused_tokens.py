@@ -94,7 +94,6 @@ def test_a_flood_of_one_address_or_token_is_recorded_ever_less(
     clock = (begun + timedelta(seconds=10 * step) for step in range(360))
     recorded = 0
     for second in clock:
-        monkeypatch.setattr("labeling.people.refused_tokens.now", lambda at=second: at)
         monkeypatch.setattr("labeling.people.failed_sign_ins.now", lambda at=second: at)
         monkeypatch.setattr("labeling.events.now", lambda at=second: at)
         recorded += come(sqlite_engine, "rlt_x")
