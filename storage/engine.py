@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import Session
@@ -16,9 +16,13 @@ from sqlmodel import Session
 from storage import stored_json
 from storage.asking_again import AskingAgain
 from storage.connections import ask_whether_alive, writers_turn
-from storage.errors import Unavailable
+from storage.errors import BadInput, Unavailable
 
 BUSY_TIMEOUT_MS = 30_000
+_UNSTORABLE = (
+    "A text holds a NUL character, or half of a pair of surrogates, which cannot be stored; "
+    "take it out."
+)
 
 
 def build_engine(url: str) -> Engine:
@@ -58,10 +62,26 @@ def build_engine(url: str) -> Engine:
         hide_parameters=True,
         json_deserializer=stored_json.parsed,
     )
+    event.listen(engine, "handle_error", _refuse_texts)
     event.listen(engine, "connect", _configure_postgresql)
     event.listen(engine, "commit", _refuse_failed)
     ask_whether_alive(engine)
     return engine
+
+
+def _refuse_texts(context: ExceptionContext) -> None:
+    """Say of a text that cannot be stored, or looked for, what is wrong with it."""
+    error = context.original_exception
+    if isinstance(error, UnicodeEncodeError) or _is_of_texts(error):
+        raise BadInput(_UNSTORABLE) from error
+
+
+def _is_of_texts(error: BaseException) -> bool:
+    state, said = getattr(error, "sqlstate", ""), str(error)
+    # A plain text, which the driver refuses; then JSON, which PostgreSQL does: U+0000, and half a
+    # pair, whose state is that of every JSON that cannot be read.
+    plain = state is None and "NUL (0x00)" in said
+    return plain or state == "22P05" or (state == "22P02" and "surrogate" in said)
 
 
 def _refuse_failed(connection: Connection) -> None:
@@ -98,6 +118,7 @@ def _build_sqlite(url: str, database: str | None) -> Engine:
         hide_parameters=True,
         json_deserializer=stored_json.parsed,
     )
+    event.listen(engine, "handle_error", _refuse_texts)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, text
-from sqlalchemy.exc import InternalError
+from sqlalchemy.exc import IntegrityError, InternalError
 from sqlmodel import Session, select
 
 from storage import engine as storage_engine
 from storage.engine import asking, build_engine, reading, writing
-from storage.errors import Unavailable
-from storage.tables import Event
+from storage.errors import BadInput, Unavailable
+from storage.tables import Event, Project
 from tests.forked import forked
 from tests.unflushed_sqlite import configure_as_shipped
 
@@ -120,3 +120,28 @@ def test_postgresql_urls_get_the_driver_that_is_installed() -> None:
     engine = build_engine("postgresql://ada:secret@db/loop")
     assert engine.url.drivername == "postgresql+psycopg"
     assert "secret" not in repr(engine.url)
+
+
+@pytest.mark.parametrize("text", ["half a \ud800 pair", "a NUL \x00"], ids=["surrogate", "NUL"])
+@pytest.mark.parametrize("where", ["stored", "as JSON", "looked for"])
+def test_a_text_that_cannot_be_stored_is_bad_input(
+    postgres_engine: Engine, text: str, where: str
+) -> None:
+    with pytest.raises(BadInput, match="take it out"), writing(postgres_engine) as session:
+        if where == "looked for":
+            session.exec(select(Project).where(Project.name == text)).all()
+        elif where == "stored":
+            session.add(Project(name=text))
+        else:
+            session.add(Event(kind="x", detail={"name": [text]}))
+
+
+def test_sqlite_says_so_of_half_a_pair(sqlite_engine: Engine) -> None:
+    with pytest.raises(BadInput, match="take it out"), writing(sqlite_engine) as session:
+        session.add(Project(name="\udfff"))
+
+
+def test_a_text_that_only_speaks_of_it_fails_as_any_other(engine: Engine) -> None:
+    name = "NUL (0x00), \\u0000 and a surrogate"
+    with pytest.raises(IntegrityError), writing(engine) as session:
+        session.add_all([Project(name=name), Project(name=name)])
