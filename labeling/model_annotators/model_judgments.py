@@ -24,6 +24,7 @@ from labeling.judging.judgments import not_superseded
 from labeling.judging.rankings import validate_ranks
 from labeling.keys import key_of
 from labeling.labeling_sections import ModelAnnotatorSettings
+from labeling.withdrawals.conditions import withdrawn_at
 from labeling.work_queue.assignment import takes_room
 from storage.clock import now
 from storage.errors import BadInput, Conflict
@@ -155,10 +156,10 @@ def store_model_judgment(
 ) -> Mark | None:
     """Store what a model says of a task; where it is sure enough, the task is done without people.
 
-    Held-out prompts are never taken: they measure the reward model. Returns what became of the
-    task; None, with nothing stored, where people have come first. A second judgment of the model
-    supersedes its first. Raises `BadInput` where the label does not fit. The session must be
-    writing.
+    Held-out prompts are never taken: they measure the reward model; nor is anything while the
+    model's judgments are withdrawn. Returns what became of the task; None, with nothing stored,
+    where people have come first. A second judgment of the model supersedes its first. Raises
+    `BadInput` where the label does not fit. The session must be writing.
     """
     task = session.exec(
         select(Task)
@@ -168,7 +169,7 @@ def store_model_judgment(
     ).one()
     if task.status is not TaskStatus.READY or _has_people(session, task):
         return None
-    mark = _mark(session, task, label, settings)
+    mark = _mark(session, task, account, label, settings)
     _store(session, task, account, label, mark)
     if mark is Mark.TAKEN:
         task.status = TaskStatus.DONE
@@ -193,10 +194,16 @@ def in_audit(task_id: int, share: float) -> bool:
 
 
 def _mark(
-    session: Session, task: Task, label: ModelLabel, settings: ModelAnnotatorSettings
+    session: Session,
+    task: Task,
+    account: Account,
+    label: ModelLabel,
+    settings: ModelAnnotatorSettings,
 ) -> Mark:
     prompt = session.get_one(Prompt, task.prompt_id)
     if label.confidence < settings.confidence or prompt.split is Split.HELDOUT:
+        return Mark.UNSURE
+    if withdrawn_at(session, project_id=task.project_id, annotator_id=key_of(account), at=now()):
         return Mark.UNSURE
     return Mark.AUDIT if in_audit(key_of(task), settings.audit) else Mark.TAKEN
 

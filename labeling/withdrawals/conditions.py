@@ -1,10 +1,11 @@
 """What a withdrawal covers, as conditions that a statement can hold."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
-from sqlmodel import col
+from sqlmodel import Session, col
 
 from storage.tables import Demonstration, Judgment, Prompt, Task, Withdrawal
 
@@ -59,6 +60,19 @@ def demonstration_not_withdrawn() -> ColumnElement[bool]:
     The statement joins Demonstration with its Prompt.
     """
     return _not_covered(DEMONSTRATIONS)
+
+
+def withdrawn_at(session: Session, *, project_id: int, annotator_id: int, at: datetime) -> bool:
+    """Say whether a withdrawal that holds covers what an annotator judges at this time."""
+    covering = select(col(Withdrawal.id)).where(
+        col(Withdrawal.project_id) == project_id,
+        col(Withdrawal.reverted_at).is_(None),
+        col(Withdrawal.import_id).is_(None),
+        or_(col(Withdrawal.annotator_id).is_(None), col(Withdrawal.annotator_id) == annotator_id),
+        or_(col(Withdrawal.since).is_(None), col(Withdrawal.since) <= at),
+        or_(col(Withdrawal.until).is_(None), col(Withdrawal.until) > at),
+    )
+    return session.scalar(covering.limit(1)) is not None
 
 
 def _not_covered(row: Coverable) -> ColumnElement[bool]:

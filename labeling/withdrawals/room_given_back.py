@@ -8,7 +8,7 @@ decided keeps its label, and one with a gold or qualification copy must not wait
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, case, func, select, true, update
+from sqlalchemy import ColumnElement, CursorResult, and_, case, func, or_, select, true, update
 from sqlmodel import Session, col
 
 from labeling.events import record
@@ -35,8 +35,11 @@ _AT_ONCE = 500
 
 
 def give_room_back(session: Session, *, withdrawal: Withdrawal) -> int:
-    """Open the withdrawn judgments' tasks to as many others; return how many tasks that are."""
-    tasks = _tasks(session, withdrawal, _taking_room(withdrawal))
+    """Open the withdrawn judgments' tasks to as many others; return how many tasks that are.
+
+    What a model took without people goes to people.
+    """
+    tasks = _tasks(session, withdrawal, or_(_taking_room(withdrawal), _taken(withdrawal)))
     decided = standing_decisions(session, project_id=withdrawal.project_id)
     known = known_by_copy(session, task_ids=[task for task in tasks if task is not None])
     return _recount(
@@ -128,6 +131,20 @@ def _taking_room(withdrawal: Withdrawal) -> ColumnElement[bool]:
     return and_(Scope.of(withdrawal).holds(JUDGMENTS), col(Assignment.counted))
 
 
+def _taken(withdrawal: Withdrawal) -> ColumnElement[bool]:
+    """Return the condition that a model's judgment closed its task, which no person has judged."""
+    return and_(
+        Scope.of(withdrawal).holds(JUDGMENTS),
+        col(Judgment.annotator_id).not_in(_people()),
+        col(Task.status) == TaskStatus.DONE,
+        col(Task.judged) == 0,
+    )
+
+
+def _people() -> Any:
+    return select(col(Account.id)).where(col(Account.kind) != AccountKind.MODEL)
+
+
 def _given_room(session: Session, withdrawal: Withdrawal) -> ColumnElement[bool]:
     """Return the condition that a judgment's room was given back, and no other withdrawal's is."""
     return and_(
@@ -150,9 +167,8 @@ def _no_room_given(
         )
     )
     # A model annotator's judgment never takes room.
-    people = select(col(Account.id)).where(col(Account.kind) != AccountKind.MODEL)
     return and_(
-        col(Judgment.annotator_id).in_(people),
+        col(Judgment.annotator_id).in_(_people()),
         # Not `~`: of a task that no import brought, an import's scope says neither yes nor no.
         *(Scope.of(one).holds(JUDGMENTS).is_not(true()) for one in others),
     )

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
+from labeling.accounts import create_account
 from labeling.datasets.export_preferences import export_preferences
 from labeling.datasets.snapshots import create_snapshot
 from labeling.labeling_sections import ModelAnnotatorSettings
@@ -21,7 +22,10 @@ from labeling.model_annotators.model_judgments import (
     store_model_judgment,
     tasks_to_judge,
 )
+from labeling.review.adjudication import decide
 from labeling.rounds import judgments_until_round
+from labeling.withdrawals.scope import Scope
+from labeling.withdrawals.withdrawing import revert, withdraw
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import BadInput, Conflict
@@ -31,6 +35,7 @@ from storage.tables import (
     Assignment,
     Judgment,
     Project,
+    Role,
     Split,
     Task,
     TaskStatus,
@@ -92,6 +97,32 @@ def test_a_sure_model_takes_the_task_and_no_person_is_asked(stage: Stage) -> Non
     assert (judgment.ranks, judgment.confidence, judgment.marks) == ([1, 2, 3, 4], 0.9, ["taken"])
     assert not assignment.counted
     assert _task(stage, task_id).judged == 0
+
+
+def test_what_a_withdrawn_model_took_goes_to_people_and_it_takes_no_more(stage: Stage) -> None:
+    taken, later, judged = (stage.add_task(text) for text in ("t", "l", "j"))
+    assert _label(stage, taken, SURE) is _label(stage, judged, SURE) is Mark.TAKEN
+    scope = Scope(annotator_id=_model(stage).id)
+    with writing(stage.engine) as session:
+        # What a lead has decided keeps its label.
+        lead = create_account(session, name="lena", role=Role.LEAD)
+        decide(session, task_id=judged, ranks=[1, 2, 3, 4], by=lead, nonce="d", reason="")
+        done = withdraw(
+            session,
+            project=session.get_one(Project, stage.project_id),
+            by=None,
+            scope=scope,
+            reason="it is wrong",
+        )
+    found = [_task(stage, key).status for key in (taken, judged)]
+    assert found == [TaskStatus.READY, TaskStatus.DONE]
+    assert _label(stage, later, SURE) is Mark.UNSURE
+    assert {stage.lend(name).task_id for name in ("ann", "bob")} == {taken, later}
+    with writing(stage.engine) as session:
+        project = session.get_one(Project, stage.project_id)
+        revert(session, project=project, by=None, withdrawal_id=done.id or 0, reason="it is right")
+    another = stage.add_task("a")
+    assert _label(stage, another, SURE) is Mark.TAKEN
 
 
 def test_what_it_is_unsure_of_goes_to_people_with_all_its_room(stage: Stage) -> None:
