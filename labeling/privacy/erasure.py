@@ -14,7 +14,7 @@ from labeling.keys import key_of
 from labeling.people.invitations import revoke_open_of
 from labeling.people.roles import keep_an_admin
 from labeling.permissions import ELSEWHERE, Action, allows, require
-from labeling.privacy.kept import about
+from labeling.privacy.kept import NAMES, about, asked_by_name
 from labeling.withdrawals.scope import Scope
 from labeling.withdrawals.withdrawing import withdraw
 from labeling.work_queue.assignment import lock_annotator, release_assignments
@@ -90,6 +90,7 @@ def erase_person(
     _forget_belongings(session, account_id)
     former, account.name = account.name, _nameless(session, account_id)
     _forget_rounds(session, account_id, account.name)
+    _forget_in_queries(session, former, account.name)
     account.password_hash, account.oidc_subject = None, None
     account.role, account.project_roles = Role.ANNOTATOR, {ELSEWHERE: ""}
     account.erased_at = now()
@@ -176,6 +177,23 @@ def _forget_belongings(session: Session, account_id: int) -> None:
 def _forget_rounds(session: Session, account_id: int, name: str) -> None:
     asked = update(Round).where(col(Round.requested_by_id) == account_id)
     session.execute(asked.values(reason=f"requested by {name}"))
+
+
+def _forget_in_queries(session: Session, former: str, name: str) -> None:
+    """Call the person otherwise where a snapshot was asked for by the names of annotators."""
+    for one in asked_by_name(session, former):
+        one.query = _renamed(one.query, former, name)
+        one.manifest = {**one.manifest, "query": one.query}
+        session.add(one)
+
+
+def _renamed(query: dict[str, Any], former: str, name: str) -> dict[str, Any]:
+    names = {
+        field: sorted(name if each == former else each for each in query[field])
+        for field in NAMES
+        if field in query
+    }
+    return {**query, **names}
 
 
 def _forget_in_events(session: Session, account_id: int, name: str) -> int:

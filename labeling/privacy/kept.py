@@ -19,12 +19,14 @@ from storage.tables import (
     Import,
     Invitation,
     Judgment,
+    KnownAnswer,
     PoolMember,
     Prompt,
     Qualification,
     Review,
     Row,
     SignIn,
+    Snapshot,
     Withdrawal,
 )
 from storage.tables.events import AUDITED_EVENT
@@ -33,8 +35,10 @@ from storage.tables.events import AUDITED_EVENT
 _AT_ONCE = 1000
 #: no secret leaves, not even as a hash; and what a display needs says nothing of a person
 _SECRET = {"password_hash", "token_sha256", "code_sha256", "nonce", "order_seed"}
+#: fields of a snapshot's query that hold names of annotators
+NAMES = ("annotators", "not_annotators")
 #: other people's accounts
-_OTHERS = {"by_id", "used_by_id"}
+_OTHERS = {"by_id", "used_by_id", "reverted_by_id"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,12 @@ def about(account_id: int) -> ColumnElement[bool]:
     """Return the condition that an audited event was about this account, whoever did it."""
     named = [col(Event.detail)[name].as_integer() == account_id for name in WHOM]
     return text(AUDITED_EVENT) & or_(*named)
+
+
+def asked_by_name(session: Session, name: str) -> list[Snapshot]:
+    """Return the snapshots whose query names this annotator, oldest first."""
+    found = session.scalars(select(Snapshot).order_by(col(Snapshot.id)))
+    return [one for one in found if any(name in one.query.get(field, ()) for field in NAMES)]
 
 
 KEPT = (
@@ -87,8 +97,13 @@ KEPT = (
          _by(GuidelineReading.account_id)),
     Kept("guideline_versions", "Guidelines that were published.", _by(GuidelineVersion.by_id)),
     Kept("pools", "The pools of annotators that one is in.", _by(PoolMember.account_id)),
+    Kept("known_answers", "Answers of known tasks, with their explanations.",
+         _by(KnownAnswer.by_id)),
     Kept("withdrawals", "Judgments that were withdrawn by annotator.",
          _by(Withdrawal.annotator_id)),
+    Kept("withdrawals_made", "What one withdrew or put back as a lead, and why.",
+         _of(Withdrawal, lambda me: or_(col(Withdrawal.by_id) == me,
+                                        col(Withdrawal.reverted_by_id) == me))),
     Kept("imports", "Files that were imported.", _by(Import.by_id)),
     Kept("events", "The record of what one did.", _by(Event.account_id)),
     Kept("events_about", "The record of what others did to the account.",

@@ -7,6 +7,7 @@ from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
 
 from labeling.people.sign_ins import require_own_or_admin
+from labeling.privacy.kept import asked_by_name
 from labeling.withdrawals.scope import Scope
 from labeling.withdrawals.traces import Touched, touched
 from storage.errors import NotFound
@@ -36,7 +37,7 @@ def out_of_reach(session: Session, *, account_id: int, by: Account | None, home:
     for project in _projects(session, account_id):
         traces = touched(session, project=project, account=None, scope=scope, home=home)
         found += [f"Project {project.name}: {each}" for each in _of_project(traces)]
-    return [*found, *_copies(session, account_id), *_ELSEWHERE]
+    return [*found, *_queries(session, account), *_copies(session, account_id), *_ELSEWHERE]
 
 
 _ELSEWHERE = (
@@ -71,6 +72,14 @@ def _of_project(traces: Touched) -> Iterator[str]:
         versions = ", ".join(str(one.version) for one in traces.policies)
         were = form(len(traces.policies), "policy {} was", "policies {} were").format(versions)
         yield f"{were} trained on them."
+
+
+def _queries(session: Session, account: Account) -> Iterator[str]:
+    asked = asked_by_name(session, account.name)
+    if asked:
+        numbers = ", ".join(str(one.id) for one in asked)
+        was = form(len(asked), "Snapshot {} was", "Snapshots {} were").format(numbers)
+        yield f"{was} asked for by their name, which stays in the folder's manifest.json."
 
 
 def _copies(session: Session, account_id: int) -> Iterator[str]:

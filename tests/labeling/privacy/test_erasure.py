@@ -6,6 +6,8 @@ from sqlmodel import col, select
 
 from labeling.alarm_events import RAISED
 from labeling.audit.log import audit_rows
+from labeling.datasets.snapshot_query import SnapshotQuery
+from labeling.datasets.snapshots import take_snapshot
 from labeling.events import record
 from labeling.people.sign_ins import account_of_token, open_sign_in
 from labeling.permissions import Action, allows
@@ -23,6 +25,7 @@ from storage.tables import (
     Judgment,
     Project,
     Role,
+    Snapshot,
     Withdrawal,
 )
 from tests.labeling.privacy.one_person import NAME, REASON, SKIPPED, TRACES, fill, whole_database
@@ -96,6 +99,37 @@ def test_alarms_forget_a_name_however_it_is_written(stage: Stage, name: str) -> 
             select(Event.personal).where(Event.kind == RAISED).order_by(col(Event.id))
         ).all()
     assert left == [None, {"words": words[""]}]
+
+
+def test_snapshots_that_were_asked_for_by_a_name_are_renamed(stage: Stage, tmp_path: Path) -> None:
+    me = stage.account(NAME)
+    for text, name in (("one", NAME), ("two", "bob")):
+        stage.add_task(text)
+        stage.judge(name, [1, 2, 3, 4])
+
+    def freeze(*names: str) -> Snapshot:
+        query = SnapshotQuery(annotators=names)
+        return take_snapshot(
+            stage.engine, project=stage.project, folder=tmp_path / "snapshots", query=query,
+            code_version="1",
+        )  # fmt: skip
+
+    named, other = freeze(NAME, "bob"), freeze("bob")
+    with reading(stage.engine) as session:
+        told = out_of_reach(session, account_id=me, by=None, home=tmp_path)
+    assert (
+        f"Snapshot {named.id} was asked for by their name, which stays in the folder's "
+        "manifest.json."
+    ) in told
+    # With its texts gone the data would be other data.
+    erase(stage, me, texts=False)
+    with reading(stage.engine) as session:
+        found = {one.id: one for one in session.exec(select(Snapshot))}
+    assert NAME not in str(found)
+    assert found[named.id].query == found[named.id].manifest["query"]
+    assert found[other.id].manifest == other.manifest
+    # The same query is still the same snapshot.
+    assert freeze("bob", f"erased-{me}").id == named.id
 
 
 def test_judgments_are_withdrawn_where_that_is_wanted(stage: Stage) -> None:

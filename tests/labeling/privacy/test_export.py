@@ -9,6 +9,9 @@ from sqlmodel import select
 
 from labeling.privacy.export import export_person
 from labeling.privacy.kept import KEPT
+from labeling.quality_control.known_answers import make_gold
+from labeling.withdrawals.scope import Scope
+from labeling.withdrawals.withdrawing import revert, withdraw
 from storage.engine import reading, writing
 from storage.errors import NotAllowed, Unavailable
 from storage.tables import Account, Event, Project, Role, Row
@@ -50,6 +53,27 @@ def test_everything_about_a_person_is_in_it_and_no_secret(stage: Stage) -> None:
             assert f"{name} ({said})" in files["README.txt"]
 
 
+def test_what_a_lead_wrote_is_in_it(stage: Stage) -> None:
+    stage.account("lena", Role.LEAD)
+    task_id = stage.add_task("one")
+    stage.judge("ann", [1, 2, 3, 4])
+    with writing(stage.engine) as session:
+        lena = session.merge(stage.accounts["lena"])
+        project = session.get_one(Project, stage.project_id)
+        make_gold(session, task_id=task_id, ranks=[1, 2, 3, 4], by=lena, explanation="It is so.")
+        scope = Scope(annotator_id=stage.account("ann"))
+        done = withdraw(session, project=project, by=None, scope=scope, reason="not by her")
+        revert(session, project=project, by=lena, withdrawal_id=done.id or 0, reason="by her")
+    files = exported(stage, stage.account("lena"))
+    (known,) = map(json.loads, files["known_answers.jsonl"].splitlines())
+    assert known["explanation"] == "It is so."
+    (made,) = map(json.loads, files["withdrawals_made.jsonl"].splitlines())
+    assert made["reverted_reason"] == "by her" and "by_id" not in made
+    files = exported(stage, stage.account("ann"))
+    (of_ann,) = map(json.loads, files["withdrawals.jsonl"].splitlines())
+    assert "reverted_by_id" not in of_ann and "withdrawals_made.jsonl" not in files
+
+
 def test_nothing_of_others_is_in_it(stage: Stage) -> None:
     me = fill(stage)
     stage.account("bob")
@@ -78,8 +102,8 @@ def test_it_is_for_the_person_and_for_admins(stage: Stage, tmp_path: Path) -> No
 
 #: tables that no row of tells of a person, or where another file has what does
 _IMPERSONAL = {
-    "project", "policy", "completion", "task", "task_completion", "known_answer", "snapshot",
-    "snapshot_pin", "worker_lease", "round", "round_point", "webhook", "webhook_delivery",
+    "project", "policy", "completion", "task", "task_completion", "snapshot", "worker_lease",
+    "round", "round_point", "webhook", "webhook_delivery",
 }  # fmt: skip
 
 
