@@ -36,11 +36,11 @@ def dataset_card(
 ) -> str:
     """Return the text of the card."""
     parts = [
-        _header(done, snapshot.manifest, project, kind),
+        _header(done, snapshot.manifest, project, shape, kind),
         f"# Preferences of the project {_text(project.name)}\n",
         _what(done, shape, project),
         _figures(snapshot.manifest),
-        _frozen(done, snapshot),
+        _frozen(done, snapshot, shape),
         _fields(shape),
         _limits(snapshot, shape),
         _loading(done, kind),
@@ -48,15 +48,16 @@ def dataset_card(
     return "\n".join(parts)
 
 
-def _header(done: "Export", manifest: dict[str, Any], project: Project, kind: FileType) -> str:
+def _header(
+    done: "Export", manifest: dict[str, Any], project: Project, shape: Format, kind: FileType
+) -> str:
     rows = sum(done.rows.values())
     size = next((name for most, name in _SIZES if rows < most), "n>1M")
-    licences = [name for name in manifest.get("licences", {}) if name != "not said"]
     lines = [
         "---",
         # JSON strings are YAML strings, whatever the project is called.
         f"pretty_name: {json.dumps('Preferences of ' + project.name)}",
-        f"license: {_licence(licences)}",
+        f"license: {_licence(list(_licences(manifest, shape)))}",
         "tags:",
         *(f"- {tag}" for tag in ("preference", "rlhf", "rankloop", done.format)),
         "size_categories:",
@@ -70,7 +71,15 @@ def _header(done: "Export", manifest: dict[str, Any], project: Project, kind: Fi
     return "\n".join([*lines, "---", ""])
 
 
+def _licences(manifest: dict[str, Any], shape: Format) -> dict[str, int]:
+    """Return the licences of the prompts that the rows are of, each with how often it is there."""
+    name = "demonstration_licences" if shape.unit == "demonstration" else "licences"
+    found: dict[str, int] = manifest.get(name, {})
+    return found
+
+
 def _licence(found: list[str]) -> str:
+    """Return the one licence of all prompts; "other" where they have several, or some have none."""
     known = found[0].strip().lower() if len(found) == 1 else ""
     return known if re.fullmatch(r"[a-z0-9.-]+", known) else "other"
 
@@ -104,7 +113,7 @@ def _figures(manifest: dict[str, Any]) -> str:
         ("judgments in the snapshot", manifest.get("judgments")),
         *((f"of them by annotators of kind {kind}", number) for kind, number in kinds.items()),
         ("of them leads' decisions", manifest.get("decisions")),
-        ("annotators", len(manifest.get("judgments_by_annotator", {}))),
+        ("annotators", manifest.get("annotators", len(manifest.get("judgments_by_annotator", {})))),
         ("judgments with ties", manifest.get("judgments_with_ties")),
         ("judgments that say how much better", manifest.get("judgments_with_strength")),
         ("demonstrations", manifest.get("demonstrations")),
@@ -133,12 +142,12 @@ def _interval(figure: dict[str, Any]) -> str:
     return f"{value} (95 % interval over tasks {figure['low']:.3f} to {figure['high']:.3f})"
 
 
-def _frozen(done: "Export", snapshot: Snapshot) -> str:
+def _frozen(done: "Export", snapshot: Snapshot, shape: Format) -> str:
     manifest = snapshot.manifest
     tables = [
         ("Left out, and why", "reason", manifest.get("excluded", {})),
         ("Guideline versions", "version", manifest.get("guideline_versions", {})),
-        ("Licences of the prompts", "licence", manifest.get("licences", {})),
+        ("Licences of the prompts", "licence", _licences(manifest, shape)),
         ("Policies", "version", manifest.get("judgments_by_policy_version", {})),
     ]
     query = {
@@ -157,7 +166,9 @@ def _frozen(done: "Export", snapshot: Snapshot) -> str:
             rows = "\n".join(
                 f"| {_text(str(name))} | {number} |" for name, number in counts.items()
             )
-            of = "tasks" if column == "licence" else "judgments"
+            of = "judgments"
+            if column == "licence":
+                of = "demonstrations" if shape.unit == "demonstration" else "tasks"
             lines.append(f"{title}:\n\n| {column} | {of} |\n|---|---|\n{rows}\n")
     return "\n".join(lines)
 

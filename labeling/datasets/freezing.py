@@ -43,6 +43,8 @@ DEMONSTRATIONS = "demonstrations.parquet"
 CONSOLIDATED = "consolidated.parquet"
 #: In the manifest: how many judgments of each annotator are trained on, by account id as text.
 TRAINED = "trained_judgments_by_annotator"
+#: In the manifest's tables of licences: a prompt that came without one.
+NO_LICENCE = "not said"
 FILTERS = {
     "judgments": "current, not discarded, not withdrawn, no tests; where a lead decided, the "
     "decision alone",
@@ -145,6 +147,7 @@ class _Counts:
     strengths: int = 0
     tied: int = 0
     last_prompt: int = 0
+    annotators: set[int] = field(default_factory=set)
 
     def add(self, rows: list[Row]) -> None:
         """Count the rows of a task that stay."""
@@ -152,7 +155,7 @@ class _Counts:
         self.tasks += 1
         self.prompts += rows[0]["prompt_id"] != self.last_prompt
         self.last_prompt = rows[0]["prompt_id"]
-        self._one("licences", rows[0]["license"] or "not said")
+        self._one("licences", rows[0]["license"] or NO_LICENCE)
         self._one("tasks_by_completions", len(rows[0]["ranks"]))
         self.agreement.add([row["ranks"] for row in rows if row["judgment_id"]])
         for row in rows:
@@ -168,8 +171,10 @@ class _Counts:
         self._one("judgments_by_policy_version", row["policy_version"])
         self._one("guideline_versions", row["guideline_version"] or "none")
         # Decisions are leads', and no annotator's work.
-        if row["split"] == Split.TRAIN.value and row["judgment_id"] > 0:
-            self._one(TRAINED, row["annotator_id"])
+        if row["judgment_id"] > 0:
+            self.annotators.add(row["annotator_id"])
+            if row["split"] == Split.TRAIN.value:
+                self._one(TRAINED, row["annotator_id"])
 
     def leave_out(self, reason: str) -> None:
         """Count a row that does not stay."""
@@ -192,6 +197,7 @@ class _Counts:
             "decisions": self.decisions,
             "tasks": self.tasks,
             "prompts": self.prompts,
+            "annotators": len(self.annotators),
             "judgments_with_ties": self.tied,
             "judgments_with_strength": self.strengths,
             "agreement": self.agreement.figures(),
@@ -286,8 +292,10 @@ def _write_demonstrations(session: Session, project: Project, folder: Path) -> d
     table = pyarrow.Table.from_pylist(rows, schema=DEMONSTRATION_SCHEMA)
     pyarrow.parquet.write_table(table, folder / DEMONSTRATIONS)
     splits = Counter(row["split"] for row in rows)
+    licences = Counter(name or NO_LICENCE for name in found["license"])
     return {
         "demonstrations": len(rows),
         "demonstrations_by_split": dict(sorted(splits.items())),
+        "demonstration_licences": dict(sorted(licences.items())),
         "demonstrations_sha256": digest.hex,
     }

@@ -30,6 +30,7 @@ DEMONSTRATION_COLUMNS = (
     "text",
     "annotator_id",
     "created_at",
+    "license",
 )
 _SHAPE = RowShape(
     things="demonstrations",
@@ -107,7 +108,7 @@ def demonstrations_of(
     """Return one row a demonstration by an active account that is no model, oldest first.
 
     Withdrawn ones are left out. Columns: id, prompt_id, split (text), messages (list), text,
-    annotator_id, created_at.
+    annotator_id, created_at, license (the prompt's).
     """
     statement = (
         select_columns(
@@ -118,6 +119,7 @@ def demonstrations_of(
             col(Demonstration.text),
             col(Demonstration.annotator_id),
             col(Demonstration.created_at),
+            col(Prompt.license),
         )
         .join(Prompt, col(Prompt.id) == col(Demonstration.prompt_id))
         .join(Account, col(Account.id) == col(Demonstration.annotator_id))

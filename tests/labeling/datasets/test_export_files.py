@@ -11,15 +11,17 @@ import pyarrow.parquet
 import pytest
 from datasets import load_dataset, load_from_disk
 from sqlalchemy import Engine
+from sqlmodel import select
 
 from labeling.datasets.export_preferences import Export, export_preferences
 from labeling.datasets.row_writers import CsvWriter
 from labeling.datasets.snapshot_examples import export_split
 from labeling.formats.registry import FORMATS
 from labeling.judging.demonstrations import add_demonstration
+from labeling.review.adjudication import decide
 from storage.engine import build_engine, writing
 from storage.errors import BadInput, NotFound, Unavailable
-from storage.tables import Account, Project, Split
+from storage.tables import Account, Project, Prompt, Role, Split
 from tests.labeling.stage import Stage, set_stage
 
 PROMPTS = 12
@@ -194,6 +196,58 @@ def test_the_card_says_what_the_files_hold(stage: Stage, tmp_path: Path) -> None
     assert f"`{done.snapshot}`" in card
     found = load_dataset(str(done.folder), cache_dir=str(tmp_path / "cache"))
     assert {split: len(rows) for split, rows in found.items()} == done.rows
+
+
+def header(done: Export) -> str:
+    card: str = (done.folder / "README.md").read_text(encoding="utf-8")
+    return card.split("\n---\n")[0]
+
+
+def test_the_card_names_a_licence_that_every_prompt_has_and_no_other(
+    sqlite_engine: Engine, sqlite_project: Project, tmp_path: Path
+) -> None:
+    stage = set_stage(sqlite_engine, sqlite_project)
+    ann = stage.account("ann")
+    for number in range(2):
+        stage.add_task(f"prompt {number}")
+        stage.judge("ann", [1, 2, 3, 4])
+    written = stage.add_prompt("written")
+
+    def licensed(*names: str) -> None:
+        with writing(stage.engine) as session:
+            for prompt, name in zip(session.exec(select(Prompt)).all(), names, strict=True):
+                prompt.license = name
+
+    def exported(shape: str, name: str) -> str:
+        return header(export(stage, tmp_path, format=shape, out=tmp_path / name))
+
+    licensed("MIT", "MIT", "CC-BY-NC-4.0")
+    with writing(stage.engine) as session:
+        account = session.get_one(Account, ann)
+        project = session.get_one(Project, stage.project_id)
+        add_demonstration(
+            session, project=project, account=account, prompt_id=written, text="Mine."
+        )
+    assert "\nlicense: mit\n" in exported("trl_preference", "all")
+    assert "\nlicense: cc-by-nc-4.0\n" in exported("trl_prompt_completion", "written")
+    licensed("MIT", "", "")
+    assert "\nlicense: other\n" in exported("trl_preference", "some")
+    assert "\nlicense: other\n" in exported("trl_prompt_completion", "none")
+
+
+def test_a_lead_who_decides_is_no_annotator(
+    sqlite_engine: Engine, sqlite_project: Project, tmp_path: Path
+) -> None:
+    stage = set_stage(sqlite_engine, sqlite_project)
+    lena = stage.account("lena", Role.LEAD)
+    for number in range(2):
+        task_id = stage.add_task(f"prompt {number}")
+        stage.judge("ann", [1, 2, 3, 4])
+    with writing(stage.engine) as session:
+        by = session.get_one(Account, lena)
+        decide(session, task_id=task_id, ranks=[4, 3, 2, 1], by=by, nonce="n", reason="")
+    card = (export(stage, tmp_path).folder / "README.md").read_text(encoding="utf-8")
+    assert "| annotators | 1 |" in card and "| of them leads' decisions | 1 |" in card
 
 
 @pytest.mark.parametrize("shape", FORMATS)
