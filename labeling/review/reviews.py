@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlmodel import Session, col, func
 
 from labeling.datasets.eligibility import counted, usable
@@ -37,6 +38,7 @@ from storage.tables import (
 __all__ = ["LETTERS", "Cause", "ReviewItem", "ReviewReason", "discarded_judgments", "review_queue"]
 
 
+_AT_ONCE = 10_000
 LETTERS = "ABCDEFGHI"  # what a lead calls the completions, by task position
 
 
@@ -205,19 +207,18 @@ def _against_the_model(
     against = pairs[1 - pairs["probability"] > settings.model_disagreement]
     worst = against.sort_values("probability").drop_duplicates("judgment_id")
     wanted = [int(judgment_id) for judgment_id in worst["judgment_id"]]
-    rows = session.execute(
+    statement = (
         select(col(Judgment.id), col(Judgment.task_id), col(Judgment.created_at), col(Account.name))
         .join(Task, col(Task.id) == col(Judgment.task_id))
         .join(Account, col(Account.id) == col(Judgment.annotator_id))
         .where(
             col(Judgment.project_id) == project_id,
-            col(Judgment.id).in_(wanted),
             col(Task.status) != TaskStatus.WITHDRAWN,
             *usable(),
         )
     )
     of_pair = worst.set_index("judgment_id")
-    for judgment_id, task_id, at, name in rows:
+    for judgment_id, task_id, at, name in _of_ids(session, statement, col(Judgment.id), wanted):
         pair = of_pair.loc[judgment_id]
         words = (
             f"A reward model that never saw this prompt is {1 - pair['probability']:.0%} sure "
@@ -227,14 +228,19 @@ def _against_the_model(
         yield task_id, ReviewReason(Cause.MODEL, words, at)
 
 
+def _of_ids(session: Session, statement: Select[Any], key: Any, ids: list[int]) -> Iterator[Any]:
+    # PostgreSQL takes 65,535 values in a statement.
+    for start in range(0, len(ids), _AT_ONCE):
+        yield from session.execute(statement.where(key.in_(ids[start : start + _AT_ONCE])))
+
+
 def _items(
     session: Session, reasons: dict[int, list[ReviewReason]], agreements: pd.DataFrame
 ) -> list[ReviewItem]:
-    rows = session.execute(
-        select(col(Task.id), col(Task.judged), col(Prompt.messages))
-        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
-        .where(col(Task.id).in_(list(reasons)))
+    statement = select(col(Task.id), col(Task.judged), col(Prompt.messages)).join(
+        Prompt, col(Prompt.id) == col(Task.prompt_id)
     )
+    rows = _of_ids(session, statement, col(Task.id), list(reasons))
     known = agreements["agreement"].dropna()
     return [
         ReviewItem(

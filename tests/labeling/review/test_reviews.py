@@ -284,6 +284,30 @@ def test_a_double_click_decides_once(stage: Stage) -> None:
     assert first.id == second.id
 
 
+def test_a_model_may_be_sure_of_more_than_one_statement_can_ask_for(
+    postgres_engine: Engine, tmp_path: Path
+) -> None:
+    with writing(postgres_engine) as session:
+        project = Project(name="default", completions_per_task=4)
+        session.add(project)
+    stage = _staged(postgres_engine, project)
+    task_id = stage.add_task("one")
+    judged = stage.judge("ann", UP).judgment_id or 0
+    write_unseen_pairs(
+        tmp_path, "pairs", [UnseenPair(judged + n, 0, 1, 0.01) for n in range(66_000)]
+    )
+    with writing(stage.engine) as session:
+        session.add(
+            Round(
+                project_id=stage.project_id,
+                number=1,
+                state=RoundState.DONE,
+                artefacts={ARTEFACT: "pairs"},
+            )
+        )
+    assert causes(queue(stage, tmp_path)) == {task_id: [Cause.MODEL]}
+
+
 def test_the_task_shows_every_judgment_and_what_was_decided(stage: Stage) -> None:
     task_id = judge_twice(stage, "opposed", UP, DOWN)
     with reading(stage.engine) as session:
