@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlmodel import Session, col, func
 
 from labeling.datasets.eligibility import counted, usable
@@ -228,7 +228,7 @@ def _against_the_model(
         yield task_id, ReviewReason(Cause.MODEL, words, at)
 
 
-def _of_ids(session: Session, statement: Select[Any], key: Any, ids: list[int]) -> Iterator[Any]:
+def _of_ids(session: Session, statement: Any, key: Any, ids: list[int]) -> Iterator[Any]:
     # PostgreSQL takes 65,535 values in a statement.
     for start in range(0, len(ids), _AT_ONCE):
         yield from session.execute(statement.where(key.in_(ids[start : start + _AT_ONCE])))
