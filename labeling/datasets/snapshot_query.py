@@ -1,9 +1,16 @@
 """What a snapshot is asked for: which judgments, and what becomes of ties and disagreement."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from storage.errors import BadInput
 
@@ -54,6 +61,12 @@ class SnapshotQuery(BaseModel):
     def as_json(self) -> dict[str, Any]:
         """Return the query without what is as by default: equal queries give equal JSON."""
         return _sorted_lists(self.model_dump(mode="json", exclude_defaults=True))
+
+    @field_validator("since", "until")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        """Write one moment one way, in whichever zone it was asked for."""
+        return None if value is None else value.astimezone(UTC)
 
     @property
     def needs_reliability(self) -> bool:

@@ -137,6 +137,11 @@ def _stored(
     Returns an equal one that is there.
     """
     project_id = key_of(project)
+    # Two who make a snapshot at once take their turns: one finds the other's, or that its name is
+    # taken.
+    session.exec(
+        select(Project.id).where(Project.id == project_id).with_for_update(key_share=True)
+    ).one()
     _check_name(session, project_id, name)
     same = _same(session, project_id, ready, folder.parent)
     if same is not None and not name:

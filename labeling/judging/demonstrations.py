@@ -71,9 +71,11 @@ def add_demonstration(
     empty, longer than `LONGEST_TEXT` characters or rewritten from another prompt's completion;
     `NotFound`, `NotAllowed`.
     """
+    if nonce is not None:
+        # As it is now: it may have been switched off since the page was loaded.
+        account = lock_annotator(session, key_of(account))
     require(account, Action.JUDGE, project_id=key_of(project))
     if nonce is not None:
-        lock_annotator(session, key_of(account))
         stored = _stored_before(session, nonce, account, prompt_id)
         if stored is not None:
             return stored

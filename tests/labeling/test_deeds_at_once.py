@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from threading import Thread
 
 import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session, select
 
+from labeling.datasets.freezing import frozen
+from labeling.datasets.snapshot_query import SnapshotQuery
+from labeling.datasets.snapshots import _stored
 from labeling.judging.judgments import submit_judgment
 from labeling.labeling_settings import labeling_settings
 from labeling.people.invitations import accept, invite, revoke_invitation
@@ -22,7 +26,16 @@ from labeling.withdrawals.withdrawing import withdraw
 from storage.clock import now
 from storage.engine import reading, writing
 from storage.errors import Conflict, NotFound
-from storage.tables import Account, Project, Qualification, Role, Task, TaskStatus, Webhook
+from storage.tables import (
+    Account,
+    Project,
+    Qualification,
+    Role,
+    Snapshot,
+    Task,
+    TaskStatus,
+    Webhook,
+)
 from tests.labeling.stage import Stage, set_stage
 
 Deed = Callable[[Session], object]
@@ -146,6 +159,25 @@ def test_a_link_that_was_just_used_is_not_taken_back(stage: Stage) -> None:
     used = partial(accept, code=code, name="eve", password=None)
     back = partial(revoke_invitation, invitation_id=row.id or 0, by=None)
     assert at_once(stage.engine, used, back) == [NotFound]
+
+
+@pytest.mark.parametrize(("name", "raised"), [("nightly", [Conflict]), ("", [])])
+def test_of_two_snapshots_of_one_name_or_of_the_same_there_is_one(
+    stage: Stage, tmp_path: Path, name: str, raised: list[type]
+) -> None:
+    stage.judge("ann", [1, 2, 3, 4])
+    query, folder = SnapshotQuery(), tmp_path / "snapshots"
+    project = stage.project
+
+    def stored(session: Session) -> None:
+        with frozen(
+            session, project=project, query=query, folder=folder, code_version="1"
+        ) as ready:
+            _stored(session, ready, project, folder, None, name)
+
+    assert at_once(stage.engine, stored, stored) == raised
+    with reading(stage.engine) as session:
+        assert session.exec(select(Snapshot.name)).all() == [name]
 
 
 def taken_out(stage: Stage, scope: Scope) -> Deed:

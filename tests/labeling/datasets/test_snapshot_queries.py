@@ -1,8 +1,9 @@
 """What a snapshot's query keeps, and the reason that each other judgment stays out."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine
@@ -156,6 +157,16 @@ def test_the_same_question_on_the_same_data_is_the_same_snapshot(
     with reading(stage.engine) as session:
         stage.project = session.get_one(Project, stage.project_id)
     assert freeze(stage, tmp_path, not_annotators=["bob"]).id == first.id
+
+
+def test_one_moment_is_one_question_in_whichever_zone(sqlite_stage: Stage, tmp_path: Path) -> None:
+    since = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
+    # As Berlin's clocks say it an hour before they are put forward, and Kathmandu's.
+    zones = [ZoneInfo("Europe/Berlin"), timezone(timedelta(hours=5, minutes=45))]
+    first = freeze(sqlite_stage, tmp_path, since=since.isoformat())
+    for zone in zones:
+        asked = since.astimezone(zone).isoformat()
+        assert freeze(sqlite_stage, tmp_path, since=asked).id == first.id
 
 
 def test_names_are_found_and_never_given_twice(sqlite_stage: Stage, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from labeling.judging.demonstrations import (
     demonstrations_of,
     import_demonstrations,
 )
+from labeling.people.roles import switch_off
 from storage.engine import reading, writing
 from storage.errors import BadInput, NotAllowed, NotFound
 from storage.tables import (
@@ -194,6 +195,19 @@ def test_one_bad_row_imports_nothing(
 def test_annotators_import_nothing(stage: Stage, tmp_path: Path) -> None:
     with pytest.raises(NotAllowed):
         take_in(stage, jsonl(tmp_path, {"prompt": "a", "completion": "x"}), Role.ANNOTATOR)
+
+
+def test_who_was_switched_off_since_the_page_was_loaded_writes_nothing(stage: Stage) -> None:
+    prompt_id, ann = stage.add_prompt("Why?"), stage.account("ann")
+    with reading(stage.engine) as session:
+        loaded = session.get_one(Account, ann)
+    with writing(stage.engine) as session:
+        switch_off(session, account=session.get_one(Account, ann), by=None)
+    with writing(stage.engine) as session, pytest.raises(NotAllowed, match="switched off"):
+        add_demonstration(
+            session, project=stage.project, account=loaded, prompt_id=prompt_id, text="So.",
+            nonce="nonce-0001",
+        )  # fmt: skip
 
 
 def test_the_same_nonce_stores_once(stage: Stage) -> None:
