@@ -1,7 +1,6 @@
 """Sign messages as Standard Webhooks 1.0.0 has it ("Signature scheme", symmetric)."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from datetime import datetime
@@ -27,7 +26,8 @@ def read_secret(variable: str) -> bytes:
         )
     try:
         key = base64.b64decode(text.strip().removeprefix(PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:
+        # Of base64 that is none, and of text that is not ASCII.
         key = b""
     if not _FEWEST_BYTES <= len(key) <= _MOST_BYTES:
         raise BadInput(

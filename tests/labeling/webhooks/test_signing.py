@@ -56,7 +56,9 @@ def test_a_secret_is_in_the_environment_or_in_a_file(
         read_secret("HOOK")
 
 
-@pytest.mark.parametrize("text", ["hunter2", "whsec_c2hvcnQ=", "whsec_" + "A" * 200, "whsec_%%%"])
+@pytest.mark.parametrize(
+    "text", ["hunter2", "whsec_c2hvcnQ=", "whsec_" + "A" * 200, "whsec_%%%", "whsec_clé"]
+)
 def test_what_is_no_secret_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
