@@ -1,5 +1,6 @@
 """An annotator's own judgments: to look at, with what was shown, and to correct."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,16 @@ from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.work_queue.assignment import AssignedTask, lock_annotator, shown_to
 from storage.errors import NotFound
-from storage.tables import Assignment, Judgment, Review, ReviewDecision
+from storage.tables import (
+    Assignment,
+    Completion,
+    Judgment,
+    Prompt,
+    Review,
+    ReviewDecision,
+    Task,
+    TaskCompletion,
+)
 
 _OLDEST_FIRST = 2**31 - 1
 
@@ -56,7 +66,7 @@ def own_judgments(
         .order_by(col(Judgment.id).desc())
         .limit(count)
     ).all()
-    return [_as_seen(session, judgment) for judgment in found]
+    return _as_seen(session, [(judgment, None) for judgment in found])
 
 
 def returned_judgments(
@@ -81,7 +91,7 @@ def returned_judgments(
         )
         .order_by(col(Review.id))
     ).all()
-    return [_as_seen(session, judgment, comment) for judgment, comment in found]
+    return _as_seen(session, found)
 
 
 def count_returned(session: Session, *, project_id: int, annotator_id: int) -> int:
@@ -180,16 +190,39 @@ def answers_of(judgment: Judgment) -> dict[str, Any]:
     }
 
 
-def _as_seen(session: Session, judgment: Judgment, comment: str | None = None) -> OwnJudgment:
-    assignment = session.get_one(Assignment, judgment.assignment_id)
-    shown = shown_to(session, assignment)
-    return OwnJudgment(
-        judgment_id=key_of(judgment),
-        assignment_id=judgment.assignment_id,
-        created_at=judgment.created_at,
-        messages=shown.messages,
-        completions=shown.completions,
-        answers=answers_of(judgment),
-        corrects=judgment.supersedes_id is not None,
-        comment=comment,
+def _as_seen(session: Session, found: Sequence[tuple[Judgment, str | None]]) -> list[OwnJudgment]:
+    """Return judgments, each with a lead's comment, and the texts that were shown for them."""
+    task_ids = {judgment.task_id for judgment, _ in found}
+    messages, texts = _messages(session, task_ids), _texts(session, task_ids)
+    return [
+        OwnJudgment(
+            judgment_id=key_of(judgment),
+            assignment_id=judgment.assignment_id,
+            created_at=judgment.created_at,
+            messages=messages[judgment.task_id],
+            completions=[texts[judgment.task_id, place] for place in judgment.display_order],
+            answers=answers_of(judgment),
+            corrects=judgment.supersedes_id is not None,
+            comment=comment,
+        )
+        for judgment, comment in found
+    ]
+
+
+def _messages(session: Session, task_ids: set[int]) -> dict[int, list[dict[str, str]]]:
+    rows = session.exec(
+        select(Task.id, Prompt.messages)
+        .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
+        .where(col(Task.id).in_(task_ids))
     )
+    return {key: messages for key, messages in rows if key is not None}
+
+
+def _texts(session: Session, task_ids: set[int]) -> dict[tuple[int, int], str]:
+    """Return the completions by task and position."""
+    rows = session.exec(
+        select(TaskCompletion.task_id, TaskCompletion.position, Completion.text)
+        .join(Completion, col(Completion.id) == col(TaskCompletion.completion_id))
+        .where(col(TaskCompletion.task_id).in_(task_ids))
+    )
+    return {(task_id, position): text for task_id, position, text in rows}

@@ -3,7 +3,7 @@
 from itertools import count
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlmodel import select
 
 from labeling.judging.history import (
@@ -70,6 +70,20 @@ def test_newest_first_and_paged_without_shifting(stage: Stage) -> None:
     rest = history(stage, before=first[-1].judgment_id)
     assert [each.messages[0]["content"] for each in first + rest] == ["Q2", "Q1", "Q0"]
     assert len(history(stage, "bob")) == 1
+
+
+def test_a_longer_page_asks_no_more_questions(stage: Stage) -> None:
+    asked: list[str] = []
+    listener = lambda *given: asked.append(given[2])  # noqa: E731
+    event.listen(stage.engine, "before_cursor_execute", listener)
+    counts = []
+    for _ in range(3):
+        stage.judge("ann", [1, 2, 3, 4])
+        asked.clear()
+        history(stage)
+        counts.append(len(asked))
+    event.remove(stage.engine, "before_cursor_execute", listener)
+    assert len(set(counts)) == 1
 
 
 def test_it_is_what_was_shown(stage: Stage) -> None:
