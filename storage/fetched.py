@@ -10,6 +10,7 @@ from uuid import uuid4
 from storage.settings import load_settings
 
 FOLDER = "fetched"
+_PART = ".part"
 IN_USE_SECONDS = 600.0  # after its last use a copy may still be read from
 
 
@@ -22,7 +23,7 @@ def fetched(home: Path, name: str, fetch: Callable[[Path], None]) -> Path:
     target = home / FOLDER / name
     if _use(target):
         return target
-    part = home / FOLDER / f".{name}.{uuid4().hex}.part"
+    part = home / FOLDER / f".{name}.{uuid4().hex}{_PART}"
     part.mkdir(parents=True)
     try:
         fetch(part)
@@ -47,13 +48,16 @@ def forget(home: Path, folder: Path) -> None:
 def trim(home: Path, most_bytes: float) -> None:
     """Remove copies, least recently used first, until the others take at most `most_bytes`.
 
-    One that was used a moment ago stays, even if that is too much.
+    One that was used, or grew, a moment ago stays, even if that is too much.
     """
     copies = []
     for folder in (home / FOLDER).glob("*"):
         try:
-            used = folder.stat().st_mtime
-            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+            used, size = folder.stat().st_mtime, sum(file.st_size for file in files)
+            if folder.suffix == _PART:
+                # Another process may be making it: a file that grows does not touch its folder.
+                used = max([used, *(file.st_mtime for file in files)])
         except OSError:
             continue
         copies.append((used, size, folder))

@@ -163,6 +163,19 @@ def test_a_copy_in_use_stays(tmp_path: Path) -> None:
     assert folder.exists()
 
 
+def test_a_copy_that_is_being_made_stays_however_long_it_takes(tmp_path: Path) -> None:
+    part = tmp_path / "fetched" / ".large.0123.part"
+    part.mkdir(parents=True)
+    (part / "model.safetensors").write_bytes(b"so far")
+    # A file that grows does not touch its folder.
+    os.utime(part, (time.time() - 5000,) * 2)
+    fetched.trim(tmp_path, 0)
+    assert part.exists()
+    os.utime(part / "model.safetensors", (time.time() - 5000,) * 2)
+    fetched.trim(tmp_path, 0)
+    assert not part.exists(), "whoever made it was killed"
+
+
 def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path, s3: str) -> None:
     assert s3
     uri = "s3://no-such-bucket/x"
