@@ -9,26 +9,37 @@ import pyarrow
 import pyarrow.parquet
 
 from labeling.datasets.snapshot_rows import CONSOLIDATED_SCHEMA, RowsDigest
+from labeling.labeling_sections import ReliabilitySettings
 
 _FILE = "consolidated.parquet"
 _ROWS = "judgments.parquet"
+_OF_RULES = {
+    *("prior_accuracy", "prior_comparisons", "unseen_votes", "score_precision", "gamma_shape"),
+}
 
 
-def write_consolidated(folder: Path, *, rule: str, reliability: dict[int, float]) -> dict[str, Any]:
+def write_consolidated(
+    folder: Path, *, rule: str, reliability: dict[int, float], settings: ReliabilitySettings
+) -> dict[str, Any]:
     """Write the labels beside the judgments, in their tasks' order; return the manifest's part.
 
     Nothing where the rule is `none`. A lead's decision is its task's label, without uncertainty.
+    `settings` are the project's; the manifest keeps what of them the rules go by.
     """
     if rule == "none":
         return {}
     judged = _judged(folder)
-    labels = _labels(judged, rule, reliability) if len(judged) else pd.DataFrame()
+    labels = _labels(judged, rule, reliability, settings) if len(judged) else pd.DataFrame()
     rows = list(_in_order(judged, labels))
     digest = RowsDigest(CONSOLIDATED_SCHEMA.names)
     digest.add(rows)
     table = pyarrow.Table.from_pylist(rows, schema=CONSOLIDATED_SCHEMA)
     pyarrow.parquet.write_table(table, folder / _FILE)
-    return {"consolidated": len(rows), "consolidated_sha256": digest.hex}
+    return {
+        "consolidated": len(rows),
+        "consolidated_sha256": digest.hex,
+        "consolidated_by": settings.model_dump(include=_OF_RULES),
+    }
 
 
 def _judged(folder: Path) -> pd.DataFrame:
@@ -36,12 +47,16 @@ def _judged(folder: Path) -> pd.DataFrame:
     return pyarrow.parquet.read_table(folder / _ROWS, columns=columns).to_pandas()
 
 
-def _labels(judged: pd.DataFrame, rule: str, reliability: dict[int, float]) -> pd.DataFrame:
+def _labels(
+    judged: pd.DataFrame, rule: str, reliability: dict[int, float], settings: ReliabilitySettings
+) -> pd.DataFrame:
     from labeling.consolidation import consolidate
 
     given = judged[judged["judgment_id"] > 0]
     weights = {int(one): reliability.get(int(one), 1.0) for one in given["annotator_id"].unique()}
-    found = consolidate(given, rule=rule, weights=weights if reliability else None)
+    found = consolidate(
+        given, rule=rule, weights=weights if reliability else None, settings=settings
+    )
     return pd.DataFrame(found).set_index("task_id")
 
 

@@ -108,7 +108,12 @@ def frozen(
             "columns": SCHEMA.names,
             **counts.as_manifest(),
             **_write_demonstrations(session, project, part),
-            **write_consolidated(part, rule=query.consolidation, reliability=counts.reliability),
+            **write_consolidated(
+                part,
+                rule=query.consolidation,
+                reliability=counts.reliability,
+                settings=labeling_settings(session.get_one(Project, project.id)).reliability,
+            ),
             "newest_judgment": _newest_judgment(session, project),
             "code_version": code_version,
             "taken_at": taken_at.isoformat(),

@@ -230,6 +230,32 @@ def test_policies_and_rounds(sqlite_stage: Stage, tmp_path: Path) -> None:
         assert excluded(snapshot) == {reason: 1}
 
 
+@pytest.mark.parametrize(
+    ("rule", "setting", "value"),
+    [
+        ("majority", "unseen_votes", 9.0),
+        ("ranked_pairs", "unseen_votes", 9.0),
+        ("bradley_terry", "score_precision", 9.0),
+        ("plackett_luce", "gamma_shape", 9.0),
+        ("dawid_skene", "prior_comparisons", 1.0),
+    ],
+)
+def test_the_projects_settings_are_those_of_its_labels(
+    sqlite_stage: Stage, tmp_path: Path, rule: str, setting: str, value: float
+) -> None:
+    stage = sqlite_stage
+
+    def uncertain() -> list[float]:
+        uri = freeze(stage, tmp_path, consolidation=rule).uri
+        found: list[float] = read_consolidated(uri, tmp_path)["uncertainty"].tolist()
+        return found
+
+    before = uncertain()
+    assert uncertain() == before
+    stage.change("reliability", **{setting: value})
+    assert uncertain() != before
+
+
 def test_consolidated_labels_stand_beside_the_judgments(stage: Stage, tmp_path: Path) -> None:
     lena = stage.account("lena", Role.LEAD)
     with writing(stage.engine) as session:
