@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from labeling.events import record
 from labeling.judging.answers import (
@@ -141,14 +141,17 @@ def submit_judgment(
         guideline_version=facts.guideline_version,
         nonce=nonce,
     )
+    spent = judgment.milliseconds
     if assignment.state == AssignmentState.SUBMITTED:
         judgment.supersedes_id = key_of(_own_current(session, assignment_id))
+        # Whoever corrects has read the texts before.
+        spent += _spent_before(session, assignment_id)
     elif assignment.counted and (refusal := _refusal(facts, assignment, task)):
         return _refuse(session, judgment, refusal)
     # A program does not read.
     if annotator.kind is not AccountKind.SIMULATED:
         words = words_of(session, task_id=key_of(task))
-        judgment.marks = pace_marks(settings, words=words, milliseconds=judgment.milliseconds)
+        judgment.marks = pace_marks(settings, words=words, milliseconds=spent)
     return _store(session, judgment, assignment, task, annotator, facts)
 
 
@@ -232,6 +235,12 @@ def _own_current(session: Session, assignment_id: int) -> Judgment:
     return session.exec(
         select(Judgment).where(Judgment.assignment_id == assignment_id, not_superseded())
     ).one()
+
+
+def _spent_before(session: Session, assignment_id: int) -> int:
+    """Return the milliseconds that the judgments of an assignment took so far."""
+    spent = select(func.sum(Judgment.milliseconds)).where(Judgment.assignment_id == assignment_id)
+    return int(session.exec(spent).one() or 0)
 
 
 def _store(

@@ -209,6 +209,32 @@ def test_a_retry_is_stored_already_whatever_is_asked_for_by_now(sqlite_stage: St
     assert len(stored(stage)) == 1
 
 
+def test_a_quick_correction_of_what_was_read_is_not_too_fast(stage: Stage) -> None:
+    for text in ("read", "clicked"):
+        stage.add_task(" ".join([text] * 200))
+    ann = stage.account("ann")
+    marks = []
+    for milliseconds in ((200_000, 3_000), (900, 900, 90_000)):
+        lent = stage.lend("ann")
+        for number, taken in enumerate(milliseconds):
+            with writing(stage.engine) as session:
+                done = submit_judgment(
+                    session,
+                    assignment_id=lent.assignment_id,
+                    annotator_id=ann,
+                    ranks=[1, 2, 3, 4] if number % 2 else [2, 1, 3, 4],
+                    milliseconds=taken,
+                    nonce=f"{lent.task_id}-{number}",
+                )
+            with reading(stage.engine) as session:
+                stored = session.get_one(Judgment, done.judgment_id)
+            marks.append((stored.milliseconds, stored.marks))
+    assert marks == [
+        *[(200_000, []), (3_000, [])],
+        *[(900, ["fast"]), (900, ["fast"]), (90_000, [])],
+    ]
+
+
 def test_a_correction_supersedes_and_overwrites_nothing(stage: Stage) -> None:
     stage.add_task("t")
     task = stage.lend("ann")
