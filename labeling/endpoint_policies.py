@@ -92,6 +92,7 @@ def checked_endpoint(values: dict[str, Any]) -> Endpoint:
         first = error.errors(include_input=False, include_url=False)[0]
         field = str(first["loc"][0]).replace("_", "-")
         message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+        field = "endpoint" if field == "url" else field
         if field == "key-env":
             message = "give the name of an environment variable (capitals), never the key itself"
         raise BadInput(f"--{field} does not fit: {message}.") from None

@@ -24,7 +24,8 @@ def lines_of(rows: Iterable[AuditRow], file_type: FileType) -> Iterator[str]:
         return
     yield _cells(COLUMNS)
     for row in rows:
-        yield _cells([defused(str(value)) for value in row.as_dict().values()])
+        values = row.as_dict().values()
+        yield _cells(["" if value is None else defused(str(value)) for value in values])
 
 
 def _cells(values: Iterable[str]) -> str:

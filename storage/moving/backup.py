@@ -22,11 +22,15 @@ from storage.tables import Policy, Round, Snapshot
 DATABASE = {"sqlite": "database.sqlite", "postgresql": "database.pgdump"}
 #: what rounds and snapshots wrote; models are fetched anew, logs and caches are made anew
 FOLDERS = ("checkpoints", "snapshots")
+MODELS = "models"
 
 
 @dataclass(frozen=True)
 class Backup:
-    """Tell what was written where; `elsewhere` are URIs of object stores, which are not in it."""
+    """Tell what was written where; `elsewhere` are the URIs of what is not in it.
+
+    That is what lies on an object store, models, and folders of the user's own.
+    """
 
     file: Path
     bytes: int

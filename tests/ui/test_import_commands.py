@@ -233,3 +233,10 @@ def test_a_language_that_is_none_is_refused_on_every_database(
     with reading(home.engine) as session:
         newest = session.exec(select(Prompt).order_by(col(Prompt.id).desc())).first()
     assert newest is not None and [len(tag) for tag in newest.tags] == [100]
+
+
+def test_an_address_that_is_none_is_named_by_its_option(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at(home, "policies", "add", "--endpoint", "nonsense", "--model", "big") == 1
+    assert capsys.readouterr().err.startswith("--endpoint does not fit: ")

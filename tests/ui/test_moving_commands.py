@@ -1,13 +1,19 @@
-"""What `rankloop db copy` advises works, and what it is given wrong is one sentence."""
+"""`rankloop db copy`, `backup` and `restore`: what they advise works, and what is not in them."""
 
+import json
 import shlex
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from storage import engine as engines
+from storage.engine import writing
+from storage.errors import Unavailable
+from storage.settings import load_settings
+from storage.tables import Policy
 from tests.ui.conftest import Home
-from ui.cli import cli
+from ui.cli import checks, cli
 from ui.cli.frame import run
 
 
@@ -69,3 +75,34 @@ def test_a_url_that_cannot_be_used_is_one_sentence(
     monkeypatch.setenv("RANKLOOP_DATABASE_URL", url)
     assert at(home, "queue") == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_yet_is_made_for_backups(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert at(home, "backup", "--out", f"{tmp_path}/nightly/", "--json") == 0
+        made = Path(json.loads(capsys.readouterr().out)["file"])
+        assert made.parent == tmp_path / "nightly" and made.suffix == ".tar"
+        made.rename(made.with_name("the first.tar"))
+    (tmp_path / "file").touch()
+    assert at(home, "backup", "--out", f"{tmp_path}/file/") == 1
+    assert "cannot be made (File exists); choose another place" in capsys.readouterr().err
+
+
+def test_what_is_not_in_a_backup_says_where_it_comes_from(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with writing(home.engine) as session:
+        policy = session.exec(select(Policy)).one()
+        policy.name, policy.checkpoint_uri = home.settings.model, "models/of-rankloop"
+        session.add(policy)
+    file = str(tmp_path / "backup.tar")
+    assert at(home, "backup", "--out", file, "--with-files") == 0
+    wanted = "Not in it, `rankloop init` fetches it anew: models/of-rankloop\n"
+    assert wanted in capsys.readouterr().out
+    restored = tmp_path / "restored"
+    assert run(cli, ["--home", str(restored), "restore", file]) == 0
+    assert wanted in capsys.readouterr().out
+    with pytest.raises(Unavailable, match="run `rankloop init`, which fetches it anew"):
+        checks.model(load_settings(home=restored))

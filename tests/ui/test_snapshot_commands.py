@@ -91,3 +91,15 @@ def test_a_snapshot_without_such_a_row_says_what_it_lacks(
     assert run(cli, [*at, "--format", format_, "--out", str(tmp_path / "out")]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_times_have_zones_and_an_empty_snapshot_is_said_to_be(
+    judged: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ["--home", str(judged.path), "snapshot", "create", "--json", "--until"]
+    assert run(cli, [*at, "2001-01-01T00:00+02:00"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["query"]["until"] == "2000-12-31T22:00:00Z"
+    assert "It is empty: nothing in the project is what was asked for." in said.err
+    assert run(cli, [*at, "2001-13-01"]) == 2
+    assert "is no time; write it as 2026-03-01 or" in capsys.readouterr().err

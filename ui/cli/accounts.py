@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 ROLES = ["annotator", "lead", "engineer", "admin"]
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 HOURS = click.option("--hours", type=float, default=None, metavar="N",
-                     help="How long the link is good for (default: the setting).")  # fmt: skip
+                     help="How long the link is good for (default: the setting "
+                     "accounts.invitation_hours, 72).")  # fmt: skip
 
 
 @click.group(cls=Group, example="rankloop account add ada --role annotator")

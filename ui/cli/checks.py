@@ -20,6 +20,7 @@ from storage.clock import now
 from storage.engine import build_engine, reading
 from storage.errors import Unavailable
 from storage.home import prepare_home
+from storage.moving.backup import MODELS
 from storage.settings import Settings
 from storage.tables import Policy, Project, WorkerLease
 from ui.cli import running_checks
@@ -110,12 +111,22 @@ def _checked(settings: Settings, policy: Policy) -> str:
     folder = local_path(settings.home, policy.checkpoint_uri)
     name = _in_words(policy)
     if not policy.checkpoint_uri or not folder.is_dir():
-        raise Unavailable(f"The checkpoint of {name} is missing at {folder}; restore that folder.")
+        raise Unavailable(
+            f"The checkpoint of {name} is missing at {folder}; {_mended(settings, policy)}."
+        )
     # A model folder of the user's own has no manifest: it can only be there or not.
     if not (Path(folder) / "manifest.json").exists():
         return f"{name} is there, without hashes to check"
     verify(settings.home, policy.checkpoint_uri)
     return f"{name} is whole"
+
+
+def _mended(settings: Settings, policy: Policy) -> str:
+    """Say how a checkpoint comes back: models that came with rankloop are in no backup."""
+    came_with_it = Path(policy.checkpoint_uri).parts[:1] == (MODELS,)
+    if came_with_it and policy.name == settings.model:
+        return "run `rankloop init`, which fetches it anew"
+    return "restore that folder"
 
 
 def worker(settings: Settings) -> str:

@@ -135,7 +135,9 @@ def worker(options: Options, once: bool) -> int:
               callback=_known_preference,
               help="shorter, longer, question, polite, personal, random, keyword:WORD or "
               "FILE.py:FUNCTION (its code is run).")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=None, help="Seed (default: the setting).")
+@click.option(
+    "--seed", type=click.IntRange(0), default=None, help="Seed (default: the setting seed, 0)."
+)
 @click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True,
               help="How many work at once; above 1 the order is left to chance.")  # fmt: skip
 @click.option("--crash-rate", type=click.FloatRange(0, 1, max_open=True), default=0.0,

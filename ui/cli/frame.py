@@ -1,5 +1,6 @@
 """What every command shares: one-sentence errors, exit codes, an example in its help, progress."""
 
+import errno
 import shlex
 import sys
 import time
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 MOST_PROGRESS_LINES_A_SECOND = 5
 LONGEST_SENTENCE = 200  # characters
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Command(click.Command):
@@ -107,6 +109,7 @@ def run(cli: click.Command, arguments: Sequence[str] | None = None) -> int:
 def _run(cli: click.Command, arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    stdout = sys.stdout
     given = (["--debug"] if debug else []) + [each for each in given if each != "--debug"]
     try:
         code = cli.main(given, prog_name="rankloop", standalone_mode=False)
@@ -120,14 +123,22 @@ def _run(cli: click.Command, arguments: Sequence[str] | None) -> int:
         return _complain(error.format_message(), FAILED)
     except (click.Abort, KeyboardInterrupt):
         return _complain("Stopped.", FAILED)
+    except SystemExit as end:
+        # A reader went away (`| head`): it has what it wanted. click has put a stream in the place
+        # of stdout that takes the rest, and would end with 1.
+        return DONE if sys.stdout is not stdout else _code_of(end)
     except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; Python would complain once more at its end.
+        # Python would complain once more at its end.
         sys.stdout = None
         return DONE
     except Exception as error:
         if debug:
             traceback.print_exc()
         return _complain(_in_the_same_place(_sentence_of(error, debug), given), FAILED)
+
+
+def _code_of(end: SystemExit) -> int:
+    return end.code if isinstance(end.code, int) else FAILED if end.code else DONE
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -144,6 +155,9 @@ def _sentence_of_usage(error: click.UsageError) -> str:
 def _sentence_of(error: Exception, debug: bool) -> str:
     if isinstance(error, RankloopError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = f" for {error.filename}" if error.filename else ""
+        return f"There is no room left on the disk{where}; make room and run it again."
     first = (str(error).strip().splitlines() or [""])[0].rstrip(".")
     what = f"{type(error).__name__}: {first}" if first else type(error).__name__
     advice = "" if debug else "; run again with --debug to see where"

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -16,11 +17,12 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 @click.command(
     "backup", cls=Command, example="rankloop backup --out /var/backups/rankloop/ --with-files"
 )
-@click.option("--out", type=FILE, required=True, help="File to make, or folder for a file.")
+@click.option("--out", "given", metavar="PATH", required=True,
+              help="File to make, or folder (there, or with / at its end) for a file.")  # fmt: skip
 @click.option("--with-files", is_flag=True, help="Checkpoints and snapshots too, hashes checked.")
 @JSON
 @pass_options
-def backup(options: Options, out: Path, with_files: bool, as_json: bool) -> None:
+def backup(options: Options, given: str, with_files: bool, as_json: bool) -> None:
     """Back up the project's database while it is in use; SQLite or PostgreSQL (pg_dump).
 
     Models are not in it: those that came with rankloop or a hub are fetched anew.
@@ -30,7 +32,13 @@ def backup(options: Options, out: Path, with_files: bool, as_json: bool) -> None
 
     settings = options.settings()
     engine = open_database(settings)
-    made = back_up(engine, home=settings.home, out=out, with_files=with_files, progress=stepwise())
+    made = back_up(
+        engine,
+        home=settings.home,
+        out=_folder_or_file(given),
+        with_files=with_files,
+        progress=stepwise(),
+    )
     _record(options, "database.backed_up", file=made.file.name, with_files=with_files)
     if as_json:
         found = {"file": str(made.file), "bytes": made.bytes, "files": made.files}
@@ -39,8 +47,34 @@ def backup(options: Options, out: Path, with_files: bool, as_json: bool) -> None
     click.echo(
         f"{made.file}  {made.bytes / 2**20:.1f} MiB, {counted(made.files, 'file')}, hashes in it"
     )
-    for uri in made.elsewhere:
-        click.echo(f"Not in it, copy it by its own store's tools: {uri}")
+    _tell_elsewhere(made.elsewhere)
+
+
+def _folder_or_file(given: str) -> Path:
+    from storage.errors import Unavailable
+
+    out = Path(given)
+    if given.endswith("/"):
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"The folder {given} cannot be made ({error.strerror}); choose another place."
+            ) from error
+    return out
+
+
+def _tell_elsewhere(uris: Sequence[str]) -> None:
+    from storage.moving.backup import MODELS
+    from storage.object_store import is_remote
+
+    for uri in uris:
+        if uri.startswith(f"{MODELS}/"):
+            click.echo(f"Not in it, `rankloop init` fetches it anew: {uri}")
+        elif is_remote(uri):
+            click.echo(f"Not in it, copy it by its own store's tools: {uri}")
+        else:
+            click.echo(f"Not in it, copy that folder by yourself: {uri}")
 
 
 def _record(options: Options, kind: str, **detail: object) -> None:
@@ -79,6 +113,7 @@ def restore(options: Options, file: Path, replace: bool, as_json: bool) -> None:
     click.echo(
         f"Restored the backup of {found.made_at}: the database and {counted(found.files, 'file')}."
     )
+    _tell_elsewhere(found.elsewhere)
     if found.kept:
         click.echo(f"What was there is kept as {found.kept}")
     if found.needs_upgrade:

@@ -49,6 +49,8 @@ def create(settings: Settings, asked: dict[str, Any], *, name: str, as_json: boo
         progress=stepwise(),
     )
     _print(made, as_json=as_json)
+    if not made.manifest.get("judgments") and not made.manifest.get("demonstrations"):
+        click.echo("It is empty: nothing in the project is what was asked for.", err=True)
 
 
 def show_list(settings: Settings, *, as_json: bool) -> None:

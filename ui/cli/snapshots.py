@@ -1,11 +1,12 @@
 """The commands of snapshots: freeze, list, show and compare."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
 
 from ui.cli.frame import Group, Options, pass_options
+from ui.cli.withdrawals import Moment
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 _CREATE = (
@@ -22,8 +23,10 @@ def snapshot() -> None:
 
 @snapshot.command("create", example=_CREATE)
 @click.option("--name", default="", help="Name to find it by.")
-@click.option("--since", type=click.DateTime(), help="Judgments from this time on (UTC).")
-@click.option("--until", type=click.DateTime(), help="Judgments before this time (UTC).")
+@click.option("--since", type=Moment(),
+              help="Judgments from this time on; UTC without a zone.")  # fmt: skip
+@click.option("--until", type=Moment(),
+              help="Judgments before this time; UTC without a zone.")  # fmt: skip
 @click.option("--round", "rounds", type=click.IntRange(0), multiple=True,
               help="Completions of this round's policy; 0: the first policy. May be "
               "repeated.")  # fmt: skip
@@ -68,7 +71,7 @@ def snapshot_create(
     asked = {field: value for field, value in given.items() if value not in (None, (), False)}
     for field, time in (("since", since), ("until", until)):
         if time is not None:
-            asked[field] = time.replace(tzinfo=UTC)
+            asked[field] = time
     if no_decisions:
         asked["decisions"] = False
     create(options.settings(), asked, name=name, as_json=as_json)

@@ -76,9 +76,10 @@ def safe_terminals() -> Iterator[None]:
     """Guard stdout and stderr, where they are terminals, until the end of the block."""
     before = sys.stdout, sys.stderr
     line = ProgressLine()
-    if sys.stdout.isatty():
+    # A process may be started without them (`>&-`); click then writes nothing.
+    if sys.stdout is not None and sys.stdout.isatty():
         sys.stdout = SafeTerminal(sys.stdout, line=line)
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         sys.stderr = SafeTerminal(sys.stderr, progress=True, line=line)
     try:
         yield

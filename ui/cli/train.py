@@ -23,7 +23,7 @@ def _common(command: Decorated) -> Decorated:
         click.option("--set", "overrides", multiple=True, metavar="SECTION.FIELD=VALUE",
                      callback=section_values, help="Change one size of the device's profile; "
                      "repeatable (docs/training.md)."),
-        click.option("--seed", type=click.IntRange(0), help="Seed (default: the setting)."),
+        click.option("--seed", type=click.IntRange(0), help="Seed (default: the setting seed, 0)."),
         click.option("--model", metavar="FOLDER|ID",
                      help="Model to work on (default: the setting, RANKLOOP_MODEL)."),
     ):  # fmt: skip

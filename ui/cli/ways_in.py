@@ -151,9 +151,11 @@ def sign_out(options: Options, name: str, only: str | None) -> None:
 @click.argument("account_name", metavar="ACCOUNT")
 @click.option("--name", required=True, metavar="TEXT", help="What the token is for.")
 @click.option("--days", type=float, default=None, metavar="N",
-              help="How long it is good for (default: the setting).")  # fmt: skip
+              help="Days that it is good for (default: the "
+              "setting accounts.token_days, 90).")  # fmt: skip
 @click.option("--action", "actions", multiple=True, metavar="ACTION",
-              help="It may do only this; repeatable. None: all that ACCOUNT may.")  # fmt: skip
+              help="It may do only this (`rankloop account roles --json` lists them); repeatable. "
+              "None: all that ACCOUNT may.")  # fmt: skip
 @JSON
 @pass_options
 def token(

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from storage.plurals import counted
+from storage.plurals import counted, form
 from ui.cli.frame import DONE, FAILED, Command, Group, Options, pass_options, project_of
 
 _ADD = "rankloop webhook add https://example.org/hook --event task.completed --secret-env SECRET"
@@ -159,7 +159,8 @@ def deliver(options: Options, once: bool) -> None:
     engine = open_database(settings)
     if once:
         sent = deliver_due(engine, private=private, say=click.echo)
-        click.echo(f"{counted(sent, 'message')} sent.", err=True)
+        were = form(sent, "was", "were")
+        click.echo(f"{counted(sent, 'message')} {were} due and tried.", err=True)
         return
     stop_with_parent()
     stop = threading.Event()
@@ -201,6 +202,8 @@ def events(
         for row in found:
             click.echo(_event_line(row, as_json))
         if not follow:
+            if not found and kinds:
+                click.echo(f"No event of the kind {' or '.join(kinds)}.", err=True)
             return
         never.wait(settings.worker_poll_seconds)
 

@@ -179,7 +179,9 @@ def _withdraw(
     if as_json:
         number = None if dry_run else done.id
         click.echo(json.dumps({"withdrawal": number, **found.as_json()}, indent=2))
-    elif not dry_run:
+    elif dry_run:
+        click.echo("Nothing was changed: this is what a withdrawal would do.")
+    else:
         click.echo(f"Withdrawn, as number {done.id}. To put it back: rankloop withdraw revert "
                    f"{done.id} --reason WHY")  # fmt: skip
         _say_still_active(engine, scope)

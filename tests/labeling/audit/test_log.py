@@ -111,6 +111,7 @@ def test_files_hold_the_same_rows_and_no_formula(filled: Engine) -> None:
     lines = [json.loads(line) for line in lines_of(rows, "jsonl")]
     assert cells[0] == list(lines[0])
     assert len(cells) - 1 == len(lines) == len(rows)
+    assert "None" not in [cell for row in cells for cell in row], "what is empty has no word"
     who = cells[0].index("who")
     assert lines[0]["who"] == "=cmd|' /C calc'!A0" and cells[1][who] == "'=cmd|' /C calc'!A0"
 
