@@ -15,6 +15,7 @@ from storage.tables import Account
 from ui import interval_chart, matrix_chart, measured
 from ui.figure_card import figure_card
 from ui.figure_table import figure_table, link_behind, open_behind
+from ui.ready_charts import Spec
 from ui.shares import share
 
 number = st.column_config.NumberColumn
@@ -47,6 +48,15 @@ DIMENSIONS: dict[Dimension, str] = {
     "policy": "Policy version", "tag": "Prompt tag", "language": "Language",
     "guideline": "Guidelines", "week": "Week", "criterion": "Criterion",
 }  # fmt: skip
+
+
+def write_charts() -> None:
+    """Write the page's charts, so that a look at it only fills them."""
+    _chart_of_measures(pandas.DataFrame(columns=["Measure", "value", "low", "high"]))
+    groups = pandas.DataFrame(columns=["group", "value", "low", "high"])
+    _chart_of_groups(groups, measured.DIVIDED[0])
+    columns = ["annotator_id", "other_id", "name", "other", "agreement", "n"]
+    _chart_of_every_two(pandas.DataFrame(columns=columns))
 
 
 def cards(found: Quality) -> None:
@@ -102,8 +112,7 @@ def measures(found: Quality) -> None:
         ]
     )
     if table["value"].notna().any():
-        chart = interval_chart.intervals(table, name="Measure", title="value, 95 % interval")
-        st.altair_chart(chart, key="measures")
+        st.vega_lite_chart(None, _chart_of_measures(table), key="measures")
     figure_table(
         table, key="agreement", columns=FIGURE_COLUMNS, behind=lambda _: Selection(shared=1)
     )
@@ -147,9 +156,7 @@ def divided(account: Account) -> None:
     }  # fmt: skip
     table = table[[*columns, "key"]].reset_index(drop=True)
     if table["value"].notna().any():
-        title = f"{MEASURES[name][0]}, 95 % interval"
-        chart = interval_chart.intervals(table, name="group", title=title)
-        st.altair_chart(chart, key=f"by-{by}")
+        st.vega_lite_chart(None, _chart_of_groups(table, name), key=f"by-{by}")
     figure_table(
         table, key=f"agreement-by-{by}", columns=columns, hidden=["key"],
         behind=lambda row: _of_group(by, str(row["key"])),
@@ -175,9 +182,9 @@ def between(found: pandas.DataFrame, names: dict[int, str]) -> None:
         "Share of pairs that both ordered alike. Choose a cell, or a row below, to see what the "
         "two said of the same tasks."
     )
-    chart = matrix_chart.matrix(square, value="agreement", title="agreement", form=".0%", key="two")
+    chart = _chart_of_every_two(square)
     with st.container(key="wide-chart"):
-        event = st.altair_chart(chart, key="matrix", on_select="rerun", width="content")
+        event = st.vega_lite_chart(None, chart, key="matrix", on_select="rerun", width="content")
     columns = {
         "name": "Annotator",
         "other": "and",
@@ -191,6 +198,19 @@ def between(found: pandas.DataFrame, names: dict[int, str]) -> None:
     )  # fmt: skip
     if cells := event["selection"].get("two"):
         open_behind(_of_two(cells[0]))
+
+
+def _chart_of_measures(table: pandas.DataFrame) -> Spec:
+    return interval_chart.intervals(table, name="Measure", title="value, 95 % interval")
+
+
+def _chart_of_groups(table: pandas.DataFrame, measure: str) -> Spec:
+    title = f"{MEASURES[measure][0]}, 95 % interval"
+    return interval_chart.intervals(table, name="group", title=title)
+
+
+def _chart_of_every_two(square: pandas.DataFrame) -> Spec:
+    return matrix_chart.matrix(square, value="agreement", title="agreement", form=".0%", key="two")
 
 
 def _group(by: Dimension, group: str) -> str:

@@ -10,6 +10,7 @@ from labeling.statistics.annotator_reliability import AnnotatorReliability
 from labeling.statistics.judgments_behind import Selection
 from ui import interval_chart, week_chart
 from ui.figure_table import figure_table
+from ui.ready_charts import Spec
 from ui.shares import share
 from ui.throughput_tables import LEAST_SECONDS
 
@@ -23,6 +24,14 @@ def of_annotator(row: dict[str, Any]) -> Selection:
     return Selection(annotator=int(row["annotator_id"]))
 
 
+def write_charts() -> None:
+    """Write the page's charts, so that a look at it only fills them."""
+    for name, write in (("with_others", _chart_of_others), ("first_shown_wins", _chart_of_first)):
+        columns = ["name", name, f"{name}_low", f"{name}_high", "first_shown_chance"]
+        write(pandas.DataFrame(columns=columns))
+    _chart_of_weeks(pandas.DataFrame(columns=["name", "week", "agreement"]))
+
+
 def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
     """Draw agreement with the others, the weights, and all that is known of each annotator."""
     table = found.annotators.drop(columns=["weight", "ability", "comparisons"])
@@ -32,15 +41,11 @@ def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
         "Agreement with what most others said of the same tasks (leave-one-out), with 95 % "
         "intervals, the lowest first. Weight is what training and consolidation may use."
     )
-    chart = interval_chart.intervals(
-        table.sort_values("with_others", na_position="last"), name="name",
-        value="with_others", low="with_others_low", high="with_others_high",
-        title="agreement with the others", form=".0%",
-    )  # fmt: skip
     if weights.empty and found.annotators["judgments"].any():
         st.caption("The weights are being measured; look again in a moment.")
     if table["with_others"].notna().any():
-        st.altair_chart(chart, key="with-others")
+        lowest_first = table.sort_values("with_others", na_position="last")
+        st.vega_lite_chart(None, _chart_of_others(lowest_first), key="with-others")
     columns = {
         "name": st.column_config.TextColumn("Annotator", width=NAME_WIDTH),
         "judgments": "Judgments",
@@ -80,12 +85,7 @@ def position(found: AnnotatorReliability) -> None:
         st.text(f"Chance (the tick) lies outside the interval of {', '.join(biased)}.")
     else:
         st.text("Chance (the tick) lies within everybody's interval.")
-    chart = interval_chart.intervals(
-        table, name="name", value="first_shown_wins", low="first_shown_wins_low",
-        high="first_shown_wins_high", chance="first_shown_chance",
-        title="share of judgments that put the first shown on top", form=".0%",
-    )  # fmt: skip
-    st.altair_chart(chart, key="position-bias")
+    st.vega_lite_chart(None, _chart_of_first(table), key="position-bias")
     columns = {
         "name": "Annotator",
         "first_shown_wins": share("First shown wins"),
@@ -116,10 +116,7 @@ def over_time(found: AnnotatorReliability) -> None:
     )  # fmt: skip
     shown = weeks[weeks["name"].isin(chosen)]
     if shown["agreement"].notna().any():
-        chart = week_chart.over_weeks(
-            shown, name="name", value="agreement", title="agreement with the others", form=".0%"
-        )
-        st.altair_chart(chart, key="weeks")
+        st.vega_lite_chart(None, _chart_of_weeks(shown), key="weeks")
     columns = {
         "name": "Annotator",
         "week": st.column_config.DateColumn("Week from"),
@@ -148,4 +145,25 @@ def _of_week(row: dict[str, Any]) -> Selection:
     until = since + pandas.Timedelta(days=7)
     return Selection(
         annotator=int(row["annotator_id"]), since=since.isoformat(), until=until.isoformat()
+    )
+
+
+def _chart_of_others(table: pandas.DataFrame) -> Spec:
+    return interval_chart.intervals(
+        table, name="name", value="with_others", low="with_others_low", high="with_others_high",
+        title="agreement with the others", form=".0%",
+    )  # fmt: skip
+
+
+def _chart_of_first(table: pandas.DataFrame) -> Spec:
+    return interval_chart.intervals(
+        table, name="name", value="first_shown_wins", low="first_shown_wins_low",
+        high="first_shown_wins_high", chance="first_shown_chance",
+        title="share of judgments that put the first shown on top", form=".0%",
+    )  # fmt: skip
+
+
+def _chart_of_weeks(weeks: pandas.DataFrame) -> Spec:
+    return week_chart.over_weeks(
+        weeks, name="name", value="agreement", title="agreement with the others", form=".0%"
     )

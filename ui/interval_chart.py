@@ -1,9 +1,11 @@
 """Points with their intervals, one line each, that can be read without colour."""
 
-from typing import Any
+from functools import lru_cache
 
 import altair
 import pandas
+
+from ui.ready_charts import Spec, filled, rows, written
 
 ROW = 26
 #: rows that a chart shows; the table under it has all
@@ -22,19 +24,34 @@ def intervals(
     chance: str | None = None,
     domain: tuple[float, float] | None = None,
     most: int = MOST,
-) -> Any:
+) -> Spec:
     """Return one labelled point with its interval for each row, in the table's order.
 
     `name`, `value`, `low` and `high` are columns. `chance` is a column drawn as a short vertical
     tick: what the value would be by chance. Rows without a value are left out, and those after the
     first `most`.
     """
-    rows = table[table[value].notna()].head(most)
+    shown = table[table[value].notna()].head(most)
     names = [name, value, low, high, *([chance] if chance else [])]
-    rows = rows[names].assign(**{each: rows[each].astype(float) for each in names[1:]})
+    shown = shown[names].assign(**{each: shown[each].astype(float) for each in names[1:]})
+    return filled(_spec(name, title, form, value, low, high, chance, domain), rows=shown)
+
+
+@lru_cache(maxsize=64)
+def _spec(
+    name: str,
+    title: str,
+    form: str,
+    value: str,
+    low: str,
+    high: str,
+    chance: str | None,
+    domain: tuple[float, float] | None,
+) -> Spec:
     scale = altair.Scale(domain=list(domain), clamp=True) if domain else altair.Scale(zero=False)
-    base = altair.Chart(rows).encode(
-        y=altair.Y(f"{name}:N", title=None, sort=list(rows[name]), axis=altair.Axis(labelLimit=150))
+    # No sort is the order of the rows.
+    base = altair.Chart(rows()).encode(
+        y=altair.Y(f"{name}:N", title=None, sort=None, axis=altair.Axis(labelLimit=150))
     )
     # Ticks that are nearer would be written alike.
     axis = altair.Axis(format=form, tickCount=8, tickMinStep=0.01)
@@ -53,4 +70,4 @@ def intervals(
         layers += base.mark_tick(thickness=3, size=16, color="gray").encode(
             x=altair.X(f"{chance}:Q", scale=scale), tooltip=tooltip
         )
-    return layers.properties(height=altair.Step(ROW))
+    return written(layers.properties(height=altair.Step(ROW)))

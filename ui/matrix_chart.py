@@ -1,26 +1,33 @@
 """Annotators beside annotators: a square whose cells say their figure in words, too."""
 
-from typing import Any
+from functools import lru_cache
 
 import altair
 import pandas
+
+from ui.ready_charts import Spec, filled, rows, written
 
 CELL = 46
 #: annotators that a square still has room for
 MOST = 20
 
 
-def matrix(table: pandas.DataFrame, *, value: str, title: str, form: str, key: str) -> Any:
+def matrix(table: pandas.DataFrame, *, value: str, title: str, form: str, key: str) -> Spec:
     """Return a square of `value` by name and other; clicking on a cell selects it under `key`.
 
     `table` has a row for both orders of each two: annotator_id, other_id, name, other, n.
     """
-    names = sorted({*table["name"], *table["other"]})
+    columns = ["annotator_id", "other_id", "name", "other", value, "n"]
+    return filled(_spec(value, title, form, key), rows=table[columns])
+
+
+@lru_cache(maxsize=8)
+def _spec(value: str, title: str, form: str, key: str) -> Spec:
     clicked = altair.selection_point(name=key, fields=["annotator_id", "other_id"])
     across = altair.Axis(labelAngle=-40, labelLimit=220)
-    base = altair.Chart(table).encode(
-        x=altair.X("other:N", title=None, sort=names, axis=across),
-        y=altair.Y("name:N", title=None, sort=names, axis=altair.Axis(labelLimit=220)),
+    base = altair.Chart(rows()).encode(
+        x=altair.X("other:N", title=None, axis=across),
+        y=altair.Y("name:N", title=None, axis=altair.Axis(labelLimit=220)),
         tooltip=["name:N", "other:N", altair.Tooltip(f"{value}:Q", title=title, format=form),
                  altair.Tooltip("n:Q", title="pairs that both ranked", format=",")],
     )  # fmt: skip
@@ -34,4 +41,4 @@ def matrix(table: pandas.DataFrame, *, value: str, title: str, form: str, key: s
         color=altair.condition(f"datum['{value}'] > 0.6", dark, altair.value("#1b1f27")),
     )
     layers = cells.add_params(clicked) + words
-    return layers.properties(width=altair.Step(CELL), height=altair.Step(CELL))
+    return written(layers.properties(width=altair.Step(CELL), height=altair.Step(CELL)))

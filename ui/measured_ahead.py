@@ -45,8 +45,10 @@ def _judgments() -> int:
 
 
 def _measure_all() -> None:
-    from ui import measured
+    from ui import agreement_tables, annotator_tables, measured
 
+    agreement_tables.write_charts()
+    annotator_tables.write_charts()
     # Nobody sees what is measured here but those who may ask for it.
     server = Account(name="the server", role=Role.ADMIN)
     for figures in (
