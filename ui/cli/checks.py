@@ -22,6 +22,7 @@ from storage.errors import Unavailable
 from storage.home import prepare_home
 from storage.moving.backup import MODELS
 from storage.settings import Settings
+from storage.sqlite_writer import writer_of
 from storage.tables import Policy, Project, WorkerLease
 from ui.cli import running_checks
 from ui.database import open_database
@@ -55,10 +56,11 @@ def disk(settings: Settings) -> str:
 
 
 def database(settings: Settings) -> str:
-    """Check that the database opens and answers."""
+    """Check that the database opens and answers, and that nobody keeps others from writing."""
     file = make_url(settings.url).database
     if settings.url.startswith("sqlite") and not Path(str(file)).exists():
-        raise Unavailable(f"There is no database at {file}; run `rankloop init` to make it.")
+        where = Path(str(file)).absolute()
+        raise Unavailable(f"There is no database at {where}; run `rankloop init` to make it.")
     engine = build_engine(settings.url)
     try:
         with engine.connect() as connection:
@@ -71,6 +73,13 @@ def database(settings: Settings) -> str:
         ) from error
     finally:
         engine.dispose()
+    writer = writer_of(Path(str(file))) if engine.dialect.name == "sqlite" else None
+    if writer is not None and writer.stopped:
+        raise Unavailable(
+            f"Process {writer.pid} was stopped in the midst of a write, and nobody else can write; "
+            f"let it go on (kill -CONT {writer.pid}) or end it (kill -9 {writer.pid}): nothing "
+            "that was stored is lost."
+        )
     return f"{engine.dialect.name} answers"
 
 

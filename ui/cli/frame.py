@@ -158,6 +158,11 @@ def _sentence_of(error: Exception, debug: bool) -> str:
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         where = f" for {error.filename}" if error.filename else ""
         return f"There is no room left on the disk{where}; make room and run it again."
+    if "database is locked" in str(error):
+        return (
+            "Another process has been writing to the database all the while, so nothing was "
+            "changed; try again, or see `rankloop doctor`, which names one that was stopped."
+        )
     first = (str(error).strip().splitlines() or [""])[0].rstrip(".")
     what = f"{type(error).__name__}: {first}" if first else type(error).__name__
     advice = "" if debug else "; run again with --debug to see where"
