@@ -2,7 +2,7 @@
 
 import numpy
 import pandas
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from labeling.datasets.project_judgments import count_judged_prompts
 from labeling.keys import key_of
@@ -17,6 +17,7 @@ from labeling.statistics.annotator_reliability import (
 )
 from labeling.statistics.between_raters import agreement_matrix, rater_tables
 from labeling.statistics.breakdowns import Dimension, breakdown
+from labeling.statistics.breakdowns import imported_policies as names_of_imported
 from labeling.statistics.judgment_columns import (
     KINDS,
     JudgmentColumns,
@@ -30,7 +31,7 @@ from labeling.statistics.reliability import reliability as measure_reliability
 from labeling.statistics.throughput import WorkByHour, work_by_hour
 from labeling.statistics.where_it_hurts import WhereItHurts, where_it_hurts
 from storage.clock import now
-from storage.tables import Account, AccountKind, Policy, WorkerLease
+from storage.tables import Account, AccountKind, WorkerLease
 from ui import process
 from ui.kept_figures import kept
 
@@ -126,11 +127,11 @@ def imported_policies(account: Account) -> dict[int, str]:
     """Return the names of the policies of imported completions, by version (0 and below)."""
     here = key_of(process.project())
 
-    def measure(rows: Session, _: object) -> dict[int, str]:
-        found = rows.exec(select(Policy).where(Policy.project_id == here, Policy.version <= 0))
-        return {one.version: one.name for one in found}
-
-    return kept("imported policies", measure, account=account)
+    return kept(
+        "imported policies",
+        lambda rows, _: names_of_imported(rows, project_id=here),
+        account=account,
+    )
 
 
 def hurts(account: Account) -> WhereItHurts:

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from labeling.permissions import Action, require
 from labeling.statistics.bootstrap import USUAL, Resampling
@@ -20,7 +20,7 @@ from labeling.statistics.measures import (
 )
 from labeling.statistics.rankings import rankings_of
 from labeling.statistics.unit_counts import Answers
-from storage.tables import Account
+from storage.tables import Account, Policy
 
 Dimension = Literal["project", "policy", "tag", "language", "guideline", "week", "criterion"]
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
@@ -83,6 +83,16 @@ def project_breakdown(
     """Return `breakdown` of the project's judgments; raise `NotAllowed` without the permission."""
     require(account, Action.SEE_QUALITY, project_id=project_id)
     return breakdown(judgment_columns(session, project_id=project_id), by, measures=measures)
+
+
+def imported_policies(session: Session, *, project_id: int) -> dict[int, str]:
+    """Return the names of the policies of imported completions, by version (0 and below)."""
+    found = session.exec(
+        select(Policy.version, Policy.name).where(
+            Policy.project_id == project_id, col(Policy.version) <= 0
+        )
+    )
+    return dict(found.all())
 
 
 def _of_rankings(

@@ -1,7 +1,9 @@
 """`rankloop stats`: the project's figures, its parts', and those of a file."""
 
+import gzip
 import json
 import shutil
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from ui.cli import cli
 from ui.cli.frame import run
 
 PANDALM = Path(__file__).parents[1] / "labeling/statistics/data/pandalm_multi_annotator.jsonl.gz"
+TEXTS = PANDALM.with_name("pandalm_testset_v1_texts.jsonl.gz")
 KEYS = ("pairwise_agreement", "krippendorff_alpha", "kendall_w")
 
 
@@ -69,6 +72,31 @@ def test_figures_of_groups(home: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert line.split()[:4] == ["code", "2", "1", "1.000"]
     assert stats(home, "--by", "criterion") == 0
     assert "no judgment that has a criterion" in capsys.readouterr().out
+
+
+def test_imported_models_have_their_names(
+    tmp_path: Path, sqlite_template: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "rankloop.db")
+    engine = build_engine(load_settings(home=tmp_path).url)
+    with writing(engine) as session:
+        session.add(Project(name="default"))
+    engine.dispose()
+    file = tmp_path / "some.jsonl"
+    with gzip.open(PANDALM, "rt") as lines:
+        file.write_text("".join(islice(lines, 60)))
+    imported = ["import", "preferences", str(file), "--format", "long", "--texts", str(TEXTS)]
+    assert run(cli, ["--home", str(tmp_path), *imported]) == 0
+    capsys.readouterr()
+    assert stats(tmp_path, "--by", "policy", "--json") == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    groups = {row["group"]: row["version"] for row in figures}
+    # A task is with the later of its two models.
+    assert groups == {"pythia-6.9b": -5, "cerebras-gpt-6.7B": -4, "opt-7b": -3, "bloom-7b": -2}
+    assert stats(tmp_path, "--by", "policy") == 0
+    head, *lines_shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines_shown] == list(groups)
+    assert head.split()[:3] == ["policy", "judgments", "tasks"]
 
 
 def test_a_file_needs_no_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

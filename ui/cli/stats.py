@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pandas
 
-from labeling.statistics.breakdowns import project_breakdown
+from labeling.statistics.breakdowns import imported_policies, project_breakdown
 from labeling.statistics.figure import Figure
 from labeling.statistics.long_files import file_agreement, read_long_file
 from labeling.statistics.quality import quality
@@ -61,11 +61,18 @@ def show_stats(settings: Settings, *, as_json: bool) -> None:
 
 
 def show_breakdown(settings: Settings, *, by: Any, as_json: bool) -> None:
-    """Print the figures of each group of judgments."""
+    """Print the figures of each group of judgments; imported completions' by their model's name."""
     with reading(open_database(settings)) as session:
         project = project_of(session, settings)
         assert project.id is not None
         table = project_breakdown(session, project_id=project.id, account=shell_account(), by=by)
+        if by == "policy":
+            named = imported_policies(session, project_id=project.id)
+            table = table.assign(version=table["group"].astype(int))
+            table["group"] = [
+                named.get(version, group)
+                for version, group in zip(table["version"], table["group"], strict=True)
+            ]
     if as_json:
         click.echo(json.dumps({"by": by, "figures": plain(table)}, indent=2))
     elif table.empty:
@@ -121,13 +128,18 @@ def _table(table: pandas.DataFrame, by: str) -> list[str]:
     """Return one line a group, with the figures that say most."""
     shown = [name for name in _IN_TABLE if name in set(table["measure"])]
     heads = [f"{_NAMES[name]:>22}" for name in shown]
-    lines = [f"{by:<20} {'judgments':>9} {'tasks':>8}{''.join(heads)}"]
-    for group, rows in table.groupby("group", sort=False):
+    width = max(20, *(len(str(group)) for group in table["group"]))
+    lines = [f"{by:<{width}} {'judgments':>9} {'tasks':>8}{''.join(heads)}"]
+    # Two files may name their models alike.
+    groups = ["version", "group"] if "version" in table.columns else ["group"]
+    for (*_, group), rows in table.groupby(groups, sort=False):
         values = rows.set_index("measure")["value"]
         cells = [f"{_cell(values[name]):>22}" for name in shown]
         first = rows.iloc[0]
         label = str(group) or "(none)"
-        lines.append(f"{label:<20} {first['judgments']:>9} {first['tasks']:>8}{''.join(cells)}")
+        lines.append(
+            f"{label:<{width}} {first['judgments']:>9} {first['tasks']:>8}{''.join(cells)}"
+        )
     return lines
 
 
