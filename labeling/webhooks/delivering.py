@@ -60,7 +60,7 @@ def deliver_forever(
             if looks % int(_FORGET_EVERY / _LOOK_SECONDS) == 0:
                 _forget_old(engine)
             looks += 1
-            sent = deliver_due(engine, private=private, say=say)
+            sent = deliver_due(engine, private=private, stop=stop, say=say)
         except OperationalError as error:
             say(f"The database does not answer, trying again: {error.orig}")
             stop.wait(_DATABASE_SECONDS)
@@ -69,12 +69,21 @@ def deliver_forever(
             stop.wait(_LOOK_SECONDS)
 
 
-def deliver_due(engine: Engine, *, private: bool, say: Say = lambda _: None) -> int:
-    """Put new events into deliveries, send everything that is due once; return how many."""
+def deliver_due(
+    engine: Engine,
+    *,
+    private: bool,
+    stop: threading.Event | None = None,
+    say: Say = lambda _: None,
+) -> int:
+    """Put new events into deliveries, send everything that is due once; return how many.
+
+    What is not begun when `stop` is set stays due.
+    """
     _put_in_all(engine)
     sent = 0
     with ThreadPoolExecutor(_SENDERS, "webhook") as senders:
-        while claims := _claims(engine):
+        while not (stop and stop.is_set()) and (claims := _claims(engine)):
             done = senders.map(lambda one: _deliver(engine, one, private), claims)
             for one, answer in zip(claims, done, strict=True):
                 say(_words(one, answer))
@@ -97,8 +106,13 @@ def _put_in_all(engine: Engine) -> None:
         # Looked at first without a lock: nearly always there is nothing new.
         behind = [one.id for one in webhooks if untold(session, webhook=one)]
     for webhook_id in behind:
-        with writing(engine) as session:
-            put_in(session, webhook_id=webhook_id or 0)
+        while _put_in(engine, webhook_id or 0):
+            pass
+
+
+def _put_in(engine: Engine, webhook_id: int) -> int:
+    with writing(engine) as session:
+        return put_in(session, webhook_id=webhook_id)
 
 
 def _claims(engine: Engine) -> list[Claim]:

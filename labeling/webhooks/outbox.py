@@ -6,6 +6,7 @@ them afterwards, so that a submit pays for no webhook; nothing is lost in betwee
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import Row, delete, func, select
 from sqlmodel import Session, col
@@ -19,11 +20,15 @@ from storage.tables import Event, Webhook, WebhookDelivery
 #: PostgreSQL commits events in another order than it numbers them: so long they are looked through
 #: again. A transaction that is open for longer writes its event at its end.
 _LATECOMERS = timedelta(minutes=2)
+#: Events that are read, and deliveries that are made, at once: annotators' submits to SQLite wait.
 _AT_ONCE = 1000
 
 
 def untold(session: Session, *, webhook: Webhook) -> list[tuple[int, str]]:
-    """Return the events (by id, with the kind of message) that the webhook has no delivery of."""
+    """Return the events (by id, with the kind of message) that the webhook has no delivery of.
+
+    The first of them, where there are many: after those are put in, ask again.
+    """
     there = {
         (row.event_id, row.kind)
         for row in session.execute(
@@ -33,18 +38,19 @@ def untold(session: Session, *, webhook: Webhook) -> list[tuple[int, str]]:
             )
         )
     }
-    return [
+    wanted = (
         (event.id, kind)
         for event in _events(session, webhook)
         for kind in told_by(event.kind, event.detail)
         if kind in webhook.kinds and (event.id, kind) not in there
-    ]
+    )
+    return list(islice(wanted, _AT_ONCE))
 
 
 def put_in(session: Session, *, webhook_id: int) -> int:
-    """Make the deliveries of a webhook's untold events; return how many.
+    """Make the deliveries of the first of a webhook's untold events; return how many.
 
-    None where another deliverer is doing it. The session must be writing.
+    None where another deliverer is doing it, or none is left. The session must be writing.
     """
     webhook = session.scalars(
         select(Webhook)
@@ -59,7 +65,11 @@ def put_in(session: Session, *, webhook_id: int) -> int:
         WebhookDelivery(webhook_id=webhook_id, event_id=event_id, kind=kind)
         for event_id, kind in found
     )
-    webhook.last_event_id = _settled_until(session, webhook)
+    settled = _settled_until(session, webhook)
+    if len(found) == _AT_ONCE:
+        # There may be more, of the last event too.
+        settled = min(settled, found[-1][0] - 1)
+    webhook.last_event_id = max(settled, webhook.last_event_id)
     session.add(webhook)
     session.flush()
     return len(found)
@@ -136,4 +146,4 @@ def _settled_until(session: Session, webhook: Webhook) -> int:
         # Just before a young one a number may be of a transaction that is still open; what comes
         # before an old one is old itself.
         newest = select(func.max(col(Event.id))).where(col(Event.id) < first_young)
-    return max(session.scalar(newest) or 0, webhook.last_event_id)
+    return session.scalar(newest) or 0

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook as Verifier
 
 from labeling.events import record
 from labeling.labeling_sections import WebhookSettings
-from labeling.webhooks import delivering
+from labeling.webhooks import delivering, outbox
 from labeling.webhooks.deliveries import Claim, claim, settle, wait_before
 from labeling.webhooks.delivering import deliver_due, deliver_forever
 from labeling.webhooks.outbox import put_in
@@ -353,6 +353,35 @@ def test_the_loop_stops_when_it_is_told_to(stage: Stage, receiver: Receiver) -> 
     thread.join(5)
     assert not thread.is_alive()
     assert types(receiver) == ["alarm.raised"]
+
+
+def test_many_events_are_put_in_some_at_a_time_and_none_is_left_out(
+    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_AT_ONCE", 3)
+    webhook_id = subscribe(stage, receiver.url, "judgment.stored", "task.completed")
+    for number in range(8):
+        happen(stage, "judgment.stored", judgment_id=number, task_completed=number % 2 == 0)
+    made = []
+    while not made or made[-1]:
+        with writing(stage.engine) as session:
+            made.append(put_in(session, webhook_id=webhook_id))
+    assert made == [3, 3, 3, 3, 0]
+    happen(stage, "judgment.stored", judgment_id=8, task_completed=False)
+    assert deliver_due(stage.engine, private=True) == 13
+    assert types(receiver).count("judgment.stored") == 9
+    assert types(receiver).count("task.completed") == 4
+    assert deliver_due(stage.engine, private=True) == 0
+
+
+def test_whoever_stops_does_not_send_all_that_is_due(stage: Stage, receiver: Receiver) -> None:
+    subscribe(stage, receiver.url, "alarm.raised")
+    for _ in range(40):
+        happen(stage, "alarm.raised")
+    stop = threading.Event()
+    sent = deliver_due(stage.engine, private=True, stop=stop, say=lambda _: stop.set())
+    assert 0 < sent < 40
+    assert deliver_due(stage.engine, private=True) == 40 - sent
 
 
 def test_the_loop_outlives_a_database_that_is_away_while_old_deliveries_are_forgotten(
