@@ -215,7 +215,7 @@ def _messages(session: Session, task_ids: set[int]) -> dict[int, list[dict[str, 
         .join(Prompt, col(Prompt.id) == col(Task.prompt_id))
         .where(col(Task.id).in_(task_ids))
     )
-    return {key: messages for key, messages in rows if key is not None}
+    return {key: list(messages) for key, messages in rows if key is not None}
 
 
 def _texts(session: Session, task_ids: set[int]) -> dict[tuple[int, int], str]:

@@ -111,11 +111,22 @@ KEPT = (
 )  # fmt: skip
 
 
+def _whom(detail: dict[str, Any]) -> set[int]:
+    return {detail[name] for name in WHOM if detail.get(name) is not None}
+
+
+def _only_address(personal: dict[str, Any] | None) -> dict[str, Any] | None:
+    return {name: value for name, value in (personal or {}).items() if name == "address"} or None
+
+
 def rows_of(session: Session, kept: Kept, *, account_id: int) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file as JSON objects; no secret, and no other person, is in them."""
     statement = kept.rows(account_id).execution_options(yield_per=_AT_ONCE)
     for row in session.scalars(statement):
         found = row.model_dump(mode="json", exclude=_SECRET)
+        if kept.file == "events" and _whom(row.detail) - {account_id}:
+            # How somebody else is called is theirs; where it was done from is one's own.
+            found["personal"] = _only_address(found["personal"])
         if kept.file == "events_about":
             # Where the others were is theirs.
             found["personal"] = {

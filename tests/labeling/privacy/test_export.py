@@ -82,6 +82,21 @@ def test_nothing_of_others_is_in_it(stage: Stage) -> None:
     assert '192.0.2.1"' not in whole and "bob" not in whole and "root" not in whole
 
 
+def test_whom_an_admin_dealt_with_is_in_it_by_number_alone(stage: Stage) -> None:
+    me = fill(stage)
+    files = exported(stage, stage.account("root"))
+    whole = "\n".join(files.values())
+    assert NAME not in whole and "ada's laptop" not in whole
+    (made,) = [
+        each
+        for each in map(json.loads, files["events.jsonl"].splitlines())
+        if each["kind"] == "account.created"
+    ]
+    assert made["detail"]["created_id"] == me
+    # Where root did it from is root's own.
+    assert made["personal"] == {"address": "192.0.2.1"}
+
+
 def test_it_is_for_the_person_and_for_admins(stage: Stage, tmp_path: Path) -> None:
     me = fill(stage)
     lead, admin = stage.account("lena", Role.LEAD), stage.account("root")
