@@ -135,3 +135,17 @@ def test_a_bad_line_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_file_is_not_divided(tmp_path: Path) -> None:
     assert stats(tmp_path, "--from", str(PANDALM), "--by", "tag") == 2
+
+
+@pytest.mark.parametrize("level", ["interval", "ratio"])
+def test_labels_that_are_no_numbers_have_no_distances(
+    tmp_path: Path, level: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "ratings.csv"
+    file.write_text("task_id,annotator_id,label\n1,a,1\n1,b,good\n")
+    assert run(cli, ["stats", "--from", str(file), "--level", level]) == 1
+    said = capsys.readouterr().err
+    assert f"the label 'good' is no number, and the level {level}" in said
+    assert run(cli, ["stats", "--from", str(file), "--level", "nominal"]) == 0
+    file.write_text("task_id,annotator_id,label\n1,a,1\n1,b,2.5\n")
+    assert run(cli, ["stats", "--from", str(file), "--level", level]) == 0

@@ -1,6 +1,7 @@
 """Agreement as words or as JSON: of the project, of its parts, or of a file of ratings."""
 
 import json
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from labeling.statistics.figure import Figure
 from labeling.statistics.long_files import file_agreement, read_long_file
 from labeling.statistics.quality import quality
 from storage.engine import reading
+from storage.errors import BadInput
 from storage.plurals import counted, form
 from storage.settings import Settings
 from ui.cli.figures import plain
@@ -84,7 +86,14 @@ def show_breakdown(settings: Settings, *, by: Any, as_json: bool) -> None:
 
 def show_file_stats(file: Path, *, level: Any, as_json: bool) -> None:
     """Print the agreement of the ratings in a file."""
-    found = file_agreement(read_long_file(file), level=level)
+    ratings = read_long_file(file)
+    words = [value for value in ratings.values if not _is_number(value)]
+    if level in ("interval", "ratio") and words:
+        raise BadInput(
+            f"{file}: the label {words[0]!r} is no number, and the level {level} measures by "
+            "numbers; mend the file, or choose --level nominal or ordinal."
+        )
+    found = file_agreement(ratings, level=level)
     if as_json:
         counts = {"ratings": found.ratings, "tasks": found.tasks}
         counts["tasks_judged_twice"] = found.tasks_judged_twice
@@ -99,6 +108,13 @@ def show_file_stats(file: Path, *, level: Any, as_json: bool) -> None:
             f"{row['annotator_id']:<24} {_count(row['ratings'], 'rating')}  "
             f"{_agreement(row['agreement'])}"
         )
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return math.isfinite(float(str(value)))
+    except ValueError:
+        return False
 
 
 def _head(judgments: int, called: str, tasks: int, twice: int) -> str:
