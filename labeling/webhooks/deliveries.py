@@ -31,21 +31,30 @@ class Claim:
     created_at: datetime
 
 
-def any_due(session: Session) -> bool:
-    """Say whether a delivery is due; it takes no lock."""
-    return session.execute(_due(now()).limit(1)).first() is not None
+def due_webhooks(session: Session, *, by: datetime | None = None) -> list[int]:
+    """Return the webhooks with a delivery that is due by then (None: now); it takes no lock."""
+    due = _due(by or now()).with_only_columns(col(WebhookDelivery.webhook_id)).distinct()
+    return sorted(session.scalars(due))
 
 
 def claim(
-    session: Session, *, most: int, lease: timedelta, delivery_id: int | None = None
+    session: Session,
+    *,
+    most: int,
+    lease: timedelta,
+    by: datetime | None = None,
+    webhook_id: int | None = None,
+    delivery_id: int | None = None,
 ) -> list[Claim]:
-    """Take up to `most` deliveries that are due, in one statement, until the lease ends.
+    """Take up to `most` deliveries that are due `by` then (None: now), until the lease ends.
 
-    With `delivery_id` only that one. The attempt is counted before it is made, so that a crash is
-    counted. The session must be writing.
+    With `webhook_id` only that one's, with `delivery_id` only that one. One statement decides, and
+    counts the attempt before it is made, so that a crash is counted. The session must be writing.
     """
     at = now()
-    due = _due(at)
+    due = _due(by or at)
+    if webhook_id is not None:
+        due = due.where(col(WebhookDelivery.webhook_id) == webhook_id)
     if delivery_id is not None:
         due = due.where(col(WebhookDelivery.id) == delivery_id)
     # Materialised: PostgreSQL might look for the rows, and lock others, once for each it updates.

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from labeling.labeling_sections import WebhookSettings
 from labeling.labeling_settings import labeling_settings
-from labeling.webhooks.deliveries import Claim, any_due, claim, settle
+from labeling.webhooks.deliveries import Claim, claim, due_webhooks, settle
 from labeling.webhooks.messages import body_of, message_id
 from labeling.webhooks.outbox import forget, put_in, untold
 from labeling.webhooks.sending import Answer, send
@@ -26,7 +26,9 @@ from storage.engine import reading, writing
 from storage.errors import RankloopError
 from storage.tables import Event, Project, Webhook, WebhookDelivery
 
-_SENDERS = 8
+_SENDERS = 16
+#: of one webhook at once: one that does not answer keeps no more of the senders
+_OF_ONE = 4
 _LOOK_SECONDS = 1.0
 _DATABASE_SECONDS = 10.0
 #: What a lease lasts beyond the longest timeout: looking up a name has no deadline of its own.
@@ -60,7 +62,8 @@ def deliver_forever(
             if looks % int(_FORGET_EVERY / _LOOK_SECONDS) == 0:
                 _forget_old(engine)
             looks += 1
-            sent = deliver_due(engine, private=private, stop=stop, say=say)
+            _put_in_all(engine)
+            sent = _turn(engine, private, stop, say)
         except OperationalError as error:
             say(f"The database does not answer, trying again: {error.orig}")
             stop.wait(_DATABASE_SECONDS)
@@ -81,14 +84,41 @@ def deliver_due(
     What is not begun when `stop` is set stays due.
     """
     _put_in_all(engine)
-    sent = 0
-    with ThreadPoolExecutor(_SENDERS, "webhook") as senders:
-        while not (stop and stop.is_set()) and (claims := _claims(engine)):
-            done = senders.map(lambda one: _deliver(engine, one, private), claims)
-            for one, answer in zip(claims, done, strict=True):
-                say(_words(one, answer))
-            sent += len(claims)
+    # What is to be sent again later is not due by then.
+    by, sent = now(), 0
+    while found := _turn(engine, private, stop or threading.Event(), say, by):
+        sent += found
     return sent
+
+
+def _turn(
+    engine: Engine, private: bool, stop: threading.Event, say: Say, by: datetime | None = None
+) -> int:
+    """Send what is due of each webhook, until something of it is not taken; return how many.
+
+    So those that answer wait no longer than one timeout for those that do not.
+    """
+    with reading(engine) as session:
+        found = due_webhooks(session, by=by)
+    if not found or stop.is_set():
+        return 0
+    with (
+        ThreadPoolExecutor(_SENDERS, "webhook") as senders,
+        ThreadPoolExecutor(min(len(found), _SENDERS)) as lanes,
+    ):
+
+        def send_all_of(webhook_id: int) -> int:
+            sent = 0
+            while not stop.is_set() and (claims := _claims(engine, webhook_id, by)):
+                answers = list(senders.map(lambda one: _deliver(engine, one, private), claims))
+                for one, answer in zip(claims, answers, strict=True):
+                    say(_words(one, answer))
+                sent += len(claims)
+                if not all(answer.accepted for answer in answers):
+                    break
+            return sent
+
+        return sum(lanes.map(send_all_of, found))
 
 
 def deliver_one(engine: Engine, *, delivery_id: int, private: bool) -> Answer:
@@ -115,12 +145,9 @@ def _put_in(engine: Engine, webhook_id: int) -> int:
         return put_in(session, webhook_id=webhook_id)
 
 
-def _claims(engine: Engine) -> list[Claim]:
-    with reading(engine) as session:
-        if not any_due(session):
-            return []
+def _claims(engine: Engine, webhook_id: int, by: datetime | None) -> list[Claim]:
     with writing(engine) as session:
-        return claim(session, most=_SENDERS, lease=_LEASE)
+        return claim(session, most=_OF_ONE, lease=_LEASE, by=by, webhook_id=webhook_id)
 
 
 def _deliver(engine: Engine, one: Claim, private: bool) -> Answer:

@@ -422,8 +422,8 @@ def test_a_webhook_that_is_removed_after_the_claim_ends_nobodys_work(
         happen(stage, "alarm.raised")
         claims = delivering._claims
 
-        def removed_since(engine: Engine) -> list[Claim]:
-            found = claims(engine)
+        def removed_since(engine: Engine, *given: Any) -> list[Claim]:
+            found = claims(engine, *given)
             with writing(engine) as session:
                 if session.get(Webhook, removed):
                     remove_webhook(session, project=stage.project, by=None, webhook_id=removed)
@@ -435,6 +435,36 @@ def test_a_webhook_that_is_removed_after_the_claim_ends_nobodys_work(
         assert (types(receiver), types(other)) == (["alarm.raised"], [])
         assert any("was removed" in words for words in said)
     assert [one.delivered_at is not None for one in deliveries(stage)] == [True]
+
+
+def test_nobody_waits_for_a_receiver_that_does_not_answer(
+    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    send, dead = delivering.send, "http://127.0.0.1:9/hook"
+
+    def timed(url: str, **given: Any) -> Answer:
+        asked.append(url)
+        # As if the timeout had passed.
+        return Answer(None, "There was no answer.") if url == dead else send(url, **given)
+
+    monkeypatch.setattr(delivering, "send", timed)
+    subscribe(stage, dead, "alarm.raised")
+    for _ in range(40):
+        happen(stage, "alarm.raised")
+    subscribe(stage, receiver.url, "alarm.raised")
+    happen(stage, "alarm.raised")
+    stop = threading.Event()
+
+    def say(words: str) -> None:
+        if "not delivered" not in words:
+            stop.set()
+
+    deliver_forever(stage.engine, private=True, stop=stop, say=say)
+    assert types(receiver) == ["alarm.raised"]
+    first = asked.count(dead)
+    assert first <= 4
+    assert deliver_due(stage.engine, private=True) == 41 - first, "each of them once"
 
 
 def test_two_receivers_of_one_message_get_one_id(stage: Stage, receiver: Receiver) -> None:
