@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from unicodedata import normalize
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -36,11 +37,9 @@ def accounts(session: Session, *, by: Account | None, search: str = "") -> list[
     """
     if by is not None:
         require(by, Action.MANAGE_ACCOUNTS, project_id=None)
-    statement = select(Account).order_by(func.lower(col(Account.name)))
-    if search:
-        statement = statement.where(
-            func.lower(col(Account.name)).contains(search.lower(), autoescape=True)
-        )
+    # Not by the database: SQLite, and PostgreSQL by its settings, knows capitals of ASCII alone.
+    found = [one for one in session.exec(select(Account)) if _plain(search) in _plain(one.name)]
+    found.sort(key=lambda one: _plain(one.name))
     projects = {str(each.id): each.name for each in session.exec(select(Project))}
     seen = _seen(session)
     counts = _open_counts(session)
@@ -58,8 +57,13 @@ def accounts(session: Session, *, by: Account | None, search: str = "") -> list[
             seen_at=seen.get(key_of(one)),
             sign_ins=counts.get(key_of(one), 0),
         )
-        for one in session.exec(statement)
+        for one in found
     ]
+
+
+def _plain(name: str) -> str:
+    """Return a name as it is compared: without capitals, an accent with its letter."""
+    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def _by_name(account: Account, projects: dict[str, str]) -> dict[str, str]:

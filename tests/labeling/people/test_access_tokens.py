@@ -115,3 +115,11 @@ def test_the_directory_is_for_admins(engine: Engine) -> None:
         assert [row.name for row in accounts(session, by=None, search="a_")] == ["Ada_1"]
         with pytest.raises(NotAllowed):
             accounts(session, by=ada)
+
+
+@pytest.mark.parametrize("search", ["Émile", "émile", "ÉMI", "e\u0301mile"])
+def test_names_are_found_in_every_alphabet(engine: Engine, search: str) -> None:
+    for name in ("Émile Zola", "Ada"):
+        add_account(engine, name)
+    with reading(engine) as session:
+        assert [row.name for row in accounts(session, by=None, search=search)] == ["Émile Zola"]
