@@ -57,3 +57,11 @@ def test_hostile_text_is_a_json_string_and_nothing_else() -> None:
     found = json.loads(body_of(Project(id=1, name="p"), event, "alarm.raised"))
     assert (found["type"], found["data"]["event_id"]) == ("alarm.raised", 3)
     assert found["data"]["text"] == "</script>\n\u2028\ud800"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_people_are_named_in_alarms_and_by_who_asked_for_a_round_alone(kind: str) -> None:
+    named = {"alarm.raised", "alarm.cleared", "round.started"}
+    event = Event(id=3, kind=sorted(sources([kind]))[0], personal={"words": ["Ada guesses."]})
+    body = body_of(Project(id=1, name="p"), event, kind)
+    assert (b"Ada" in body) == (kind in named)
