@@ -17,7 +17,7 @@ from labeling.statistics.bootstrap import (
     Resampling,
     TaskSumsBuilder,
     figure_of,
-    ratio,
+    share,
 )
 from labeling.statistics.figure import Figure
 from labeling.statistics.unit_counts import UnitCounts, counts_of_ratings
@@ -57,7 +57,7 @@ def pairwise_agreement(ratings: Ratings, *, resampling: Resampling = USUAL) -> F
         builder.add(of_tasks)
     sums = builder.built()
     n = 0 if sums is None else round(sums.total[1])
-    return figure_of(sums, ratio, n=n, of="pairs of ratings", resampling=resampling)
+    return figure_of(sums, share, n=n, of="pairs of ratings", resampling=resampling)
 
 
 def _equal_and_all_pairs(counts: Floats) -> Floats:

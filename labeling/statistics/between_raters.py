@@ -11,14 +11,13 @@ import pandas as pd
 from labeling.statistics.bootstrap import Floats
 from labeling.statistics.figure import Figure
 from labeling.statistics.kappa import Weights, agreement_weights, kappa_and_influence
+from labeling.statistics.student import student_quantile
 from labeling.statistics.unit_counts import Answers
 
 Ints = npt.NDArray[np.integer[Any]]
 
 # Pairs of answers that are worked on at once: enough to be fast, and little memory.
 _AT_ONCE = 200_000
-# Of the normal distribution, for 95 %.
-_TWO_SIDED = 1.959963984540054
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +89,9 @@ def mean_cohen_kappa(tables: RaterTables, weights: Weights = "unweighted") -> Fi
     """Return the mean of Cohen's kappa over every two raters, by how many pairs they share.
 
     The mean over two raters at a time is Light's (1971, Psychological Bulletin 76, 365–377); each
-    two weigh as much as they share, since raters are missing. The interval is the normal one of
-    the linearised mean (Fleiss, Cohen & Everitt 1969, summed by task: Davison & Hinkley 1997,
-    §3.8), as tables of all raters are too many to be drawn again. n counts pairs of ratings.
+    two weigh as much as they share, since raters are missing. The interval is Student's of the
+    linearised mean (Fleiss, Cohen & Everitt 1969, summed by task: Davison & Hinkley 1997, §3.8), as
+    tables of all raters are too many to be drawn again. n counts pairs of ratings.
     """
     kappa, influence = kappa_and_influence(
         tables.tables, agreement_weights(tables.tables.shape[1], weights)
@@ -110,10 +109,12 @@ def mean_cohen_kappa(tables: RaterTables, weights: Weights = "unweighted") -> Fi
         of_pair = of_cell[cell].sum(axis=1)
         by_task += np.bincount(task, weights=of_pair, minlength=len(by_task))
         judged[task] = True
-    if judged.sum() < 2:
+    tasks = int(judged.sum())
+    if tasks < 2:
         return Figure(value, round(n), of)
-    error = _TWO_SIDED * float(np.sqrt((by_task**2).sum()))
-    return Figure(value, round(n), of, value - error, value + error)
+    error = float(np.sqrt((by_task**2).sum() * tasks / (tasks - 1)))
+    reach = student_quantile(tasks - 1) * error
+    return Figure(value, round(n), of, max(-1.0, value - reach), min(1.0, value + reach))
 
 
 def agreement_with_others(answers: Sequence[Answers]) -> pd.DataFrame:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labeling.statistics.clustered_shares import clustered_shares
 from labeling.statistics.figure import Figure
+from labeling.statistics.student import student_quantile
 
 Floats = npt.NDArray[np.float64]
 #: Totals (R, D) to R values; NaN where the totals leave nothing to measure.
@@ -32,6 +34,8 @@ class Resampling:
     seed: int = 20
     #: tasks above which the totals of a draw are drawn as what they then are: a normal vector
     normal_above: int = 1000
+    #: tasks below which draws vary less than samples would, and the interval is widened for it
+    few: int = 30
 
 
 USUAL = Resampling()
@@ -91,36 +95,77 @@ def task_sums(sums: Floats, resampling: Resampling) -> TaskSums | None:
 
 
 def figure_of(
-    sums: TaskSums | None, statistic: Statistic, *, n: int, of: str, resampling: Resampling
+    sums: TaskSums | None,
+    statistic: Statistic,
+    *,
+    n: int,
+    of: str,
+    resampling: Resampling,
+    least: float = -1.0,
 ) -> Figure:
-    """Return `statistic` of the totals with its percentile interval over tasks.
+    """Return `statistic`, which lies from `least` to 1, with its percentile interval over tasks.
 
     Percentiles: Efron & Tibshirani 1993, An Introduction to the Bootstrap, §13.3. With more tasks
     than `normal_above`, totals of a draw are drawn from the normal distribution with the mean and
-    covariance that they have (central limit theorem), instead of task by task.
+    covariance that they have (central limit theorem), instead of task by task. With fewer than
+    `few`, the interval is widened to hold one that knows how few they are: of a `share` that of
+    `clustered_shares`, of anything else Student's with the jackknife's error (§11.5).
     """
     if sums is None:
         return Figure(None, n, of)
     value = float(statistic(sums.total[None, :])[0])
     if not np.isfinite(value):
         return Figure(None, n, of)
-    low, high = interval(sums, statistic, resampling)
+    low, high = interval(sums, statistic, resampling, least)
     return Figure(value, n, of, low, high)
 
 
 def interval(
-    sums: TaskSums, statistic: Statistic, resampling: Resampling
+    sums: TaskSums, statistic: Statistic, resampling: Resampling, least: float
 ) -> tuple[float | None, float | None]:
-    """Return the percentile interval of `statistic`; None twice where there are too few tasks."""
+    """Return the interval of `statistic`, from `least` to 1; None twice for too few tasks."""
     if sums.tasks < 2:
         return None, None
+    found = _percentiles(sums, statistic, resampling)
+    if found is None or sums.sums is None or sums.tasks >= resampling.few:
+        return found or (None, None)
+    wider = _of_share(sums.sums) if statistic is share else _of_few(sums, statistic, least)
+    if wider is None:
+        return found
+    return min(found[0], wider[0]), max(found[1], wider[1])
+
+
+def _percentiles(
+    sums: TaskSums, statistic: Statistic, resampling: Resampling
+) -> tuple[float, float] | None:
     values = statistic(_drawn_totals(sums, resampling))
     values = values[np.isfinite(values)]
     if not len(values):
-        return None, None
+        return None
     outside = (1 - resampling.level) / 2
     low, high = np.quantile(values, [outside, 1 - outside])
     return float(low), float(high)
+
+
+def _of_share(sums: Floats) -> tuple[float, float] | None:
+    """Return Wilson's interval of a share; None where fewer than two tasks have any of it."""
+    given = sums[sums[:, 1] > 0]
+    if len(given) < 2:
+        return None
+    found = clustered_shares(given[:, 0], given[:, 1], np.zeros(len(given))).iloc[0]
+    return float(found["low"]), float(found["high"])
+
+
+def _of_few(sums: TaskSums, statistic: Statistic, least: float) -> tuple[float, float] | None:
+    """Return Student's interval with the jackknife's error; None where a task is needed."""
+    assert sums.sums is not None
+    without = statistic(sums.total - sums.sums)
+    if not np.isfinite(without).all():
+        return None
+    value = float(statistic(sums.total[None, :])[0])
+    error = float(np.sqrt((sums.tasks - 1) * without.var()))
+    reach = student_quantile(sums.tasks - 1) * error
+    return max(least, value - reach), min(1.0, value + reach)
 
 
 def _drawn_totals(sums: TaskSums, resampling: Resampling) -> Floats:
@@ -152,3 +197,8 @@ def ratio(totals: Floats) -> Floats:
     below: Any = np.where(totals[:, 1] > 0, totals[:, 1], np.nan)
     found: Floats = totals[:, 0] / below
     return found
+
+
+def share(totals: Floats) -> Floats:
+    """Return `ratio` of totals (R, 2) that are counts, the first being among the second."""
+    return ratio(totals)

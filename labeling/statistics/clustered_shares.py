@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from labeling.statistics.student import student_quantiles
+
 COLUMNS = ("value", "low", "high", "n")
 #: The standard normal quantile of a 95 % interval.
 _Z = 1.959964
@@ -17,8 +19,9 @@ def clustered_shares(hits: Any, of: Any, group: Any) -> pd.DataFrame:
     value, low, high (None where there is nothing), n (the sum of `of`). The interval is Wilson's
     (1927, Journal of the American Statistical Association 22, 209-212) at the effective sample
     size n_eff = p(1-p)/var, var being that of a ratio of sums over judgments, as Korn and Graubard
-    1998 (Survey Methodology 24, 193-201) have it for samples in clusters; where all or none are
-    hits, n_eff is the number of judgments.
+    1998 (Survey Methodology 24, 193-201) have it for samples in clusters, with Student's t for the
+    normal quantile, as they do; where all or none are hits, no variance is estimated, n_eff is the
+    number of judgments, and the quantile normal.
     """
     names, code = np.unique(np.asarray(group), return_inverse=True)
     hit, size = np.asarray(hits, dtype=float), np.asarray(of, dtype=float)
@@ -36,13 +39,16 @@ def clustered_shares(hits: Any, of: Any, group: Any) -> pd.DataFrame:
     known = (spread > 1e-12) & (variance > 1e-15) & (clusters > 1)
     effective = np.divide(spread, variance, out=clusters.copy(), where=known)
     effective = np.clip(effective, np.minimum(clusters, 1.0), trials)
-    low, high = wilson(share, effective)
+    student = student_quantiles(np.maximum(clusters - 1, 1).astype(int))
+    low, high = wilson(share, effective, np.where(known, student, _Z))
     found = pd.DataFrame({"value": share, "low": low, "high": high}, index=names).astype(object)
     found[trials == 0] = None
     return found.assign(n=trials.astype(int))
 
 
-def wilson(share: np.ndarray, n: np.ndarray, quantile: float = _Z) -> tuple[np.ndarray, np.ndarray]:
+def wilson(
+    share: np.ndarray, n: np.ndarray, quantile: float | np.ndarray = _Z
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of Wilson's 95 % interval of shares of n independent trials.
 
     `quantile` bounds it; Student's knows that few clusters say little of their own variance.

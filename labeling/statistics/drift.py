@@ -6,11 +6,10 @@ import pandas as pd
 from labeling.statistics.clustered_shares import clustered_shares
 from labeling.statistics.judgment_columns import JudgmentColumns
 from labeling.statistics.measured_times import seconds_of
+from labeling.statistics.student import student_quantiles
 
 COLUMNS = ("annotator_id", "week", "judgments", "tie_share", "median_seconds")
-#: The standard normal quantile of a 95 % interval.
-_Z = 1.959964
-_FEWEST_WEEKS = 2
+_FEWEST_WEEKS, _FEWEST_JUDGMENTS = 2, 3
 
 
 def weeks_of(columns: JudgmentColumns) -> np.ndarray:
@@ -61,9 +60,10 @@ def drift(columns: JudgmentColumns, agreed: np.ndarray, of: np.ndarray) -> pd.Da
     """Return how much each annotator's agreement with the others changes in a week.
 
     Indexed by annotator_id: drift (the slope of the least-squares line of agreement over weeks,
-    each judgment weighing as many pairs as it has), drift_low and drift_high (95 %, with the
-    robust variance of White 1980, Econometrica 48, 817-838), None for whoever has judged with
-    others in one week alone.
+    each judgment weighing as many pairs as it has), drift_low and drift_high (95 %, Student's t and
+    the robust variance of White 1980, Econometrica 48, 817-838, times n / (n - 2): MacKinnon and
+    White 1985, Journal of Econometrics 29, 305-325, HC1), None for whoever has judged with others
+    in one week alone, or twice in all: any two points have a line.
     """
     names, code = np.unique(columns.annotator_id, return_inverse=True)
     week = weeks_of(columns).astype(np.int64) / 7.0
@@ -78,12 +78,14 @@ def drift(columns: JudgmentColumns, agreed: np.ndarray, of: np.ndarray) -> pd.Da
     middle = (sums(of * share) / size)[code]
     slope = sums(of * from_middle * share) / np.maximum(spread, 1e-12)
     left = share - middle - slope[code] * from_middle
-    error = np.sqrt(sums((of * from_middle * left) ** 2)) / np.maximum(spread, 1e-12)
+    judged = sums((of > 0) * 1.0)
+    freedom = np.maximum(judged - 2, 1).astype(int)
+    variance = sums((of * from_middle * left) ** 2) * judged / freedom
+    reach = student_quantiles(freedom) * np.sqrt(variance) / np.maximum(spread, 1e-12)
     found = pd.DataFrame(
-        {"drift": slope, "drift_low": slope - _Z * error, "drift_high": slope + _Z * error},
-        index=names,
+        {"drift": slope, "drift_low": slope - reach, "drift_high": slope + reach}, index=names
     ).astype(object)
     weeks = pd.DataFrame({"code": code, "week": week})[of > 0].groupby("code")["week"].nunique()
     several = weeks.reindex(range(len(names)), fill_value=0).to_numpy() >= _FEWEST_WEEKS
-    found[~several] = None
+    found[~several | (judged < _FEWEST_JUDGMENTS)] = None
     return found

@@ -8,14 +8,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from statistics import NormalDist
 from typing import Any
 
+import numpy as np
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
 from labeling.datasets.eligibility import usable
 from labeling.keys import key_of
+from labeling.statistics.clustered_shares import wilson
 from labeling.work_queue.tasks import NewCompletion, completion_row, store_task
 from storage.errors import BadInput
 from storage.tables import (
@@ -30,7 +31,6 @@ from storage.tables import (
     TaskKind,
 )
 
-CONFIDENCE = 0.95
 _PUBLISHED = (PolicyStatus.LIVE, PolicyStatus.RETIRED)
 
 
@@ -160,12 +160,8 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     (Statistical Science 16, §3). With ties as halves p(1−p)/n is at least the variance of the
     mean, so that the interval is never too narrow for them.
     """
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    middle = share + z**2 / (2 * n)
-    reach = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    # Rounding must not put the bound of none, or of all, past 0 or 1.
-    low, high = (middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)
-    return max(0.0, low), min(1.0, high)
+    low, high = wilson(np.array([share]), np.array([n]))
+    return float(low[0]), float(high[0])
 
 
 def _counts(session: Session, project_id: int) -> dict[tuple[int, int], tuple[int, int, int]]:

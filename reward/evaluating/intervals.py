@@ -1,15 +1,12 @@
 """Means with an interval over clusters, since pairs of one ranking are not independent."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy
 
 from labeling.statistics.clustered_shares import wilson
-
-UPPER = 0.975  # the quantile that bounds a 95 % interval
+from labeling.statistics.student import UPPER, student_quantile
 
 
 @dataclass(frozen=True)
@@ -75,26 +72,6 @@ def wilson_interval(clusters: Sequence[Sequence[float]]) -> tuple[float, float]:
         effective = total if alike >= total * variance else alike / variance
     low, high = wilson(numpy.array([p]), numpy.array([effective]), student_quantile(n - 1))
     return float(low[0]), float(high[0])
-
-
-def student_quantile(freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t with `freedom` degrees of freedom, at least one.
-
-    Exact for one and two; else Abramowitz & Stegun 1964, eq. 26.7.5, which is 0.1 % low for three
-    and closer for more.
-    """
-    if freedom == 1:
-        return math.tan(math.pi * (UPPER - 0.5))
-    if freedom == 2:
-        return (2 * UPPER - 1) / math.sqrt(2 * UPPER * (1 - UPPER))
-    z = NormalDist().inv_cdf(UPPER)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
 
 
 def _sums(clusters: Sequence[Sequence[float]]) -> tuple[numpy.ndarray, numpy.ndarray]:

@@ -80,6 +80,29 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert 88 <= held <= 100
 
 
+@pytest.mark.parametrize("tasks", [3, 6])
+def test_few_tasks_make_them_wide_enough_too(tasks: int) -> None:
+    # Percentiles alone hold the truth 50 to 88 times of 100.
+    names = ("pairwise_agreement", "krippendorff_alpha", "cohen_kappa", "kendall_w", "exact_order")
+    truth = ranking_figures(made(20_000, seed=99), names=names)
+    held = dict.fromkeys(names, 0)
+    for seed in range(100):
+        found = ranking_figures(made(tasks, seed), names=names, resampling=Resampling(200))
+        for name, figure in found.items():
+            assert -1 <= figure.low <= figure.value <= figure.high <= 1
+            held[name] += figure.low <= truth[name].value <= figure.high
+    assert min(held.values()) >= 88, held
+
+
+def test_an_interval_of_few_is_students_with_the_jackknifes_error() -> None:
+    # The mean of 0.2, 0.4 and 0.9 has a standard error of its own; three tell it with t = 4.303.
+    sums = task_sums(np.array([[0.2, 1.0], [0.4, 1.0], [0.9, 1.0]]), NEVER_NORMAL)
+    found = figure_of(sums, ratio, n=3, of="things", resampling=NEVER_NORMAL)
+    reach = 4.303 * np.std([0.2, 0.4, 0.9], ddof=1) / np.sqrt(3)
+    assert found.low == pytest.approx(0.5 - reach, abs=1e-3)
+    assert found.high == 1.0
+
+
 def test_more_tasks_narrow_it_and_the_same_data_give_the_same() -> None:
     few, many = (pairwise_agreement(made(tasks).pair_counts) for tasks in (50, 5000))
     assert many.high - many.low < (few.high - few.low) / 5

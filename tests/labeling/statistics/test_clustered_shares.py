@@ -36,6 +36,17 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert 0.92 < held.mean() < 0.98
 
 
+@pytest.mark.parametrize("judgments", [2, 4, 8])
+def test_few_judgments_hold_it_too(judgments: int) -> None:
+    rng = np.random.default_rng(1)
+    share = rng.beta(6, 4, size=(2000, judgments))
+    hits = rng.binomial(6, share).ravel()
+    group = np.repeat(np.arange(2000), judgments)
+    found = clustered_shares(hits, np.full(hits.size, 6), group)
+    held = (found["low"] <= 0.6) & (found["high"] >= 0.6)
+    assert held.mean() > 0.95
+
+
 def test_nothing_is_said_of_nothing() -> None:
     found = clustered_shares([0.0, 1.0], [0, 2], [7, 8])
     assert found.loc[7, "value"] is None and found.loc[7, "n"] == 0

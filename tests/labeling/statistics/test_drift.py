@@ -30,6 +30,17 @@ def test_one_week_says_nothing_of_drift() -> None:
     assert found["drift"].tolist() == [None, None]
 
 
+def test_two_judgments_say_nothing_of_drift_and_three_little() -> None:
+    two = columns_of([1, 2], [1, 1], [[1, 2]] * 2, days=[0, 7])
+    assert drift(two, np.array([1.0, 0.0]), np.ones(2)).loc[1].tolist() == [None] * 3
+    three = columns_of([1, 2, 3], [1, 1, 1], [[1, 2]] * 3, days=[0, 7, 14])
+    found = drift(three, np.array([1.0, 1.0, 0.0]), np.ones(3)).loc[1]
+    # Residuals 1/6, -1/3, 1/6 of a slope of -1/2, one degree of freedom: t = 12.706.
+    error = np.sqrt(3 * (1 / 36 + 1 / 36)) / 2
+    assert found["drift"] == pytest.approx(-0.5)
+    assert found["drift_high"] == pytest.approx(-0.5 + 12.706 * error, rel=1e-3)
+
+
 def test_each_week_has_its_figures() -> None:
     columns = columns_of(
         [1, 2, 3], [1, 1, 1], [[1, 2], [1, 1], [1, 2]],
