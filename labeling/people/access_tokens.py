@@ -58,7 +58,11 @@ def make_token(
     server's shell), `BadInput` on a name, action or number of days that does not fit.
     """
     _require_own(account, by)
-    if not may_sign_in(account):
+    # As it is now: an erasure that is under way takes away the tokens that it knows of.
+    stored = session.get(
+        Account, key_of(account), with_for_update={"key_share": True}, populate_existing=True
+    )
+    if stored is None or not may_sign_in(stored):
         raise NotAllowed(f"Nobody may sign in to {account.name}; switch the account on first.")
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise BadInput("A token's name has 1 to 100 printable characters; say what it is for.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from labeling.accounts import store_account
@@ -103,8 +104,12 @@ def link_identity(
     _require_domain(identity, settings)
     other = session.exec(select(Account).where(Account.oidc_subject == identity.key)).first()
     if other is not None and other.id != account.id:
-        raise Conflict("This sign-in belongs to another account here; ask an admin.")
+        raise _taken()
     _link(session, session.get_one(Account, account.id), identity)
+
+
+def _taken() -> Conflict:
+    return Conflict("This sign-in belongs to another account here; ask an admin.")
 
 
 def unlink_identity(session: Session, *, account: Account) -> None:
@@ -124,6 +129,10 @@ def _link(session: Session, account: Account, identity: Identity) -> None:
         return
     account.oidc_subject = identity.key
     session.add(account)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise _taken() from error
     issuer = identity.key.partition("#")[0]
     record(session, project_id=None, account_id=account.id, kind="account.linked", issuer=issuer)
 

@@ -58,7 +58,11 @@ def open_sign_in(
     browser: Browser = Browser(),
 ) -> str:
     """Open a sign-in and return its random token; only the token's SHA-256 is stored."""
-    account = session.get(Account, account_id)
+    # Whoever changes the password, switches off or erases closes what is open by then: this either
+    # comes before, or knows of it.
+    account = session.get(
+        Account, account_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     if account is None or not may_sign_in(account):
         raise NotFound("This account does not exist or is switched off; ask an admin.")
     token = token_urlsafe(32)

@@ -31,9 +31,9 @@ class Claim:
     created_at: datetime
 
 
-def due_webhooks(session: Session, *, by: datetime | None = None) -> list[int]:
+def due_webhooks(session: Session, *, due_by: datetime | None = None) -> list[int]:
     """Return the webhooks with a delivery that is due by then (None: now); it takes no lock."""
-    due = _due(by or now()).with_only_columns(col(WebhookDelivery.webhook_id)).distinct()
+    due = _due(due_by or now()).with_only_columns(col(WebhookDelivery.webhook_id)).distinct()
     return sorted(session.scalars(due))
 
 
@@ -42,17 +42,17 @@ def claim(
     *,
     most: int,
     lease: timedelta,
-    by: datetime | None = None,
+    due_by: datetime | None = None,
     webhook_id: int | None = None,
     delivery_id: int | None = None,
 ) -> list[Claim]:
-    """Take up to `most` deliveries that are due `by` then (None: now), until the lease ends.
+    """Take up to `most` deliveries that are due by `due_by` (None: now), until the lease ends.
 
     With `webhook_id` only that one's, with `delivery_id` only that one. One statement decides, and
     counts the attempt before it is made, so that a crash is counted. The session must be writing.
     """
     at = now()
-    due = _due(by or at)
+    due = _due(due_by or at)
     if webhook_id is not None:
         due = due.where(col(WebhookDelivery.webhook_id) == webhook_id)
     if delivery_id is not None:

@@ -85,21 +85,21 @@ def deliver_due(
     """
     _put_in_all(engine)
     # What is to be sent again later is not due by then.
-    by, sent = now(), 0
-    while found := _turn(engine, private, stop or threading.Event(), say, by):
+    due_by, sent = now(), 0
+    while found := _turn(engine, private, stop or threading.Event(), say, due_by):
         sent += found
     return sent
 
 
 def _turn(
-    engine: Engine, private: bool, stop: threading.Event, say: Say, by: datetime | None = None
+    engine: Engine, private: bool, stop: threading.Event, say: Say, due_by: datetime | None = None
 ) -> int:
     """Send what is due of each webhook, until something of it is not taken; return how many.
 
     So those that answer wait no longer than one timeout for those that do not.
     """
     with reading(engine) as session:
-        found = due_webhooks(session, by=by)
+        found = due_webhooks(session, due_by=due_by)
     if not found or stop.is_set():
         return 0
     with (
@@ -109,7 +109,7 @@ def _turn(
 
         def send_all_of(webhook_id: int) -> int:
             sent = 0
-            while not stop.is_set() and (claims := _claims(engine, webhook_id, by)):
+            while not stop.is_set() and (claims := _claims(engine, webhook_id, due_by)):
                 answers = list(senders.map(lambda one: _deliver(engine, one, private), claims))
                 for one, answer in zip(claims, answers, strict=True):
                     say(_words(one, answer))
@@ -145,9 +145,9 @@ def _put_in(engine: Engine, webhook_id: int) -> int:
         return put_in(session, webhook_id=webhook_id)
 
 
-def _claims(engine: Engine, webhook_id: int, by: datetime | None) -> list[Claim]:
+def _claims(engine: Engine, webhook_id: int, due_by: datetime | None) -> list[Claim]:
     with writing(engine) as session:
-        return claim(session, most=_OF_ONE, lease=_LEASE, by=by, webhook_id=webhook_id)
+        return claim(session, most=_OF_ONE, lease=_LEASE, due_by=due_by, webhook_id=webhook_id)
 
 
 def _deliver(engine: Engine, one: Claim, private: bool) -> Answer:

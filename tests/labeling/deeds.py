@@ -153,6 +153,7 @@ EXPLAINED: dict[str, str] = {
     "quality_control.qualification_attempts.newest_attempt": INNER,
     "reliability_models.rankings.rankings_of": FIGURES,
     "statistics.breakdowns.breakdown": FIGURES,
+    "withdrawals.conditions.withdrawn_at": INNER,
     "withdrawals.room_given_back.close_tasks": INNER,
     "work_queue.assignment.release_assignments": "gives back one's own tasks, whoever one is now",
     "work_queue.begun.begun": INNER,

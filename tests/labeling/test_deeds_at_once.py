@@ -15,7 +15,13 @@ from labeling.datasets.snapshot_query import SnapshotQuery
 from labeling.datasets.snapshots import _stored
 from labeling.judging.judgments import submit_judgment
 from labeling.labeling_settings import labeling_settings
+from labeling.people.access_tokens import make_token
+from labeling.people.identities import Identity, link_identity
 from labeling.people.invitations import accept, invite, revoke_invitation
+from labeling.people.own_password import set_password
+from labeling.people.roles import switch_off
+from labeling.people.sign_ins import open_sign_in
+from labeling.privacy.erasure import erase_person
 from labeling.quality_control.qualification import reset_qualification, wave_through
 from labeling.webhooks.deliveries import claim, settle
 from labeling.webhooks.outbox import put_in
@@ -23,14 +29,17 @@ from labeling.webhooks.sending import Answer
 from labeling.webhooks.subscriptions import add_webhook, remove_webhook, send_test
 from labeling.withdrawals.scope import Scope
 from labeling.withdrawals.withdrawing import withdraw
+from storage.account_settings import OidcSettings
 from storage.clock import now
 from storage.engine import reading, writing
-from storage.errors import Conflict, NotFound
+from storage.errors import Conflict, NotAllowed, NotFound
 from storage.tables import (
+    AccessToken,
     Account,
     Project,
     Qualification,
     Role,
+    SignIn,
     Snapshot,
     Task,
     TaskStatus,
@@ -178,6 +187,60 @@ def test_of_two_snapshots_of_one_name_or_of_the_same_there_is_one(
     assert at_once(stage.engine, stored, stored) == raised
     with reading(stage.engine) as session:
         assert session.exec(select(Snapshot.name)).all() == [name]
+
+
+@pytest.mark.parametrize("end", ["a new password", "switched off", "erased"])
+@pytest.mark.parametrize("signed_in_first", [True, False])
+def test_no_sign_in_slips_by_what_closes_them(
+    stage: Stage, end: str, signed_in_first: bool
+) -> None:
+    ann = stage.account("ann")
+
+    def ended(session: Session) -> None:
+        account = session.get_one(Account, ann)
+        if end == "erased":
+            erase_person(session, account_id=ann, by=None, judgments="keep", texts=True)
+        elif end == "switched off":
+            switch_off(session, account=account, by=None)
+        else:
+            set_password(session, account=account, new="correct horse battery", by=None)
+
+    deeds: list[Deed] = [partial(open_sign_in, account_id=ann, hours=1), ended]
+    first, second = deeds if signed_in_first else reversed(deeds)
+    after = end == "a new password" and not signed_in_first
+    refused = [] if signed_in_first or after else [NotFound]
+    assert at_once(stage.engine, first, second) == refused
+    with reading(stage.engine) as session:
+        left = session.exec(select(SignIn)).all()
+    assert len([one for one in left if one.revoked_at is None]) == after
+    assert end != "erased" or not left
+
+
+def test_no_token_slips_by_an_erasure(stage: Stage) -> None:
+    ann = stage.account("ann")
+
+    def made(session: Session) -> None:
+        account = session.get_one(Account, ann)
+        make_token(session, account=account, name="ann's", days=1, longest=2, by=None)
+
+    def erased(session: Session) -> None:
+        erase_person(session, account_id=ann, by=None, judgments="keep", texts=True)
+
+    assert at_once(stage.engine, erased, made) == [NotAllowed]
+    with reading(stage.engine) as session:
+        assert session.exec(select(AccessToken)).all() == []
+
+
+def test_one_person_is_linked_to_one_account(stage: Stage) -> None:
+    ada = Identity(key="issuer#1", name="ada", email="", email_verified=False, groups=())
+
+    def linked(name: str) -> Deed:
+        key = stage.account(name)
+        return lambda session: link_identity(
+            session, account=session.get_one(Account, key), identity=ada, settings=OidcSettings()
+        )
+
+    assert at_once(stage.engine, linked("ann"), linked("bob")) == [Conflict]
 
 
 def taken_out(stage: Stage, scope: Scope) -> Deed:
