@@ -152,3 +152,13 @@ def test_tasks_that_are_not_named_are_wrong_usage(
 ) -> None:
     assert at(home, "tasks", deed, "--reason", "old", "--dry-run") == 2
     assert "Say which tasks: --id, --policy, --put-aside-by or --status" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("deed", ["requeue", "withdraw"])
+def test_a_policy_that_is_not_there_has_no_tasks_to_change(
+    home: Home, deed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["tasks", deed, "--reason", "old", "--dry-run", "--policy"]
+    assert at(home, *given, "77") == 1
+    assert "no policy version 77; see `rankloop policies list`" in capsys.readouterr().err
+    assert at(home, *given, "1") == 0

@@ -137,6 +137,20 @@ def account_named(session: "Session", name: str) -> int:
     return found
 
 
+def _refuse_unknown(session: "Session", project_id: int, version: int | None) -> None:
+    """Raise `NotFound` where the project has no policy of that version."""
+    from sqlmodel import select
+
+    from storage.errors import NotFound
+    from storage.tables import Policy
+
+    if version is None:
+        return
+    here = select(Policy.id).where(Policy.project_id == project_id, Policy.version == version)
+    if session.exec(here).first() is None:
+        raise NotFound(f"There is no policy version {version}; see `rankloop policies list`.")
+
+
 def _change(
     options: Options,
     chosen: dict[str, Any],
@@ -153,6 +167,7 @@ def _change(
     settings = options.settings()
     with writing(open_database(settings)) as session:
         project = project_of(session, settings)
+        _refuse_unknown(session, project.id or 0, chosen["version"])
         name = chosen["name"]
         choice = TaskChoice(
             ids=chosen["ids"] or None,
