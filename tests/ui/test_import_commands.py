@@ -240,3 +240,18 @@ def test_an_address_that_is_none_is_named_by_its_option(
 ) -> None:
     assert at(home, "policies", "add", "--endpoint", "nonsense", "--model", "big") == 1
     assert capsys.readouterr().err.startswith("--endpoint does not fit: ")
+
+
+def test_a_dry_run_counts_what_is_good(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = {"prompt": "Three?", "chosen": "a"}
+    for rows, said in (
+        ([*PAIRS, bad], "without the bad rows (trl_preference): 2 rows, 2 judgments."),
+        ([bad], "without the bad rows (trl_preference): nothing."),
+        (PAIRS, "This would be imported (trl_preference): 2 rows, 2 judgments."),
+    ):
+        file = write(tmp_path / "pairs.jsonl", rows)
+        given = ["import", "preferences", file, "--format", "trl_preference", "--dry-run"]
+        assert at(home, *given) == (1 if bad in rows else 0)
+        assert said in capsys.readouterr().out

@@ -207,8 +207,12 @@ def _tell_dry_run(staged: StagedFile, bad: BadRows, what: Bringing) -> None:
         found = {"format": staged.format, **counts, "bad_rows": bad.count, "bad": bad.first}
         click.echo(json.dumps(found, indent=2))
     else:
-        click.echo(f"Nothing was changed. This would be imported ({staged.format}): "
-                   f"{_in_words(counts)}.")  # fmt: skip
+        good = counts | {"rows": counts["rows"] - bad.count}
+        only = " without the bad rows" if bad.count else ""
+        click.echo(
+            f"Nothing was changed. This would be imported{only} ({staged.format}): "
+            f"{_in_words(good) or 'nothing'}."
+        )
     if bad.count:
         for message in bad.first:
             click.echo(message, err=True)
