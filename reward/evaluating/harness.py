@@ -5,6 +5,7 @@ says: the Hugging Face Hub for the tasks that lm-eval ships, or local files for 
 """
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,12 @@ def run_tasks(
     Raises `Unavailable` where lm-eval is not installed or a task's data cannot be had, `BadInput`
     naming a task that does not exist or a folder that is none.
     """
-    if find_spec("lm_eval") is None:
-        raise Unavailable("lm-eval is not installed; run: pip install rankloop[eval]")
+    check_tasks(tasks, folder=folder)
     from lm_eval.evaluator import simple_evaluate
 
     from reward.evaluating.harness_model import PolicyLM
 
-    manager = _task_manager(tasks, folder)
+    manager = _task_manager(tuple(tasks), folder)
     model = PolicyLM(backbone, adapter, batch_size=batch_size, seed=seed)
     try:
         found: Any = simple_evaluate(
@@ -74,7 +74,15 @@ def run_tasks(
     return {name: _figures(metrics) for name, metrics in found["results"].items()}
 
 
-def _task_manager(tasks: Sequence[str], folder: Path | None) -> Any:
+def check_tasks(tasks: Sequence[str], *, folder: Path | None = None) -> None:
+    """Raise what `run_tasks` would of tasks that cannot be run, before any work is done."""
+    if find_spec("lm_eval") is None:
+        raise Unavailable("lm-eval is not installed; run: pip install rankloop[eval]")
+    _task_manager(tuple(tasks), folder)
+
+
+@cache
+def _task_manager(tasks: tuple[str, ...], folder: Path | None) -> Any:
     from lm_eval.tasks import TaskManager
 
     if folder is not None and not folder.is_dir():

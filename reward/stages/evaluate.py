@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reward.evaluating.evaluation import AGAINST, CANDIDATE, EvaluationReport, evaluate_policies
-from reward.evaluating.harness import run_tasks
+from reward.evaluating.harness import check_tasks, run_tasks
 from reward.evaluating.policy_figures import REWARD_MODEL
 from reward.stages.examples import prompts_with_room, read_demonstrated_prompts
 from reward.stages.model import StageModel, StageRun
@@ -41,6 +41,8 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
     """
     folders = [_folder(request.policy), _folder(request.against)]
     texts, demonstrations = read_demonstrated_prompts(request.prompts)
+    if request.tasks:
+        check_tasks(request.tasks, folder=request.task_folder)
     reward = request.reward or _own(folders, "reward", run)
     if reward is not None:
         check_reward(reward)

@@ -93,3 +93,14 @@ def test_a_task_of_lm_eval_runs_on_both(
     both = found["tasks"]["tiny_choice"]
     assert both["policy"] == both["against"]
     assert any(name.startswith("acc") for name in both["policy"])
+
+
+def test_tasks_that_cannot_be_run_are_said_before_a_model_is_loaded(
+    prompts: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("lm_eval")
+    request = EvaluateRequest(
+        "base", "base", prompts, tasks=("tiny_choice",), task_folder=tmp_path / "none"
+    )
+    with pytest.raises(BadInput, match="There is no folder"):
+        evaluate_stage(request, stage_run(tmp_path / "no-model"))
