@@ -166,6 +166,8 @@ def _people(session: Session, project_id: int, judged: list[int]) -> pd.DataFram
                     col(Account.active),
                     role_in(project_id) == Role.ANNOTATOR.value,
                     col(Account.kind) == AccountKind.PERSON,
+                    # Who came with a file of another project's is nobody here.
+                    col(Account.imported_from) == "",
                 ),
             ),
         )

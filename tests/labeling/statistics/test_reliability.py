@@ -7,7 +7,7 @@ from labeling.quality_control.qualification import wave_through
 from labeling.statistics.reliability import known_answer_tasks, reliability
 from storage.engine import reading, writing
 from storage.errors import NotAllowed
-from storage.tables import Project, Role
+from storage.tables import Account, Project, Role
 from tests.labeling.stage import Stage, set_stage
 
 
@@ -44,6 +44,8 @@ def test_each_annotator_has_their_figures(stage: Stage) -> None:
     with writing(stage.engine) as session:
         project = session.get_one(Project, stage.project_id)
         wave_through(session, project=project, account_id=stage.account("bob"), by=lead)
+        # Who came with the judgments of another project is nobody in this one.
+        session.add(Account(name="elsewhere", role=Role.ANNOTATOR, imported_from="a file"))
     with reading(stage.engine) as session:
         table = reliability(session, project_id=stage.project_id, account=lead)
     ann, bob = table.to_dict("records")
