@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from labeling.statistics.student import student_quantiles
+from labeling.statistics.wilson import NORMAL, wilson
 
 COLUMNS = ("value", "low", "high", "n")
-#: The standard normal quantile of a 95 % interval.
-_Z = 1.959964
 
 
 def clustered_shares(hits: Any, of: Any, group: Any) -> pd.DataFrame:
@@ -40,22 +39,7 @@ def clustered_shares(hits: Any, of: Any, group: Any) -> pd.DataFrame:
     effective = np.divide(spread, variance, out=clusters.copy(), where=known)
     effective = np.clip(effective, np.minimum(clusters, 1.0), trials)
     student = student_quantiles(np.maximum(clusters - 1, 1).astype(int))
-    low, high = wilson(share, effective, np.where(known, student, _Z))
+    low, high = wilson(share, effective, np.where(known, student, NORMAL))
     found = pd.DataFrame({"value": share, "low": low, "high": high}, index=names).astype(object)
     found[trials == 0] = None
     return found.assign(n=trials.astype(int))
-
-
-def wilson(
-    share: np.ndarray, n: np.ndarray, quantile: float | np.ndarray = _Z
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of Wilson's 95 % interval of shares of n independent trials.
-
-    `quantile` bounds it; Student's knows that few clusters say little of their own variance.
-    """
-    size = np.maximum(n, 1e-9)
-    factor = 1 + quantile**2 / size
-    middle = (share + quantile**2 / (2 * size)) / factor
-    half = quantile / factor * np.sqrt(share * (1 - share) / size + quantile**2 / (4 * size**2))
-    # Rounding must not put the share itself outside.
-    return np.minimum(middle - half, share).clip(0, 1), np.maximum(middle + half, share).clip(0, 1)

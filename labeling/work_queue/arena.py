@@ -16,7 +16,7 @@ from sqlmodel import Session, col, func, select
 
 from labeling.datasets.eligibility import usable
 from labeling.keys import key_of
-from labeling.statistics.clustered_shares import wilson
+from labeling.statistics.wilson import wilson
 from labeling.work_queue.tasks import NewCompletion, completion_row, store_task
 from storage.errors import BadInput
 from storage.tables import (

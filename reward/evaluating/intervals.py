@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy
 
-from labeling.statistics.clustered_shares import wilson
 from labeling.statistics.student import UPPER, student_quantile
+from labeling.statistics.wilson import wilson
 
 
 @dataclass(frozen=True)
