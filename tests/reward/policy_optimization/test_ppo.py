@@ -47,7 +47,7 @@ def _history(trainer: PPOTrainer) -> list[dict[str, float]]:
 
 @dataclass
 class Trained:
-    """What twenty iterations reported, and the reference's states before and after them."""
+    """What thirty iterations reported, and the reference's states before and after them."""
 
     history: list[dict[str, float]]
     before: torch.Tensor
@@ -59,13 +59,14 @@ def trained(tiny_folder: Path) -> Trained:
     backbone = fresh_backbone(tiny_folder)
     ids = torch.tensor([PROMPTS[0]])
     before = backbone.top(backbone.trunk(ids), None).clone()
-    history = _history(_trainer(backbone))
+    # Some processors' rounding samples other tokens: with twenty, a slow start decides on some.
+    history = _history(_trainer(backbone, replace(SETTINGS, iterations=30)))
     return Trained(history, before, backbone.top(backbone.trunk(ids), None))
 
 
 def test_the_score_rises(trained: Trained) -> None:
     history = trained.history
-    assert len(history) == 20
+    assert len(history) == 30
     first, last = history[0]["objective/scores"], history[-1]["objective/scores"]
     assert last > first + 0.5
     assert history[0]["objective/kl"] == pytest.approx(0.0, abs=1e-4)
