@@ -74,7 +74,6 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     the project is missing.
     """
     system_limits.keep_few_heaps()
-    system_limits.keep_large_blocks_apart()
     process.configure(settings)
     configure_traces(settings, service="rankloop-web")
     open_database(settings).dispose()

@@ -7,10 +7,7 @@ from contextlib import suppress
 from threading import Thread
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
-_M_MMAP_THRESHOLD = -3
 HEAPS = 2
-#: bytes from which a block is no part of a heap: where glibc begins, and then goes up to 32 MiB
-LARGE = 128 * 1024
 #: Pages come and go in minutes; a look through all heaps takes milliseconds.
 SECONDS_BETWEEN_TRIMS = 60.0
 
@@ -35,19 +32,6 @@ def keep_few_heaps() -> bool:
     """
     try:
         return bool(ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, HEAPS))
-    except (OSError, AttributeError):
-        return False
-
-
-def keep_large_blocks_apart() -> bool:
-    """Keep arrays out of the heaps for good; say whether the C library could be told so.
-
-    By itself glibc puts blocks into a heap as large as the largest that was ever freed. The figures
-    of leads' pages are arrays that grow with the judgments: each that goes would leave a hole that
-    the next one is too large for.
-    """
-    try:
-        return bool(ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, LARGE))
     except (OSError, AttributeError):
         return False
 

@@ -12,7 +12,6 @@ from ui.system_limits import (
     allow_many_files,
     give_back_free_memory,
     keep_few_heaps,
-    keep_large_blocks_apart,
 )
 
 # glibc's own report has a line for each heap.
@@ -48,24 +47,6 @@ print((held - freed) >> 20, (held - own.memory_info().rss) >> 20)
 """
 
 
-# The fourth number of glibc's report is that of blocks apart; a large one that goes teaches it.
-LARGE_BLOCKS = """
-import ctypes, sys
-from ui.system_limits import LARGE, keep_large_blocks_apart
-class Report(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
-report = ctypes.CDLL("libc.so.6").mallinfo2
-report.restype = Report
-if sys.argv[1] == "apart":
-    assert keep_large_blocks_apart()
-large = bytearray(20 << 20)
-del large
-before = report().d
-blocks = [bytearray(8 * LARGE) for _ in range(5)]
-print(report().d - before)
-"""
-
-
 def test_a_server_may_open_as_many_files_as_the_system_lets_it() -> None:
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 900), most))
@@ -98,16 +79,3 @@ def test_what_is_free_in_a_heap_is_given_back() -> None:
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
     at_once, a_moment_later = map(int, done.stdout.split())
     assert at_once < 10 < 25 < a_moment_later
-
-
-def large_blocks(how: str) -> int:
-    command = [sys.executable, "-c", LARGE_BLOCKS, how]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(done.stdout)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
-def test_a_large_block_is_no_part_of_a_heap() -> None:
-    if not keep_large_blocks_apart():
-        pytest.skip("this C library has no mallopt")
-    assert large_blocks("as it comes") < 5 == large_blocks("apart")
