@@ -45,8 +45,8 @@ class Desk:
 
     `judged_before` counts the judgments that the annotator has given of this very assignment: 0 but
     for a correction. `comment` is a lead's, where the judgment to be corrected was sent back.
-    `qualifying` is (which task, of how many) while the qualification lasts. `unread`: no task was
-    lent, as there are guidelines to read first. `id` names this look.
+    `qualifying` is (which task, of how many) where the task is of their qualification. `unread`: no
+    task was lent, as there are guidelines to read first. `id` names this look.
     """
 
     task: AssignedTask | None
@@ -163,7 +163,6 @@ def _desk(
     judged_before: int = 0,
     comment: str = "",
 ) -> Desk:
-    tested = around.tested
     return Desk(
         task=task,
         draft=task.draft if task else None,
@@ -174,8 +173,16 @@ def _desk(
         news=_news(around.learned),
         page=around.settings.page,
         guideline_version=around.guideline_version,
-        qualifying=under_way(session, project_id=project_id, account_id=me) if tested else None,
+        qualifying=_qualifying(session, project_id, me, around, task),
     )
+
+
+def _qualifying(
+    session: Session, project_id: int, me: int, around: Surroundings, task: AssignedTask | None
+) -> tuple[int, int] | None:
+    if task is None or not around.tested:
+        return None
+    return under_way(session, project_id=project_id, account_id=me, task_id=task.task_id)
 
 
 def _nothing_at_hand(session: Session, project_id: int, me: int) -> bool:

@@ -23,7 +23,7 @@ from storage.tables import (
     TaskKind,
     TaskStatus,
 )
-from storage.tables.tasks import SPECIAL_TASK
+from storage.tables.tasks import OWN_TASK, SPECIAL_TASK
 
 LONGEST_EXPLANATION = 2_000
 KINDS = (TaskKind.GOLD, TaskKind.QUALIFICATION)
@@ -161,7 +161,10 @@ def record_known_answer(
 
 
 def withdraw_known_answer(session: Session, *, task_id: int, by: Account) -> None:
-    """Lend a gold or qualification task to nobody any more; raise `NotAllowed`, `NotFound`."""
+    """Lend a gold or qualification task to nobody any more; raise `NotAllowed`, `NotFound`.
+
+    Nor its copies in further attempts: an attempt is counted without what nobody asks any more.
+    """
     task = session.get(Task, task_id)
     if task is not None:
         require(by, Action.CHANGE_LABELING, project_id=task.project_id)
@@ -169,6 +172,12 @@ def withdraw_known_answer(session: Session, *, task_id: int, by: Account) -> Non
         raise NotFound(f"Task {task_id} is no gold or qualification task; load the page again.")
     task.status = TaskStatus.WITHDRAWN
     session.add(task)
+    copies = select(Task).where(
+        text(OWN_TASK), Task.kind == task.kind, col(Task.repeats_id) == task_id
+    )
+    for copy in session.exec(copies):
+        copy.status = TaskStatus.WITHDRAWN
+        session.add(copy)
     record(
         session,
         project_id=task.project_id,

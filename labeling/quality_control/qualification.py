@@ -19,7 +19,9 @@ from labeling.keys import key_of
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, allows, require
 from labeling.quality_control.qualification_attempts import (
+    begin_anew_where_nothing_is_left,
     begin_attempt,
+    closed_count,
     count_pairs,
     decide,
     newest_attempt,
@@ -58,7 +60,11 @@ class NotQualified(NotAllowed):
 
 @dataclass(frozen=True)
 class Standing:
-    """Hold where an annotator stands: `attempt` None before they have begun."""
+    """Hold where an annotator stands: `attempt` None before they have begun.
+
+    `tasks` are those that are asked in all, `done` those that are behind them; both leave out what
+    was withdrawn before they came to it.
+    """
 
     tasks: int
     done: int
@@ -84,6 +90,7 @@ def qualification_task(session: Session, *, project: Project, annotator: Account
         attempt = begin_attempt(session, project=project, annotator=annotator, number=1)
     decided_now = attempt.passed is None
     if decided_now:
+        begin_anew_where_nothing_is_left(session, attempt)
         task = next_open(session, attempt)
         if task is not None:
             return task
@@ -129,22 +136,31 @@ def after_qualification_task(
 def standing(session: Session, *, project_id: int, account_id: int) -> Standing:
     """Return where an account stands in the project's qualification."""
     attempt = newest_attempt(session, project_id=project_id, account_id=account_id)
-    if attempt is None or not attempt.task_ids:
-        return Standing(len(set_of(session, project_id=project_id)), 0, attempt)
-    left = len(open_ids(session, attempt)) if attempt.passed is None else 0
-    return Standing(len(attempt.task_ids), len(attempt.task_ids) - left, attempt)
+    if attempt is not None and attempt.passed is not None and attempt.task_ids:
+        return Standing(len(attempt.task_ids), len(attempt.task_ids), attempt)
+    wanted = len(set_of(session, project_id=project_id))
+    if attempt is None or not attempt.task_ids or not wanted:
+        return Standing(wanted, 0, attempt)
+    done, left = closed_count(session, attempt), len(open_ids(session, attempt))
+    return Standing(done + left or wanted, done, attempt)
 
 
-def under_way(session: Session, *, project_id: int, account_id: int) -> tuple[int, int] | None:
-    """Return which task of how many comes next in an account's open attempt, or None without."""
+def under_way(
+    session: Session, *, project_id: int, account_id: int, task_id: int
+) -> tuple[int, int] | None:
+    """Return which task of how many a task is in an account's open attempt.
+
+    None where the task is none of it: other work may be at hand while an attempt is open, as after
+    its set was withdrawn.
+    """
     values = {"project_id": project_id, "account_id": account_id}
     if execute_core(session, _undecided_statement(), **values).first() is None:
         return None
     attempt = newest_attempt(session, project_id=project_id, account_id=account_id)
-    if attempt is None or attempt.passed is not None:
+    if attempt is None or attempt.passed is not None or task_id not in attempt.task_ids:
         return None
-    done = len(attempt.task_ids) - len(open_ids(session, attempt))
-    return min(done + 1, len(attempt.task_ids)), len(attempt.task_ids)
+    done, left = closed_count(session, attempt), len(open_ids(session, attempt))
+    return done + 1, max(done + left, done + 1)
 
 
 @cache

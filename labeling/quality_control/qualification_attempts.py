@@ -80,16 +80,13 @@ def begin_attempt(
 
     `by` is who gave it beyond those that the settings give.
     """
-    task_ids = set_of(session, project_id=key_of(project))
-    if number > 1:
-        task_ids = [_copy(session, task_id, key_of(annotator)) for task_id in task_ids]
     attempt = Qualification(
         project_id=key_of(project),
         account_id=key_of(annotator),
         attempt=number,
-        task_ids=task_ids,
         by_id=by.id if by else None,
     )
+    attempt.task_ids = _tasks_of(session, attempt)
     session.add(attempt)
     session.flush()
     record(
@@ -101,6 +98,25 @@ def begin_attempt(
         attempt=number,
     )
     return attempt
+
+
+def begin_anew_where_nothing_is_left(session: Session, attempt: Qualification) -> None:
+    """Ask the set as it is now in an open attempt whose tasks were all withdrawn unanswered.
+
+    There would be nothing to decide it by, and whoever began it would pass a set that they never
+    saw.
+    """
+    if not open_ids(session, attempt) and not _closed(session, attempt):
+        attempt.task_ids = _tasks_of(session, attempt)
+        session.add(attempt)
+        session.flush()
+
+
+def _tasks_of(session: Session, attempt: Qualification) -> list[int]:
+    task_ids = set_of(session, project_id=attempt.project_id)
+    if attempt.attempt == 1:
+        return task_ids
+    return [_copy(session, task_id, attempt.account_id) for task_id in task_ids]
 
 
 def _copy(session: Session, task_id: int, annotator_id: int) -> int:
@@ -136,6 +152,11 @@ def open_ids(session: Session, attempt: Qualification) -> list[int]:
     ).all()
     closed = _closed(session, attempt)
     return [task_id for task_id in ready if task_id is not None and task_id not in closed]
+
+
+def closed_count(session: Session, attempt: Qualification) -> int:
+    """Return how many tasks of an attempt were judged or put aside."""
+    return len(_closed(session, attempt))
 
 
 def next_open(session: Session, attempt: Qualification) -> Task | None:

@@ -52,7 +52,10 @@ class QueueRow:
 
 @dataclass(frozen=True)
 class TaskChoice:
-    """Say which tasks of a project are meant: those that fit every part that is given."""
+    """Say which tasks of a project are meant: those that fit every part that is given.
+
+    Without `ids`, of what is in the queue: ordinary and arena tasks.
+    """
 
     ids: Sequence[int] | None = None
     policy_version: int | None = None
@@ -113,7 +116,8 @@ def requeue(
     are left as they are. With `choice.put_aside_by` they are opened again to that annotator alone.
     A lead's decision on a task that is made ready no longer holds: what people judge does. A task
     with a gold or qualification copy in force is left as it is: who met the one would know the
-    other.
+    other. So is one that a lead decided, where `by` is no stored account (the server's shell): a
+    decision is taken back by somebody.
     Raises `BadInput` without a reason, `NotAllowed`. The session must be writing.
     """
     reason = _allowed(by, project_id, reason)
@@ -124,6 +128,9 @@ def requeue(
     decided = standing_decisions(session, project_id=project_id)
     known = known_by_copy(session, task_ids=[key_of(task) for task in chosen])
     for task in chosen:
+        if by.id is None and task.id in decided:
+            unfit += 1
+            continue
         closed = _put_aside(session, task, choice.put_aside_by)
         task.judged = count_submitted(session, task=task)
         wants = task.judged < task.overlap + more and task.id not in known
@@ -233,9 +240,12 @@ def _chosen(session: Session, project_id: int, choice: TaskChoice) -> list[Task]
         )
     if len(conditions) == 1:
         raise BadInput("Say which tasks: by number, policy, annotator or status.")
+    # Gold and qualification tasks have a policy and wait, too, but are in no queue: whoever wants
+    # one of them names it.
+    queued = [col(Task.kind).in_(QUEUED_KINDS)] if choice.ids is None else []
     found = session.exec(
         select(Task)
-        .where(*conditions)
+        .where(*conditions, *queued)
         .order_by(col(Task.id))
         .with_for_update(key_share=True, of=Task)
         .execution_options(populate_existing=True)

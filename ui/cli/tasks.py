@@ -91,7 +91,8 @@ def requeue(options: Options, /, more: int, reason: str, dry_run: bool, **chosen
         f"{_tasks(done.changed)} {would} ready again, and open again to annotators who put them "
         f"aside ({counted(done.reopened, 'time')}); {done.unfit:,} "
         f"{form(done.unfit, 'stays as it is', 'stay as they are')}: nothing was to be changed, "
-        "nobody more is wanted (see --more), or a copy of them has a known answer."
+        "nobody more is wanted (see --more), a copy of them has a known answer, or a lead decided "
+        "them, who takes that back on the page Review."
     )
 
 

@@ -10,8 +10,10 @@ from labeling.quality_control.qualification import (
     Standing,
     reset_qualification,
     standing,
+    under_way,
     wave_through,
 )
+from labeling.quality_control.qualification_attempts import set_of
 from labeling.work_queue.assignment import AssignedTask
 from storage.engine import reading, writing
 from storage.errors import NotAllowed
@@ -151,6 +153,78 @@ def test_an_attempt_whose_last_task_is_withdrawn_is_decided_and_kept(stage: Stag
     assert found is not None and found.passed is False
     with pytest.raises(NotQualified, match="0% of the qualification's pairs right"):
         stage.next("ann")
+
+
+def withdraw(stage: Stage, *task_ids: int) -> None:
+    with writing(stage.engine) as session:
+        for task_id in task_ids:
+            withdraw_known_answer(session, task_id=task_id, by=stage.accounts["lena"])
+
+
+def add_to_set(stage: Stage, text: str) -> int:
+    original = stage.add_task(text, k=3)
+    with writing(stage.engine) as session:
+        lead = stage.accounts["lena"]
+        kind = TaskKind.QUALIFICATION
+        return make_gold(session, task_id=original, ranks=RIGHT, by=lead, kind=kind).id or 0
+
+
+def asked_as(stage: Stage, name: str, task: AssignedTask) -> tuple[int, int] | None:
+    me = stage.account(name)
+    with reading(stage.engine) as session:
+        return under_way(session, project_id=stage.project_id, account_id=me, task_id=task.task_id)
+
+
+def set_in_force(stage: Stage) -> list[int]:
+    with reading(stage.engine) as session:
+        return set_of(session, project_id=stage.project_id)
+
+
+def test_a_set_that_is_withdrawn_in_an_attempt_ends_in_real_work(stage: Stage) -> None:
+    take(stage, "ann", WRONG)
+    held = stage.lend("ann")
+    assert asked_as(stage, "ann", held) == (2, 2)
+    withdraw(stage, *set_in_force(stage))
+    real = stage.lend("ann")
+    assert kind_of(stage, real) == TaskKind.ORDINARY
+    assert asked_as(stage, "ann", real) is None, "real work is no test"
+    assert stands(stage, "ann").tasks == 0
+    # What was at hand may still be sent; nothing is asked of it any more.
+    assert stage.submit("ann", held, RIGHT, "late").stored
+
+
+def test_what_is_withdrawn_before_it_is_asked_is_not_counted(stage: Stage) -> None:
+    first = stage.lend("ann")
+    withdraw(stage, max(set_in_force(stage)))
+    assert asked_as(stage, "ann", first) == (1, 1)
+    found = stands(stage, "ann")
+    assert (found.tasks, found.done) == (1, 0)
+    said = stage.submit("ann", first, RIGHT, "n1").feedback
+    assert "passed the qualification: 100% of the pairs" in said
+
+
+def test_a_new_set_is_asked_of_whoever_had_answered_nothing_of_the_old(stage: Stage) -> None:
+    stage.lend("ann")
+    withdraw(stage, *set_in_force(stage))
+    new = add_to_set(stage, "new")
+    task = stage.lend("ann")
+    assert task.task_id == new
+    assert asked_as(stage, "ann", task) == (1, 1)
+    take(stage, "ann", WRONG)
+    found = stands(stage, "ann").attempt
+    assert found is not None and found.passed is False
+
+
+def test_a_task_that_is_withdrawn_is_not_asked_in_further_attempts_either(stage: Stage) -> None:
+    take(stage, "ann", WRONG, WRONG)
+    second = stage.lend("ann")
+    with reading(stage.engine) as session:
+        original = session.get_one(Task, second.task_id).repeats_id or 0
+    withdraw(stage, original)
+    other = stage.lend("ann")
+    assert kind_of(stage, other) == TaskKind.QUALIFICATION
+    assert other.messages != second.messages
+    assert asked_as(stage, "ann", other) == (1, 1)
 
 
 def test_simulated_annotators_take_no_test(stage: Stage) -> None:

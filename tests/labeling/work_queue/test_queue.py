@@ -5,6 +5,7 @@ from sqlalchemy import Engine
 from sqlmodel import col, select
 
 from labeling.judging.judgments import flag_assignment, skip_assignment
+from labeling.quality_control.known_answers import make_gold
 from labeling.review.adjudication import decide
 from labeling.work_queue.queue import Change, TaskChoice, queue, requeue, withdraw
 from labeling.work_queue.task_copies import WITHOUT_LIMIT
@@ -20,6 +21,7 @@ from storage.tables import (
     Review,
     Role,
     Task,
+    TaskKind,
     TaskStatus,
 )
 from tests.labeling.stage import Stage, set_stage
@@ -200,6 +202,39 @@ def test_a_decision_no_longer_holds_where_more_are_asked(stage: Stage) -> None:
         (decided, "decided", ""),
         (decided, "requeued", "because"),
     ]
+
+
+def test_from_the_shell_a_leads_decision_is_left_to_a_lead(stage: Stage) -> None:
+    decided, other = stage.add_task("decided", k=2), stage.add_task("other", k=2)
+    lead_id = stage.account("lead", Role.LEAD)
+    for name in ("ann", "bob"):
+        stage.judge(name, [1, 2])
+        stage.judge(name, [1, 2])
+    with writing(stage.engine) as session:
+        lead = session.get_one(Account, lead_id)
+        decide(session, task_id=decided, ranks=[2, 1], by=lead, nonce="a", reason="")
+    with writing(stage.engine) as session:
+        shell = Account(name="the server's shell", role=Role.ADMIN)
+        choice = TaskChoice(status=TaskStatus.DONE)
+        done = requeue(
+            session, project_id=stage.project_id, choice=choice, by=shell, reason="more", more=1
+        )
+    assert done == Change([other], 0, 0, 1)
+    assert labels(stage, decided) == [[2, 1]]
+    assert status_of(stage, other) == TaskStatus.READY
+
+
+@pytest.mark.parametrize("kind", [TaskKind.GOLD, TaskKind.QUALIFICATION])
+def test_known_answers_are_changed_only_where_they_are_named(stage: Stage, kind: TaskKind) -> None:
+    task_id = stage.add_task("q", k=2)
+    with writing(stage.engine) as session:
+        lead = session.get_one(Account, stage.account("lead", Role.LEAD))
+        known = make_gold(session, task_id=task_id, ranks=[1, 2], by=lead, kind=kind)
+    waiting = stage.add_task("ordinary", k=2)
+    policy = TaskChoice(policy_version=1, status=TaskStatus.READY)
+    assert change(stage, withdraw, choice=policy) == Change([waiting], 0, 0, 0)
+    assert status_of(stage, known.id or 0) == TaskStatus.READY
+    assert change(stage, withdraw, choice=TaskChoice(ids=[known.id or 0])).changed == [known.id]
 
 
 def test_a_task_without_limit_is_requeued_within_the_column(stage: Stage) -> None:
