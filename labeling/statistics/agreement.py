@@ -17,7 +17,7 @@ from labeling.statistics.bootstrap import (
     Resampling,
     TaskSumsBuilder,
     figure_of,
-    share,
+    ratio,
 )
 from labeling.statistics.figure import Figure
 from labeling.statistics.unit_counts import UnitCounts, counts_of_ratings
@@ -57,7 +57,8 @@ def pairwise_agreement(ratings: Ratings, *, resampling: Resampling = USUAL) -> F
         builder.add(of_tasks)
     sums = builder.built()
     n = 0 if sums is None else round(sums.total[1])
-    return figure_of(sums, share, n=n, of="pairs of ratings", resampling=resampling)
+    of = "pairs of ratings"
+    return figure_of(sums, ratio, n=n, of=of, resampling=resampling, least=0.0, trials=n)
 
 
 def _equal_and_all_pairs(counts: Floats) -> Floats:
@@ -106,8 +107,25 @@ def krippendorff_alpha(ratings: Ratings, level: Level, *, resampling: Resampling
         found: Floats = 1 - observed / np.where(expected > 0, expected, np.nan)
         return found
 
+    trials = telling_pairs(counts) if level == "nominal" else np.inf
     of = "units rated twice or more"
-    return figure_of(builder.built(), alpha, n=len(counts), of=of, resampling=resampling)
+    return figure_of(
+        builder.built(), alpha, n=len(counts), of=of, resampling=resampling, trials=trials
+    )
+
+
+def telling_pairs(counts: UnitCounts) -> float:
+    """Return how many pairs of ratings agreement beyond chance rests on at most.
+
+    All of them where chance makes two ratings differ half of the time or more; where nearly all
+    give one value, pairs without the rare ones say little: all times twice the share that would
+    differ by chance. It is the effective number of kappa's variance near full agreement, which is
+    (1 − κ) / (n d) with d that share (Bloch and Kraemer 1989, Biometrics 45, 269-287).
+    """
+    of_value, raters = counts.counts.sum(axis=0), counts.counts.sum(axis=1)
+    pairs = float((raters * (raters - 1.0)).sum()) / 2
+    shares = of_value / max(of_value.sum(), 1)
+    return pairs * min(1.0, 2 * (1 - float((shares**2).sum())))
 
 
 def agreement_by_annotator(ratings: pd.DataFrame) -> pd.DataFrame:

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from labeling.statistics.bootstrap import Floats
+from labeling.statistics.bounded_interval import bounded_interval
 from labeling.statistics.figure import Figure
 from labeling.statistics.kappa import Weights, agreement_weights, kappa_and_influence
-from labeling.statistics.student import student_quantile
 from labeling.statistics.unit_counts import Answers
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -89,9 +89,10 @@ def mean_cohen_kappa(tables: RaterTables, weights: Weights = "unweighted") -> Fi
     """Return the mean of Cohen's kappa over every two raters, by how many pairs they share.
 
     The mean over two raters at a time is Light's (1971, Psychological Bulletin 76, 365–377); each
-    two weigh as much as they share, since raters are missing. The interval is Student's of the
-    linearised mean (Fleiss, Cohen & Everitt 1969, summed by task: Davison & Hinkley 1997, §3.8), as
-    tables of all raters are too many to be drawn again. n counts pairs of ratings.
+    two weigh as much as they share, since raters are missing. The interval is `bounded_interval`
+    with the error of the linearised mean (Fleiss, Cohen & Everitt 1969, summed by task: Davison &
+    Hinkley 1997, §3.8), as tables of all raters are too many to be drawn again. n counts pairs of
+    ratings.
     """
     kappa, influence = kappa_and_influence(
         tables.tables, agreement_weights(tables.tables.shape[1], weights)
@@ -113,8 +114,16 @@ def mean_cohen_kappa(tables: RaterTables, weights: Weights = "unweighted") -> Fi
     if tasks < 2:
         return Figure(value, round(n), of)
     error = float(np.sqrt((by_task**2).sum() * tasks / (tasks - 1)))
-    reach = student_quantile(tasks - 1) * error
-    return Figure(value, round(n), of, max(-1.0, value - reach), min(1.0, value + reach))
+    trials = _telling_pairs(tables.tables) if weights == "unweighted" else np.inf
+    low, high = bounded_interval(value, error, tasks, least=-1.0, trials=trials)
+    return Figure(value, round(n), of, min(low, value), max(high, value))
+
+
+def _telling_pairs(tables: Floats) -> float:
+    """Return `labeling.statistics.agreement.telling_pairs`, chance being of every two raters."""
+    n = tables.sum(axis=(1, 2))
+    by_chance = (tables.sum(axis=2) * tables.sum(axis=1)).sum(axis=1) / np.maximum(n, 1)
+    return float((n * np.minimum(1.0, 2 * (1 - by_chance / np.maximum(n, 1)))).sum())
 
 
 def agreement_with_others(answers: Sequence[Answers]) -> pd.DataFrame:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labeling.statistics.clustered_shares import clustered_shares
+from labeling.statistics.bounded_interval import bounded_interval
 from labeling.statistics.figure import Figure
-from labeling.statistics.student import student_quantile
 
 Floats = npt.NDArray[np.float64]
 #: Totals (R, D) to R values; NaN where the totals leave nothing to measure.
@@ -34,8 +33,6 @@ class Resampling:
     seed: int = 20
     #: tasks above which the totals of a draw are drawn as what they then are: a normal vector
     normal_above: int = 1000
-    #: tasks below which draws vary less than samples would, and the interval is widened for it
-    few: int = 30
 
 
 USUAL = Resampling()
@@ -102,70 +99,46 @@ def figure_of(
     of: str,
     resampling: Resampling,
     least: float = -1.0,
+    trials: float = np.inf,
 ) -> Figure:
     """Return `statistic`, which lies from `least` to 1, with its percentile interval over tasks.
 
     Percentiles: Efron & Tibshirani 1993, An Introduction to the Bootstrap, §13.3. With more tasks
     than `normal_above`, totals of a draw are drawn from the normal distribution with the mean and
-    covariance that they have (central limit theorem), instead of task by task. With fewer than
-    `few`, the interval is widened to hold one that knows how few they are: of a `share` that of
-    `clustered_shares`, of anything else Student's with the jackknife's error (§11.5).
+    covariance that they have (central limit theorem), instead of task by task. Draws of few tasks,
+    and of tasks that nearly all agree, vary less than samples of such tasks do: the interval is
+    widened to hold `bounded_interval` with the jackknife's error (§11.5), or where tasks are many
+    that of the draws. `trials` is how many independent ratings the figure can be worth at most.
     """
     if sums is None:
         return Figure(None, n, of)
     value = float(statistic(sums.total[None, :])[0])
     if not np.isfinite(value):
         return Figure(None, n, of)
-    low, high = interval(sums, statistic, resampling, least)
-    return Figure(value, n, of, low, high)
-
-
-def interval(
-    sums: TaskSums, statistic: Statistic, resampling: Resampling, least: float
-) -> tuple[float | None, float | None]:
-    """Return the interval of `statistic`, from `least` to 1; None twice for too few tasks."""
     if sums.tasks < 2:
-        return None, None
-    found = _percentiles(sums, statistic, resampling)
-    if found is None or sums.sums is None or sums.tasks >= resampling.few:
-        return found or (None, None)
-    wider = _of_share(sums.sums) if statistic is share else _of_few(sums, statistic, least)
-    if wider is None:
-        return found
-    return min(found[0], wider[0]), max(found[1], wider[1])
-
-
-def _percentiles(
-    sums: TaskSums, statistic: Statistic, resampling: Resampling
-) -> tuple[float, float] | None:
-    values = statistic(_drawn_totals(sums, resampling))
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None
+        return Figure(value, n, of)
+    drawn = statistic(_drawn_totals(sums, resampling))
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return Figure(value, n, of)
     outside = (1 - resampling.level) / 2
-    low, high = np.quantile(values, [outside, 1 - outside])
-    return float(low), float(high)
+    low, high = (float(end) for end in np.quantile(drawn, [outside, 1 - outside]))
+    error, tasks = _error(sums, statistic, drawn)
+    if tasks > 1:
+        wider = bounded_interval(value, error, tasks, least=least, trials=trials)
+        low, high = min(low, wider[0]), max(high, wider[1])
+    return Figure(value, n, of, min(value, max(low, least)), max(value, min(high, 1.0)))
 
 
-def _of_share(sums: Floats) -> tuple[float, float] | None:
-    """Return Wilson's interval of a share; None where fewer than two tasks have any of it."""
-    given = sums[sums[:, 1] > 0]
-    if len(given) < 2:
-        return None
-    found = clustered_shares(given[:, 0], given[:, 1], np.zeros(len(given))).iloc[0]
-    return float(found["low"]), float(found["high"])
-
-
-def _of_few(sums: TaskSums, statistic: Statistic, least: float) -> tuple[float, float] | None:
-    """Return Student's interval with the jackknife's error; None where a task is needed."""
-    assert sums.sums is not None
+def _error(sums: TaskSums, statistic: Statistic, drawn: Floats) -> tuple[float, int]:
+    """Return the standard error over tasks, and of how many: those that can be left out."""
+    if sums.sums is None:
+        return float(drawn.std()), sums.tasks
     without = statistic(sums.total - sums.sums)
-    if not np.isfinite(without).all():
-        return None
-    value = float(statistic(sums.total[None, :])[0])
-    error = float(np.sqrt((sums.tasks - 1) * without.var()))
-    reach = student_quantile(sums.tasks - 1) * error
-    return max(least, value - reach), min(1.0, value + reach)
+    kept = without[np.isfinite(without)]
+    if len(kept) < 2:
+        return 0.0, len(kept)
+    return float(np.sqrt((len(kept) - 1) * kept.var())), len(kept)
 
 
 def _drawn_totals(sums: TaskSums, resampling: Resampling) -> Floats:
@@ -197,8 +170,3 @@ def ratio(totals: Floats) -> Floats:
     below: Any = np.where(totals[:, 1] > 0, totals[:, 1], np.nan)
     found: Floats = totals[:, 0] / below
     return found
-
-
-def share(totals: Floats) -> Floats:
-    """Return `ratio` of totals (R, 2) that are counts, the first being among the second."""
-    return ratio(totals)

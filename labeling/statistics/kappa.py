@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from labeling.statistics.agreement import Ratings, shared_counts
+from labeling.statistics.agreement import Ratings, shared_counts, telling_pairs
 from labeling.statistics.bootstrap import (
     USUAL,
     Floats,
@@ -56,7 +56,8 @@ def fleiss_kappa(
 
     sums = _unit_means(counts, table, resampling)
     of = "units rated twice or more"
-    return figure_of(sums, kappa, n=len(counts), of=of, resampling=resampling)
+    trials = telling_pairs(counts) if weights == "unweighted" else np.inf
+    return figure_of(sums, kappa, n=len(counts), of=of, resampling=resampling, trials=trials)
 
 
 def gwet_ac(

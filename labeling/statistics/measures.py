@@ -6,7 +6,7 @@ import numpy as np
 
 from labeling.statistics.agreement import Level, krippendorff_alpha, pairwise_agreement
 from labeling.statistics.between_raters import mean_cohen_kappa, rater_tables
-from labeling.statistics.bootstrap import USUAL, Resampling, TaskSumsBuilder, figure_of, share
+from labeling.statistics.bootstrap import USUAL, Resampling, TaskSumsBuilder, figure_of, ratio
 from labeling.statistics.figure import Figure
 from labeling.statistics.kappa import fleiss_kappa, gwet_ac
 from labeling.statistics.rank_correlation import (
@@ -122,7 +122,8 @@ def tie_share(pairs: UnitCounts, *, resampling: Resampling = USUAL) -> Figure:
         builder.add(of_tasks)
     sums = builder.built()
     n = 0 if sums is None else round(sums.total[1])
-    return figure_of(sums, share, n=n, of="ranked pairs", resampling=resampling)
+    of = "ranked pairs"
+    return figure_of(sums, ratio, n=n, of=of, resampling=resampling, least=0.0, trials=n)
 
 
 def _cohen_kappas(answers: Sequence[Answers], names: Collection[str]) -> dict[str, Figure]:

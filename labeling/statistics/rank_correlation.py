@@ -14,11 +14,9 @@ from labeling.statistics.bootstrap import (
     USUAL,
     Floats,
     Resampling,
-    Statistic,
     TaskSumsBuilder,
     figure_of,
     ratio,
-    share,
 )
 from labeling.statistics.figure import Figure
 from labeling.statistics.rankings import Rankings, RankingsOfOneK
@@ -35,7 +33,7 @@ def kendall_tau_b(rankings: Rankings, *, resampling: Resampling = USUAL) -> Figu
     ranking problems, Biometrika 33, 239–251). Not defined, and left out, where one of the two ties
     everything. 1 is the same order, 0 chance. n counts pairs of rankings.
     """
-    return _mean_of_pairs(rankings, _tau_b, ratio, resampling)
+    return _mean_of_pairs(rankings, _tau_b, resampling, least=-1.0)
 
 
 def exact_order_agreement(rankings: Rankings, *, resampling: Resampling = USUAL) -> Figure:
@@ -44,7 +42,7 @@ def exact_order_agreement(rankings: Rankings, *, resampling: Resampling = USUAL)
     The percentage agreement of two raters (Gwet 2014, Handbook of Inter-Rater Reliability, §2.3)
     with whole weak orders as the categories. n counts pairs of rankings.
     """
-    return _mean_of_pairs(rankings, _same_order, share, resampling)
+    return _mean_of_pairs(rankings, _same_order, resampling, least=0.0)
 
 
 def top_one_agreement(rankings: Rankings, *, resampling: Resampling = USUAL) -> Figure:
@@ -54,7 +52,7 @@ def top_one_agreement(rankings: Rankings, *, resampling: Resampling = USUAL) -> 
     completions it is the agreement on best-of-two that MT-bench reports as setup S1 (Zheng et al.
     2023, §4.2). n counts pairs of rankings.
     """
-    return _mean_of_pairs(rankings, _same_best, share, resampling)
+    return _mean_of_pairs(rankings, _same_best, resampling, least=0.0)
 
 
 def kendall_w(rankings: Rankings, *, resampling: Resampling = USUAL) -> Figure:
@@ -70,7 +68,7 @@ def kendall_w(rankings: Rankings, *, resampling: Resampling = USUAL) -> Figure:
     for part in rankings.parts:
         w = concordance(part)
         builder.add(np.column_stack([w, np.ones(len(w))]))
-    return _mean(builder, ratio, "tasks ranked twice or more", resampling, least=0.0)
+    return _mean(builder, "tasks ranked twice or more", resampling, least=0.0)
 
 
 def concordance(part: RankingsOfOneK) -> Floats:
@@ -91,7 +89,7 @@ def concordance(part: RankingsOfOneK) -> Floats:
 
 
 def _mean_of_pairs(
-    rankings: Rankings, figure: PairFigure, statistic: Statistic, resampling: Resampling
+    rankings: Rankings, figure: PairFigure, resampling: Resampling, *, least: float
 ) -> Figure:
     builder = TaskSumsBuilder(resampling)
     for part in rankings.parts:
@@ -105,19 +103,13 @@ def _mean_of_pairs(
         pairs = np.bincount(number).astype(np.float64)
         sums = np.column_stack([np.bincount(number, weights=values[defined]), pairs])
         builder.add(sums[pairs > 0])
-    return _mean(builder, statistic, "pairs of rankings", resampling)
+    return _mean(builder, "pairs of rankings", resampling, least=least)
 
 
-def _mean(
-    builder: TaskSumsBuilder,
-    statistic: Statistic,
-    of: str,
-    resampling: Resampling,
-    least: float = -1.0,
-) -> Figure:
+def _mean(builder: TaskSumsBuilder, of: str, resampling: Resampling, *, least: float) -> Figure:
     sums = builder.built()
     n = 0 if sums is None else round(sums.total[1])
-    return figure_of(sums, statistic, n=n, of=of, resampling=resampling, least=least)
+    return figure_of(sums, ratio, n=n, of=of, resampling=resampling, least=least)
 
 
 def _tau_b(part: RankingsOfOneK, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:

@@ -1,5 +1,6 @@
 """Means with an interval over clusters, since pairs of one ranking are not independent."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,32 +22,41 @@ class Interval:
 
 
 def bootstrap_mean(
-    clusters: Sequence[Sequence[float]], *, seed: int = 0, resamples: int = 2000
+    clusters: Sequence[Sequence[float]],
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    within: tuple[float, float] = (-math.inf, math.inf),
 ) -> Interval:
     """Return the mean over all values, with a percentile interval from resampled clusters.
 
     Efron & Tibshirani 1993, ch. 13, with whole clusters drawn (Field & Welsh 2007): a cluster is,
-    for instance, every pair of one ranking. It is too narrow for few clusters. Raises `ValueError`
-    where there is no value.
+    for instance, every pair of one ranking. Draws of few clusters vary less than samples of few do,
+    so the interval is widened to hold Student's, with the linearised error of a ratio of sums and
+    n − 1 degrees of freedom for n clusters (Cochran 1977, Sampling Techniques, §6.4); of many it
+    adds next to nothing. It stays `within` what the values can be. One cluster has no interval:
+    both ends are its mean. For values from 0 to 1 take `bootstrap_share`, which knows that clusters
+    which are all alike prove little. Raises `ValueError` where there is no value.
     """
     sums, counts = _sums(clusters)
-    drawn = numpy.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = numpy.quantile(means, [1 - UPPER, UPPER])
-    return Interval(
-        float(sums.sum() / counts.sum()), float(low), float(high), int(counts.sum()), len(sums)
-    )
+    found = _percentiles(sums, counts, seed, resamples)
+    if len(sums) < 2:
+        return found
+    reach = student_quantile(len(sums) - 1) * math.sqrt(_variance(sums, counts))
+    least, most = within
+    low = max(least, min(found.low, found.value - reach))
+    return replace(found, low=low, high=min(most, max(found.high, found.value + reach)))
 
 
 def bootstrap_share(
     clusters: Sequence[Sequence[float]], *, seed: int = 0, resamples: int = 2000
 ) -> Interval:
-    """Return the mean of values from 0 to 1 as `bootstrap_mean` does, honest for few clusters too.
+    """Return the mean of values from 0 to 1 with a percentile interval from resampled clusters.
 
-    The percentile interval is widened to hold Wilson's, which knows that few clusters, or clusters
-    that happen to agree, do not prove much; of many it adds next to nothing.
+    It is widened to hold Wilson's, which knows that few clusters, or clusters that happen to agree,
+    do not prove much; of many it adds next to nothing.
     """
-    found = bootstrap_mean(clusters, seed=seed, resamples=resamples)
+    found = _percentiles(*_sums(clusters), seed, resamples)
     low, high = wilson_interval(clusters)
     return replace(found, low=min(found.low, low), high=max(found.high, high))
 
@@ -65,13 +75,29 @@ def wilson_interval(clusters: Sequence[Sequence[float]]) -> tuple[float, float]:
     if n < 2:
         return 0.0, 1.0
     p = float(sums.sum()) / total
-    variance = n / (n - 1) * float(((sums - p * counts) ** 2).sum()) / total**2
+    variance = _variance(sums, counts)
     alike = p * (1 - p)
     effective = float(n)
     if alike > 0:
         effective = total if alike >= total * variance else alike / variance
     low, high = wilson(numpy.array([p]), numpy.array([effective]), student_quantile(n - 1))
     return float(low[0]), float(high[0])
+
+
+def _percentiles(sums: numpy.ndarray, counts: numpy.ndarray, seed: int, resamples: int) -> Interval:
+    drawn = numpy.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = numpy.quantile(means, [1 - UPPER, UPPER])
+    return Interval(
+        float(sums.sum() / counts.sum()), float(low), float(high), int(counts.sum()), len(sums)
+    )
+
+
+def _variance(sums: numpy.ndarray, counts: numpy.ndarray) -> float:
+    """Return the linearised variance of Σ sum / Σ count over two clusters or more (n,)."""
+    n, total = len(sums), float(counts.sum())
+    left = sums - sums.sum() / total * counts
+    return n / (n - 1) * float((left**2).sum()) / total**2
 
 
 def _sums(clusters: Sequence[Sequence[float]]) -> tuple[numpy.ndarray, numpy.ndarray]:

@@ -1,5 +1,6 @@
 """What a policy's completions of held-out prompts look like, in figures with intervals."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -168,8 +169,9 @@ class Evaluator:
         scores, k1, k3 = self._score(repeated, flat, adapter if kl else self.reference)
         by_prompt = _by_prompt(texts, each)
 
-        def mean(values: Sequence[float]) -> Interval:
-            return bootstrap_mean(_by_prompt(list(values), each), seed=self.seed)
+        def mean(values: Sequence[float], least: float = -math.inf) -> Interval:
+            by_prompt = _by_prompt(list(values), each)
+            return bootstrap_mean(by_prompt, seed=self.seed, within=(least, math.inf))
 
         def share(values: Sequence[bool]) -> Interval:
             return bootstrap_share(_by_prompt([float(one) for one in values], each), seed=self.seed)
@@ -180,8 +182,8 @@ class Evaluator:
             scores={judge: _by_prompt(values, each) for judge, values in scores.items()},
             rewards={judge: mean(values) for judge, values in scores.items()},
             kl=mean(k1) if kl else None,
-            kl_k3=mean(k3) if kl else None,
-            tokens=mean([len(one.ids) for one in flat]),
+            kl_k3=mean(k3, 0.0) if kl else None,
+            tokens=mean([len(one.ids) for one in flat], 0.0),
             ended=share([one.ended for one in flat]),
             repetition=share([loops(text, n=n, share=most) for text in texts]),
             refusals=share([refuses(text) for text in texts]),

@@ -41,7 +41,10 @@ def overlap(
     ]
     if not pairs:
         return None
-    rouge = {name: bootstrap_mean(values, seed=seed) for name, values in _rouge(pairs).items()}
+    rouge = {
+        name: bootstrap_mean(values, seed=seed, within=(0.0, 1.0))
+        for name, values in _rouge(pairs).items()
+    }
     hypotheses = [text for texts, _ in pairs for text in texts]
     references = [theirs for texts, theirs in pairs for _ in texts]
     bleu, chrf = _corpus_scores(hypotheses, references)
