@@ -1,4 +1,4 @@
-"""Criteria in the annotator's language: a ready set is translated, a lead's own words are not."""
+"""Criteria and flags in the annotator's language: ready ones; a lead's own words stay."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +18,16 @@ def shown_criteria(criteria: Iterable[Criterion], words: Words) -> list[dict[str
     return [_shown(criterion, words) for criterion in criteria]
 
 
+def said_criterion(name: str, words: Words) -> str:
+    """Return what a criterion is called; a lead's own name as it was written."""
+    return words.texts.get(f"criterion.{name}", name) if name in _READY else name
+
+
+def said_flag(flag: str, words: Words) -> str:
+    """Return what a flag is called; a lead's own word as it was written."""
+    return words.texts.get(f"flag.{flag}", flag)
+
+
 def _shown(criterion: Criterion, words: Words) -> dict[str, Any]:
     key = f"criterion.{criterion.name}"
     ready = _READY.get(criterion.name)
@@ -25,6 +35,6 @@ def _shown(criterion: Criterion, words: Words) -> dict[str, Any]:
     return {
         "name": criterion.name,
         "kind": criterion.kind,
-        "title": words.texts.get(key, criterion.name) if ready is not None else criterion.name,
+        "title": said_criterion(criterion.name, words),
         "question": words.say(f"{key}.question") if as_ready else criterion.question,
     }
