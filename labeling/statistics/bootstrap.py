@@ -109,6 +109,7 @@ def figure_of(
     and of tasks that nearly all agree, vary less than samples of such tasks do: the interval is
     widened to hold `bounded_interval` with the jackknife's error (§11.5), or where tasks are many
     that of the draws. `trials` is how many independent ratings the figure can be worth at most.
+    There is no interval where fewer than two tasks can be left out with something left to measure.
     """
     if sums is None:
         return Figure(None, n, of)
@@ -121,12 +122,13 @@ def figure_of(
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
         return Figure(value, n, of)
+    error, tasks = _error(sums, statistic, drawn)
+    if tasks < 2:
+        return Figure(value, n, of)
     outside = (1 - resampling.level) / 2
     low, high = (float(end) for end in np.quantile(drawn, [outside, 1 - outside]))
-    error, tasks = _error(sums, statistic, drawn)
-    if tasks > 1:
-        wider = bounded_interval(value, error, tasks, least=least, trials=trials)
-        low, high = min(low, wider[0]), max(high, wider[1])
+    wider = bounded_interval(value, error, tasks, least=least, trials=trials)
+    low, high = min(low, wider[0]), max(high, wider[1])
     return Figure(value, n, of, min(value, max(low, least)), max(value, min(high, 1.0)))
 
 

@@ -116,7 +116,14 @@ def test_one_task_has_a_value_and_no_interval() -> None:
 
 
 def test_draws_that_measure_nothing_are_left_out() -> None:
-    # Only one of the two tasks has anything below the line: a quarter of the draws has nothing.
+    # Only two of the three tasks have anything below the line: a draw in 27 has nothing.
+    sums = task_sums(np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 1.0]]), NEVER_NORMAL)
+    found = figure_of(sums, ratio, n=3, of="things", resampling=NEVER_NORMAL, least=0.0)
+    assert found.value == pytest.approx(2 / 3)
+    assert found.low < 0.5 and found.high == 1.0
+
+
+def test_where_all_rests_on_one_task_there_is_no_interval() -> None:
     sums = task_sums(np.array([[1.0, 2.0], [0.0, 0.0]]), NEVER_NORMAL)
     found = figure_of(sums, ratio, n=2, of="things", resampling=NEVER_NORMAL)
-    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+    assert (found.value, found.low, found.high) == (0.5, None, None)
