@@ -167,7 +167,14 @@ def _open_once(name: str, password: str, browser: Browser) -> str:
     with writing(engine) as session:
         if account is not None:
             hours = process.settings().sign_in_hours
-            return open_sign_in(session, account_id=key_of(account), hours=hours, browser=browser)
+            return open_sign_in(
+                session,
+                account_id=key_of(account),
+                hours=hours,
+                browser=browser,
+                # It may have been changed, and all sign-ins closed, since it was compared.
+                password_hash=account.password_hash,
+            )
         record_failure(session, name=name, browser=browser)
     raise NotAllowed("Name and password do not fit; check both, or ask an admin.")
 

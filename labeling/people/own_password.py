@@ -30,7 +30,10 @@ def change_password(
     not the password, which the caller counts; `NotAllowed` for an account without one (it cannot
     prove who asks, and needs a link of an admin); `BadInput` where `new` may not be one.
     """
-    stored = session.get_one(Account, account.id)
+    # Of two changes at once the second is told that the old password is another by now.
+    stored = session.get_one(
+        Account, account.id, with_for_update={"key_share": True}, populate_existing=True
+    )
     if stored.password_hash is None:
         raise NotAllowed("This account has no password yet; ask an admin for a link to set one.")
     if not fits(stored.password_hash, old):

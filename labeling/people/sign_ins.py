@@ -14,7 +14,7 @@ from labeling.keys import key_of
 from labeling.people.passwords import digest
 from labeling.permissions import Action, require
 from storage.clock import now
-from storage.errors import BadInput, NotFound
+from storage.errors import BadInput, NotAllowed, NotFound
 from storage.tables import Account, SignIn, SignInWay
 
 #: characters of a token's hash by which a sign-in is named
@@ -56,8 +56,14 @@ def open_sign_in(
     hours: float,
     way: SignInWay = SignInWay.PASSWORD,
     browser: Browser = Browser(),
+    password_hash: str | None = None,
 ) -> str:
-    """Open a sign-in and return its random token; only the token's SHA-256 is stored."""
+    """Open a sign-in and return its random token; only the token's SHA-256 is stored.
+
+    `password_hash` is the stored hash that a password was found to fit, in an earlier transaction.
+    Raises `NotAllowed` where the account has another one by now, `NotFound` where nobody may sign
+    in to it.
+    """
     # Whoever changes the password, switches off or erases closes what is open by then: this either
     # comes before, or knows of it.
     account = session.get(
@@ -65,6 +71,8 @@ def open_sign_in(
     )
     if account is None or not may_sign_in(account):
         raise NotFound("This account does not exist or is switched off; ask an admin.")
+    if password_hash is not None and password_hash != account.password_hash:
+        raise NotAllowed("The password was changed just now; sign in with the new one.")
     token = token_urlsafe(32)
     session.add(
         SignIn(

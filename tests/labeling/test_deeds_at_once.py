@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session, select
 
+from labeling.accounts import authenticate
 from labeling.datasets.freezing import frozen
 from labeling.datasets.snapshot_query import SnapshotQuery
 from labeling.datasets.snapshots import _stored
@@ -18,7 +19,7 @@ from labeling.labeling_settings import labeling_settings
 from labeling.people.access_tokens import make_token
 from labeling.people.identities import Identity, link_identity
 from labeling.people.invitations import accept, invite, revoke_invitation
-from labeling.people.own_password import set_password
+from labeling.people.own_password import WrongPassword, change_password, set_password
 from labeling.people.roles import switch_off
 from labeling.people.sign_ins import open_sign_in
 from labeling.privacy.erasure import erase_person
@@ -214,6 +215,45 @@ def test_no_sign_in_slips_by_what_closes_them(
         left = session.exec(select(SignIn)).all()
     assert len([one for one in left if one.revoked_at is None]) == after
     assert end != "erased" or not left
+
+
+def test_a_password_that_was_changed_after_it_was_compared_opens_nothing(stage: Stage) -> None:
+    ann = stage.account("ann")
+    with writing(stage.engine) as session:
+        account = session.get_one(Account, ann)
+        set_password(session, account=account, new="correct horse battery", by=None)
+    with reading(stage.engine) as session:
+        known = authenticate(session, name="ann", password="correct horse battery")
+
+    def changed(session: Session) -> None:
+        account = session.get_one(Account, ann)
+        set_password(session, account=account, new="another horse battery", by=None)
+
+    opened = partial(open_sign_in, account_id=ann, hours=1, password_hash=known.password_hash)
+    assert at_once(stage.engine, changed, opened) == [NotAllowed]
+    with reading(stage.engine) as session:
+        assert session.exec(select(SignIn)).all() == []
+
+
+def test_of_two_who_change_one_password_the_second_is_told(stage: Stage) -> None:
+    ann = stage.account("ann")
+    with writing(stage.engine) as session:
+        account = session.get_one(Account, ann)
+        set_password(session, account=account, new="correct horse battery", by=None)
+
+    def to(new: str) -> Deed:
+        def changed(session: Session) -> None:
+            account = session.get_one(Account, ann)
+            change_password(
+                session, account=account, old="correct horse battery", new=new, token=None
+            )
+
+        return changed
+
+    first, second = to("the first horse battery"), to("the second horse battery")
+    assert at_once(stage.engine, first, second) == [WrongPassword]
+    with reading(stage.engine) as session:
+        assert authenticate(session, name="ann", password="the first horse battery").id == ann
 
 
 def test_no_token_slips_by_an_erasure(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from labeling.people.failed_sign_ins import record_refusal
 from labeling.people.identities import Identity, account_of_identity, link_identity
 from labeling.people.sign_ins import ENDED, Browser
 from storage.engine import writing
-from storage.errors import NotAllowed
+from storage.errors import Conflict, NotAllowed, NotFound
 from storage.tables import SignInWay
 from ui import process
 
@@ -20,7 +20,12 @@ def come_in(
     Raises what `account_of_identity` and `link_identity` raise.
     """
     try:
-        return _come_in(identity, invitation, own_token, browser)
+        try:
+            return _come_in(identity, invitation, own_token, browser)
+        except (Conflict, NotFound):
+            # Two tabs that come for the first time at once: the other one has made the account,
+            # used the link up or taken the name. What was no such race fails again.
+            return _come_in(identity, invitation, own_token, browser)
     except NotAllowed:
         with writing(process.engine()) as session:
             record_refusal(session, way=SignInWay.OIDC, browser=browser)
