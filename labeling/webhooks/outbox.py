@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, delete, func, select, text, update
 from sqlmodel import Session, col
 
 from labeling.events import record
@@ -16,6 +16,7 @@ from labeling.keys import key_of
 from labeling.webhooks.messages import TEST, sources, told_by
 from storage.clock import now
 from storage.tables import Event, Webhook, WebhookDelivery
+from storage.tables.webhooks import PENDING_DELIVERY
 
 #: PostgreSQL commits events in another order than it numbers them: so long they are looked through
 #: again. A transaction that is open for longer writes its event at its end.
@@ -98,9 +99,19 @@ def forget(session: Session, *, before: datetime) -> None:
 
 
 def switch_off(session: Session, *, webhook: Webhook, why: str) -> None:
-    """Tell a webhook nothing more, as its receiver asked."""
+    """Tell a (locked) webhook nothing more, as its receiver asked; what still waits is given up.
+
+    It cannot be switched on again, so nothing would ever be sent of it.
+    """
     webhook.active = False
     session.add(webhook)
+    session.flush()
+    session.execute(
+        update(WebhookDelivery)
+        .where(col(WebhookDelivery.webhook_id) == webhook.id, text(PENDING_DELIVERY))
+        .values(given_up_at=now(), last_error=f"Not sent any more: {why}")
+        .execution_options(synchronize_session=False)
+    )
     record(
         session,
         project_id=webhook.project_id,

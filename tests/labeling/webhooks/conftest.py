@@ -1,7 +1,10 @@
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import Engine
 
+from storage.tables import Project
+from tests.labeling.stage import Stage, set_stage
 from tests.labeling.webhooks.receiver import SECRET, VARIABLE, Receiver, receiving
 
 
@@ -10,3 +13,8 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     monkeypatch.setenv(VARIABLE, SECRET)
     with receiving() as found:
         yield found
+
+
+@pytest.fixture
+def stage(engine: Engine, project: Project) -> Stage:
+    return set_stage(engine, project)

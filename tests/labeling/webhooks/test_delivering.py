@@ -1,73 +1,32 @@
 import json
-import multiprocessing
-import os
-import signal
-import threading
-import time
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
-from sqlmodel import col, select
+from sqlmodel import select
 from standardwebhooks import Webhook as Verifier
 
 from labeling.events import record
 from labeling.labeling_sections import WebhookSettings
-from labeling.webhooks import delivering, outbox
-from labeling.webhooks.deliveries import Claim, claim, settle, wait_before
-from labeling.webhooks.delivering import deliver_due, deliver_forever
+from labeling.webhooks import outbox
+from labeling.webhooks.deliveries import wait_before
+from labeling.webhooks.delivering import deliver_due
 from labeling.webhooks.outbox import put_in
-from labeling.webhooks.sending import Answer
-from labeling.webhooks.subscriptions import add_webhook, remove_webhook, send_test, webhooks
+from labeling.webhooks.subscriptions import (
+    last_deliveries,
+    remove_webhook,
+    send_test,
+    webhooks,
+)
 from storage.clock import now
-from storage.engine import build_engine, reading, writing
+from storage.engine import reading, writing
 from storage.errors import BadInput, Conflict, NotAllowed
 from storage.tables import Event, Project, Role, Webhook, WebhookDelivery
 from tests.labeling.stage import Stage, set_stage
 from tests.labeling.webhooks.receiver import SECRET, VARIABLE, Receiver, receiving
+from tests.labeling.webhooks.subscribing import deliveries, happen, make_due, subscribe, types
 
 SETTINGS = WebhookSettings()
-
-
-@pytest.fixture
-def stage(engine: Engine, project: Project) -> Stage:
-    return set_stage(engine, project)
-
-
-def subscribe(stage: Stage, url: str, *kinds: str) -> int:
-    with writing(stage.engine) as session:
-        webhook = add_webhook(
-            session,
-            project=stage.project,
-            by=None,
-            url=url,
-            kinds=kinds,
-            secret_env=VARIABLE,
-            private=True,
-        )
-    return webhook.id or 0
-
-
-def happen(stage: Stage, kind: str, **detail: object) -> None:
-    with writing(stage.engine) as session:
-        record(session, project_id=stage.project_id, account_id=None, kind=kind, **detail)
-
-
-def deliveries(stage: Stage) -> list[WebhookDelivery]:
-    with reading(stage.engine) as session:
-        return list(session.exec(select(WebhookDelivery).order_by(col(WebhookDelivery.id))))
-
-
-def make_due(stage: Stage) -> None:
-    with writing(stage.engine) as session:
-        for one in session.exec(select(WebhookDelivery)):
-            one.due_at = now()
-
-
-def types(receiver: Receiver) -> list[str]:
-    return [json.loads(body)["type"] for _, body in receiver.got]
 
 
 def test_a_receiver_is_told_what_it_asked_for_and_can_verify_it(
@@ -197,11 +156,21 @@ def test_a_delivery_is_given_up_in_the_end_and_shown(stage: Stage, receiver: Rec
     assert (row.waiting, row.delivered, row.given_up) == (0, 0, 1)
 
 
-def test_a_receiver_that_is_gone_switches_its_webhook_off(stage: Stage, receiver: Receiver) -> None:
-    receiver.statuses = [410]
+def test_a_receiver_that_is_gone_switches_its_webhook_off_and_nothing_waits_any_more(
+    stage: Stage, receiver: Receiver
+) -> None:
+    receiver.statuses = [503, 410]
     subscribe(stage, receiver.url, "alarm.raised")
     happen(stage, "alarm.raised")
     deliver_due(stage.engine, private=True)
+    happen(stage, "alarm.raised")
+    deliver_due(stage.engine, private=True)
+    with reading(stage.engine) as session:
+        (row,) = webhooks(session, project_id=stage.project_id, account=None)
+        last = last_deliveries(session, project_id=stage.project_id, account=None)
+    assert (row.active, row.waiting, row.delivered, row.given_up) == (False, 0, 0, 2)
+    assert [(one.state, one.next_at) for one in last] == [("given up", None)] * 2
+    assert last[1].last_error == "Not sent any more: The receiver answered 410 Gone."
     happen(stage, "alarm.raised")
     assert deliver_due(stage.engine, private=True) == 0
     with reading(stage.engine) as session:
@@ -223,86 +192,6 @@ def test_without_its_secret_nothing_is_sent_and_it_waits(
     make_due(stage)
     deliver_due(stage.engine, private=True)
     assert len(receiver.got) == 1
-
-
-def test_a_claim_is_one_deliverers_alone_until_its_lease_ends(
-    stage: Stage, receiver: Receiver
-) -> None:
-    webhook_id = subscribe(stage, receiver.url, "alarm.raised")
-    happen(stage, "alarm.raised")
-    lease = timedelta(minutes=1)
-    with writing(stage.engine) as session:
-        put_in(session, webhook_id=webhook_id)
-    with writing(stage.engine) as session:
-        (first,) = claim(session, most=5, lease=lease)
-    with writing(stage.engine) as session:
-        assert claim(session, most=5, lease=lease) == []
-    make_due(stage)
-    with writing(stage.engine) as session:
-        (second,) = claim(session, most=5, lease=lease)
-    assert (first.attempt, second.attempt) == (1, 2)
-    with writing(stage.engine) as session:
-        late = settle(session, claim=first, answer=Answer(204), settings=SETTINGS)
-    assert late is None, "its lease is another's now"
-    assert deliveries(stage)[0].delivered_at is None
-
-
-def test_deliverers_beside_each_other_send_each_message_once(
-    stage: Stage, receiver: Receiver
-) -> None:
-    subscribe(stage, receiver.url, "alarm.raised")
-    for _ in range(40):
-        happen(stage, "alarm.raised")
-    threads = [
-        threading.Thread(target=deliver_due, args=(stage.engine,), kwargs={"private": True})
-        for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(receiver.ids) == len(set(receiver.ids)) == 40
-    assert all(one.delivered_at for one in deliveries(stage))
-
-
-def _deliver_until_killed(url: str, lease_seconds: float) -> None:
-    delivering._LEASE = timedelta(seconds=lease_seconds)
-    deliver_forever(build_engine(url), private=True, stop=threading.Event())
-
-
-def test_a_deliverer_that_is_killed_loses_nothing(
-    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    subscribe(stage, receiver.url, "alarm.raised")
-    sending = threading.Event()
-    killed = threading.Event()
-
-    def hang(handler: Any) -> None:
-        sending.set()
-        # The message came in whole, and the sender never hears of it.
-        killed.wait(20)
-
-    receiver.respond = hang
-    for _ in range(3):
-        happen(stage, "alarm.raised")
-    context = multiprocessing.get_context("spawn")
-    url = stage.engine.url.render_as_string(hide_password=False)
-    child = context.Process(target=_deliver_until_killed, args=(url, 2.0))
-    child.start()
-    assert sending.wait(20)
-    assert child.pid is not None
-    os.kill(child.pid, signal.SIGKILL)
-    child.join()
-    killed.set()
-    receiver.respond = None
-    happen(stage, "alarm.raised")
-    deadline = time.monotonic() + 10
-    while not all(one.delivered_at for one in deliveries(stage)) or len(deliveries(stage)) < 4:
-        assert time.monotonic() < deadline
-        deliver_due(stage.engine, private=True)
-        time.sleep(0.1)
-    assert len(set(receiver.ids)) == 4
-    assert len(receiver.ids) > 4, "at least once: what the killed one sent came again"
 
 
 def test_the_test_message_goes_the_same_way(stage: Stage, receiver: Receiver) -> None:
@@ -338,23 +227,6 @@ def test_webhooks_are_added_once_by_those_who_may_and_removed(
     subscribe(stage, receiver.url, "alarm.raised")
 
 
-def test_the_loop_stops_when_it_is_told_to(stage: Stage, receiver: Receiver) -> None:
-    subscribe(stage, receiver.url, "alarm.raised")
-    stop = threading.Event()
-    thread = threading.Thread(
-        target=deliver_forever, args=(stage.engine,), kwargs={"private": True, "stop": stop}
-    )
-    thread.start()
-    happen(stage, "alarm.raised")
-    deadline = time.monotonic() + 10
-    while not receiver.got and time.monotonic() < deadline:
-        time.sleep(0.05)
-    stop.set()
-    thread.join(5)
-    assert not thread.is_alive()
-    assert types(receiver) == ["alarm.raised"]
-
-
 def test_many_events_are_put_in_some_at_a_time_and_none_is_left_out(
     stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,99 +244,6 @@ def test_many_events_are_put_in_some_at_a_time_and_none_is_left_out(
     assert types(receiver).count("judgment.stored") == 9
     assert types(receiver).count("task.completed") == 4
     assert deliver_due(stage.engine, private=True) == 0
-
-
-def test_whoever_stops_does_not_send_all_that_is_due(stage: Stage, receiver: Receiver) -> None:
-    subscribe(stage, receiver.url, "alarm.raised")
-    for _ in range(40):
-        happen(stage, "alarm.raised")
-    stop = threading.Event()
-    sent = deliver_due(stage.engine, private=True, stop=stop, say=lambda _: stop.set())
-    assert 0 < sent < 40
-    assert deliver_due(stage.engine, private=True) == 40 - sent
-
-
-def test_the_loop_outlives_a_database_that_is_away_while_old_deliveries_are_forgotten(
-    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forget_old, tries = delivering._forget_old, []
-
-    def away_at_first(engine: Engine) -> None:
-        tries.append(engine)
-        if len(tries) == 1:
-            raise OperationalError("SELECT", None, Exception("the connection was cut"))
-        forget_old(engine)
-
-    monkeypatch.setattr(delivering, "_forget_old", away_at_first)
-    monkeypatch.setattr(delivering, "_DATABASE_SECONDS", 0.05)
-    subscribe(stage, receiver.url, "alarm.raised")
-    happen(stage, "alarm.raised")
-    stop = threading.Event()
-    said: list[str] = []
-
-    def say(words: str) -> None:
-        said.append(words)
-        if words.startswith("webhook"):
-            stop.set()
-
-    deliver_forever(stage.engine, private=True, stop=stop, say=say)
-    assert said[0].startswith("The database does not answer")
-    assert types(receiver) == ["alarm.raised"]
-    assert len(tries) == 2
-
-
-def test_a_webhook_that_is_removed_after_the_claim_ends_nobodys_work(
-    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with receiving() as other:
-        removed = subscribe(stage, other.url, "alarm.raised")
-        subscribe(stage, receiver.url, "alarm.raised")
-        happen(stage, "alarm.raised")
-        claims = delivering._claims
-
-        def removed_since(engine: Engine, *given: Any) -> list[Claim]:
-            found = claims(engine, *given)
-            with writing(engine) as session:
-                if session.get(Webhook, removed):
-                    remove_webhook(session, project=stage.project, by=None, webhook_id=removed)
-            return found
-
-        monkeypatch.setattr(delivering, "_claims", removed_since)
-        said: list[str] = []
-        assert deliver_due(stage.engine, private=True, say=said.append) == 2
-        assert (types(receiver), types(other)) == (["alarm.raised"], [])
-        assert any("was removed" in words for words in said)
-    assert [one.delivered_at is not None for one in deliveries(stage)] == [True]
-
-
-def test_nobody_waits_for_a_receiver_that_does_not_answer(
-    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    send, dead = delivering.send, "http://127.0.0.1:9/hook"
-
-    def timed(url: str, **given: Any) -> Answer:
-        asked.append(url)
-        # As if the timeout had passed.
-        return Answer(None, "There was no answer.") if url == dead else send(url, **given)
-
-    monkeypatch.setattr(delivering, "send", timed)
-    subscribe(stage, dead, "alarm.raised")
-    for _ in range(40):
-        happen(stage, "alarm.raised")
-    subscribe(stage, receiver.url, "alarm.raised")
-    happen(stage, "alarm.raised")
-    stop = threading.Event()
-
-    def say(words: str) -> None:
-        if "not delivered" not in words:
-            stop.set()
-
-    deliver_forever(stage.engine, private=True, stop=stop, say=say)
-    assert types(receiver) == ["alarm.raised"]
-    first = asked.count(dead)
-    assert first <= 4
-    assert deliver_due(stage.engine, private=True) == 41 - first, "each of them once"
 
 
 def test_two_receivers_of_one_message_get_one_id(stage: Stage, receiver: Receiver) -> None:
