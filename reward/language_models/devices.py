@@ -4,6 +4,7 @@ import platform
 
 import torch
 
+from reward.language_models.number_format import multiplies_bfloat16
 from storage.errors import Unavailable
 
 
@@ -31,4 +32,5 @@ def describe_device(setting: str = "auto") -> str:
         return f"cuda: {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
     if device.type == "mps":
         return f"mps: {platform.processor() or 'Apple silicon'}"
-    return f"cpu: {torch.get_num_threads()} threads"
+    quick = ", with instructions for bfloat16" if multiplies_bfloat16(device) else ""
+    return f"cpu: {torch.get_num_threads()} threads{quick}"

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from reward.evaluating.gate import GateSettings
 from reward.evaluating.policy_figures import EvaluationSettings
 from reward.generation.sampling import SamplingSettings
+from reward.language_models.number_format import AUTO, computing_dtype
 from reward.policy_optimization.ppo_settings import PPOSettings
 from reward.reward_modeling.feature_choice import FeatureSettings
 from reward.reward_modeling.reward_settings import RewardSettings
@@ -19,7 +20,7 @@ from reward.training.sft_settings import SFTSettings
 from reward.tuning.method import TUNINGS
 from storage.errors import BadInput
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = (AUTO, "float32", "bfloat16")
 
 # Rates are chosen for lora. A reward model by another method learns at these times as much; what a
 # setting says wins. Measured, on one seed (docs/tuning.md "Learning rates"): full at this and at a
@@ -68,7 +69,7 @@ class TrainingProfile:
     """Everything that a round needs to know about sizes, one section a stage."""
 
     name: str
-    dtype: torch.dtype
+    dtype: torch.dtype  #: of the frozen weights
     top_layers: int  #: layers that carry adapters; the trunk below is frozen and cached
     rank: int  #: LoRA's r
     tuning: str = "lora"  #: how roles differ from the backbone, one of reward.tuning's methods
@@ -110,12 +111,17 @@ def training_profile(
 ) -> TrainingProfile:
     """Return the profile of a device with `overrides` (section → field → value) laid over it.
 
-    Later overrides win. Raises `BadInput` naming a section or field that does not exist.
+    Later overrides win; where they leave the dtype to itself (`auto`) it is that of
+    `computing_dtype`. Raises `BadInput` naming a section or field that does not exist.
     """
     profile = CPU if device.type == "cpu" else GPU
+    dtype = AUTO
     for override in overrides:
+        dtype = override.get("backbone", {}).get("dtype", dtype)
         for section, values in override.items():
             profile = _override(profile, section, values)
+    if dtype == AUTO:
+        profile = replace(profile, dtype=computing_dtype(device, profile.tuning))
     if any("learning_rate" in override.get("reward", {}) for override in overrides):
         return profile
     return _with_rate_of_tuning(profile)
@@ -159,8 +165,9 @@ def _override_backbone(profile: TrainingProfile, values: Mapping[str, Any]) -> T
     fitted = {
         name: _fit("backbone", name, value, BACKBONE_FIELDS) for name, value in values.items()
     }
-    if "dtype" in fitted:
-        fitted["dtype"] = getattr(torch, fitted["dtype"])
+    dtype = fitted.pop("dtype", AUTO)
+    if dtype != AUTO:
+        fitted["dtype"] = getattr(torch, dtype)
     changed = replace(profile, **fitted)
     at_least("backbone", changed, 0, "top_layers")
     at_least("backbone", changed, 1, "rank", "virtual_tokens")

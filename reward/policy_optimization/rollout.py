@@ -28,8 +28,9 @@ class RolloutPart:
 
     `trunk` is (B, W, H), `features` (N, H) the reference's states that predict the N answer tokens,
     `scores`, `ended` and `final_scores` (scaled, clipped, fined for being cut) (B,); every other
-    tensor is (B, T) over answer tokens. Advantages, returns and final scores are zero until the
-    scores of the whole rollout are known.
+    tensor is (B, T) over answer tokens. `log_probs` are those that the ratio is taken to,
+    `sampler_log_probs` those that the tokens were drawn with. Advantages, returns and final scores
+    are zero until the scores of the whole rollout are known.
     """
 
     batch: AnsweredBatch
@@ -38,6 +39,7 @@ class RolloutPart:
     scores: Tensor
     ended: Tensor
     log_probs: Tensor
+    sampler_log_probs: Tensor
     reference_log_probs: Tensor
     values: Tensor
     advantages: Tensor
@@ -80,10 +82,8 @@ def roll_out(
     trunk = backbone.trunk(batch.ids)
     features = batch.predicting(backbone.top(trunk, roles.reference))
     reference = _log_probs(backbone, roles.reference, features, batch, temperature)
-    if keep_sampled:
-        log_probs = _sampled(samples, batch)
-    else:
-        log_probs = policy_log_probs(roles, trunk, batch, temperature)
+    drawn_with = _sampled(samples, batch)
+    log_probs = drawn_with if keep_sampled else policy_log_probs(roles, trunk, batch, temperature)
     values = batch.spread(roles.value(features))
     return RolloutPart(
         batch=batch,
@@ -92,6 +92,7 @@ def roll_out(
         scores=roles.reward(trunk, batch).float(),
         ended=torch.tensor([one.ended for one in samples], device=backbone.device),
         log_probs=log_probs,
+        sampler_log_probs=drawn_with,
         reference_log_probs=reference,
         values=values,
         advantages=torch.zeros_like(values),

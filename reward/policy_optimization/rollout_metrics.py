@@ -21,6 +21,8 @@ def rollout_metrics(
     `objective/kl` is the mean of Σ (log π − log π_ref) over a completion, in nats, and
     `objective/entropy` that of Σ −log π; `policy/entropy_avg` is nats a token. Both entropies are
     estimates from the sampled tokens. `objective/rlhf_reward` is score plus what the KL took.
+    `sampling/sampling_logp_difference/…` is how far the sampler's log π of a token is from the one
+    that the ratio is taken to, in nats: 0 where the sampler's is taken.
     """
     tokens = sum(part.tokens for part in parts)
     completions = sum(len(part.scores) for part in parts)
@@ -30,7 +32,10 @@ def rollout_metrics(
     rewards = sum(float(part.rewards.sum()) for part in parts)
     ended = sum(float(part.ended.sum()) for part in parts)
     final = sum(float(part.final_scores.sum()) for part in parts)
-    sums = processes.sum(tokens, completions, kl, surprise, scores, rewards, ended, final)
+    apart = [(part.log_probs - part.sampler_log_probs).abs() for part in parts]
+    gaps = sum(float(gap.sum()) for gap in apart)
+    widest = max((float(gap.max()) for gap in apart), default=0.0)
+    sums = processes.sum(tokens, completions, kl, surprise, scores, rewards, ended, final, gaps)
     tokens_all, count = sums[0], sums[1]
     return {
         "objective/scores": sums[4] / count,
@@ -44,6 +49,8 @@ def rollout_metrics(
         "val/mean_tokens": tokens_all / count,
         "val/ended": sums[6] / count,
         "val/completions": count,
+        "sampling/sampling_logp_difference/mean": sums[8] / tokens_all,
+        "sampling/sampling_logp_difference/max": max(processes.gather(widest)),
     }
 
 

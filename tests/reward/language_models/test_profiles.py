@@ -12,8 +12,9 @@ DEVICE = torch.device("cpu")
 
 
 def test_the_device_chooses_the_profile() -> None:
-    assert training_profile(DEVICE) is CPU
-    assert training_profile(torch.device("cuda")) is GPU
+    exact = {"backbone": {"dtype": "float32"}}
+    assert training_profile(DEVICE, exact) == CPU
+    assert training_profile(torch.device("cuda"), exact) == GPU
 
 
 def test_later_overrides_win_and_the_rest_stays() -> None:

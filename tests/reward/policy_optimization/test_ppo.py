@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reward.generation.sampling import SamplingSettings
-from reward.language_models.backbone import Backbone
+from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.padding import AnsweredBatch, answered_batch
 from reward.policy_optimization.logprobs import token_log_probs
 from reward.policy_optimization.ppo import PPOTrainer
@@ -221,3 +221,19 @@ def test_a_loss_that_is_no_number_is_an_error(backbone: Backbone) -> None:
     trainer.roles = trainer.update.roles = nothing
     with pytest.raises(FloatingPointError, match="finite"):
         trainer.iterate(PROMPTS, seed=0)
+
+
+def test_in_bfloat16_the_ratio_is_taken_to_the_updates_own_passes(tiny_folder: Path) -> None:
+    halved = load_backbone(
+        tiny_folder, device=torch.device("cpu"), dtype=torch.bfloat16, top_layers=2, rank=4
+    )
+    history = _history(_trainer(halved, replace(SETTINGS, iterations=3, micro_batch=5)))
+    assert all(metrics["val/first_ratio_error"] < 1e-3 for metrics in history)
+    apart = [metrics["sampling/sampling_logp_difference/max"] for metrics in history]
+    # What the sampler folds a trained role into is rounded: the ratio could not be taken to its.
+    assert 2e-3 < apart[-1] < 0.5
+
+
+def test_in_float32_the_samplers_log_probabilities_are_taken(backbone: Backbone) -> None:
+    (metrics,) = _history(_trainer(backbone, replace(SETTINGS, iterations=1)))
+    assert metrics["sampling/sampling_logp_difference/max"] == 0.0
