@@ -11,6 +11,7 @@ from labeling.keys import key_of
 from storage.tables import Account
 from ui import page_links, process
 from ui.languages import Words
+from ui.languages.criteria_words import said_criterion, said_flag
 from ui.plain_text import plain
 from ui.views import rank
 
@@ -56,7 +57,8 @@ def _summary(own: OwnJudgment, words: Words) -> str:
 
 def _as_shown(own: OwnJudgment, words: Words) -> None:
     for message in own.messages:
-        st.caption(words.say(f"role.{message['role']}"))
+        role = message["role"]
+        st.caption(plain(words.texts.get(f"role.{role}", role)))
         st.text(message["content"])
     ranks = own.answers["ranks_by_place"]
     for place in sorted(range(len(ranks)), key=lambda place: ranks[place]):
@@ -71,11 +73,12 @@ def _answers(own: OwnJudgment, words: Words) -> None:
     answers = own.answers
     for name, row in {**answers["likert"], **answers["checks"]}.items():
         given = [f"{LETTERS[place]} {_said(value, words)}" for place, value in enumerate(row)]
-        st.text(f"{name}: {', '.join(given)}")
+        st.text(f"{said_criterion(name, words)}: {', '.join(given)}")
     if answers["strength"]:
         st.text(words.say(f"strength.{answers['strength']}"))
     if answers["flags"]:
-        st.text(f"{words.say('flags.label')}: {', '.join(answers['flags'])}")
+        flags = ", ".join(said_flag(each, words) for each in answers["flags"])
+        st.text(f"{words.say('flags.label')}: {flags}")
     if answers["rationale"]:
         st.caption(words.say("rationale.label"))
         st.text(answers["rationale"])

@@ -14,6 +14,7 @@ from ui import charts, measured, policy_table, session
 from ui.figure_card import figure_card
 from ui.figure_table import figure_table
 from ui.kept_figures import kept
+from ui.languages.worker_words import doing_in_words
 from ui.plain_text import plain
 from ui.round_table import progress_of
 
@@ -53,7 +54,8 @@ def _cards(loop: LoopState, lease: WorkerLease | None, *, versions: bool) -> Non
         figure_card(worker, say("rounds.worker"), say("rounds.not_running"),
                     say("rounds.start_worker"))  # fmt: skip
         return
-    doing = " · ".join(filter(None, [lease.doing, lease.device]))
+    said = doing_in_words(lease.doing, session.words())
+    doing = " · ".join(filter(None, [said, lease.device]))
     figure_card(worker, say("rounds.worker"), say("rounds.running"), doing)
 
 

@@ -16,6 +16,7 @@ from sqlmodel import Session
 
 from labeling.events import record
 from labeling.keys import key_of
+from labeling.labeling_sections import QualificationSettings
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, allows, require
 from labeling.quality_control.qualification_attempts import (
@@ -121,7 +122,11 @@ def after_qualification_task(
         count_pairs(session, attempt)
         return ""
     decide(session, project=project, attempt=attempt)
-    settings = labeling_settings(project).qualification
+    return told_of(attempt, labeling_settings(project).qualification)
+
+
+def told_of(attempt: Qualification, settings: QualificationSettings) -> str:
+    """Return what an annotator is told of their attempt that has just been decided."""
     if attempt.passed:
         return f"You passed the qualification: {share_of(attempt):.0%} of the pairs were right."
     left = settings.attempts - attempt.attempt

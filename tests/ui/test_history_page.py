@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from labeling.judging.criteria import READY_SETS
+from labeling.judging.judgments import submit_judgment
+from labeling.labeling_sections import Criterion
+from labeling.labeling_settings import change_labeling
 from labeling.projects import get_project
 from labeling.simulated.simulation import simulate
-from storage.engine import reading
-from storage.tables import Account, Role
+from labeling.work_queue.assignment import next_assignment
+from storage.engine import reading, writing
+from storage.tables import Account, Project, Role
 from tests.ui.conftest import Home, make_home
 from ui import process, session
 from ui.languages import words_for
@@ -42,6 +47,34 @@ def sign_in(home: Home, account: Account, monkeypatch: pytest.MonkeyPatch) -> No
 def test_it_is_empty_before_the_first_judgment(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     sign_in(home, home.account("ann"), monkeypatch)
     assert "Nothing yet" in open_history().info[0].value
+
+
+def test_what_was_answered_is_said_in_the_annotators_language(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = home.account("ann")
+    sign_in(home, account, monkeypatch)
+    monkeypatch.setattr(session, "words", lambda: words_for(None, "zh"))
+    me = account.id or 0
+    own = Criterion(name="polite", kind="check")
+    with writing(home.engine) as rows:
+        project = rows.get_one(Project, home.project_id)
+        criteria = [*READY_SETS["helpful, honest, harmless"], own]
+        change_labeling(
+            rows, project=project, by=None, section="page",
+            values={"criteria": [each.model_dump() for each in criteria]},
+        )  # fmt: skip
+        lent = next_assignment(rows, project_id=home.project_id, annotator_id=me, minutes=5)
+        assert lent is not None
+        submit_judgment(
+            rows, assignment_id=lent.assignment_id, annotator_id=me, ranks=[1, 2, 3, 4],
+            milliseconds=1, nonce="0123456789", flags=["unsafe"],
+            likert={"helpful": [7, None, None, None]}, checks={"polite": [True, None, None, None]},
+        )  # fmt: skip
+    said = [each.value for each in open_history().text]
+    assert any(each.startswith("有帮助: ") for each in said)
+    assert any(each.startswith("polite: ") and "是" in each for each in said)
+    assert "标记: 不安全" in said
 
 
 def test_ten_on_a_page_newest_first(many: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from labeling.judging.criteria import READY_SETS
-from labeling.labeling_sections import Criterion, PageSettings
+from labeling.labeling_sections import Criterion, PageSettings, QualificationSettings
+from labeling.quality_control.qualification import told_of
 from labeling.work_queue import mixture
-from storage.tables import Judgment, KnownAnswer
+from labeling.work_queue.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS
+from storage.tables import Judgment, KnownAnswer, Qualification
 from tests.ui.conftest import ROOT
 from ui.languages import DEFAULT, FOLDER, base_of, languages, words_for
 from ui.languages.criteria_words import shown_criteria
 from ui.languages.sentences import PREFIXES, translated
+from ui.languages.worker_words import doing_in_words
 
 # Keys that are put together elsewhere than where they are said: of the criteria of a ready set, of
 # what other rooms say, and of the language itself.
@@ -288,6 +291,84 @@ def test_feedback_is_in_the_annotators_language(ranks: list[int], key: str) -> N
     chinese = words_for(None, "zh").say(key, correct="3", pairs="3")
     assert translated(said, words_for(None, "zh")) == f"{chinese} Lyon is no capital."
     assert translated(said, words_for(None, "en")) == said
+
+
+@pytest.mark.parametrize(
+    ("attempt", "key"),
+    [
+        (Qualification(attempt=1, passed=True, correct=3, pairs=4), "feedback.qualified"),
+        (Qualification(attempt=1, passed=False, correct=1, pairs=4), "feedback.try_again"),
+        (Qualification(attempt=2, passed=False, correct=1, pairs=4), "feedback.ask_lead"),
+    ],
+)
+def test_a_qualification_is_told_in_the_annotators_language(
+    attempt: Qualification, key: str
+) -> None:
+    settings = QualificationSettings(pass_mark=0.5, attempts=2)
+    said = told_of(attempt, settings)
+    chinese = words_for(None, "zh").say(key, share="75%" if attempt.passed else "25%", mark="50%")
+    assert translated(said, words_for(None, "zh")) == chinese
+    assert translated(said, words_for(None, "en")) == said
+
+
+# ---- what the worker does -----------------------------------------------------------------------
+
+
+def phrases_of_workers() -> set[str]:
+    """Return every phrase that `reward` leaves in a worker's lease, each value in it a 7."""
+    found: set[str] = set()
+    for path in (ROOT / "reward").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            given = [each.value for each in node.keywords if each.arg == "doing"]
+            if getattr(node.func, "attr", "") in ("working", "_report") and len(node.args) == 1:
+                given += node.args
+            for each in given:
+                value = named.get(each.id, each) if isinstance(each, ast.Name) else each
+                found |= {text.replace("{}", "7") for text in _phrases(value)}
+    return found
+
+
+def _phrases(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.BoolOp):
+        for each in node.values:
+            yield from _phrases(each)
+    elif isinstance(node, ast.Constant | ast.JoinedStr):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        yield "".join(_part(each) for each in parts)
+
+
+def test_what_the_worker_does_is_said_in_every_language() -> None:
+    found = phrases_of_workers() | {NO_PROMPT_FITS, ANSWERS_ALIKE}
+    assert {"starting", "filling the task pool, 7/7", "7 judges tasks ahead of people"} <= found
+    assert len(found) > 8
+    for phrase in found - {"7: 7", "7 7/7", "77"}:
+        assert re.search(r"[\u4e00-\u9fff]", doing_in_words(phrase, words_for(None, "zh"))), phrase
+
+
+@pytest.mark.parametrize(
+    ("doing", "said"),
+    [
+        ("round 3: ppo", "第 3 轮：训练策略"),
+        ("round 3: ppo 4/20", "第 3 轮：训练策略，4 / 20"),
+        ("round 3: evaluate: reading the held-out text", "第 3 轮：评估 · 正在读取留出文本"),
+        ("filling the task pool, 3/9", "正在补充任务，3 / 9"),
+        ("cannot go on: No room.", "无法继续：No room."),
+        ("something new", "something new"),
+        ("", ""),
+    ],
+)
+def test_the_worker_in_chinese(doing: str, said: str) -> None:
+    assert doing_in_words(doing, words_for(None, "zh")) == said
 
 
 def test_other_sentences_stay_as_they_are() -> None:

@@ -313,6 +313,10 @@ def test_skip_flag_and_undo(wide_stage: Stage) -> None:
     stage.page.get_by_role("button", name="Cannot judge").click()
     (skip,) = stage.sent("skip")
     assert skip["reason"] == "Cannot judge"
+    stage = fresh(wide_stage, 4, chosen="zh").press("s")
+    stage.page.get_by_role("button", name="无法判断").click()
+    (skip,) = stage.sent("skip")
+    assert skip["reason"] == "Cannot judge", "leads read one name, whatever the language"
     stage = fresh(wide_stage, 4).press("f")
     stage.page.get_by_role("button", name="Flag and go on").click()
     assert stage.sent("flag") == []

@@ -6,6 +6,7 @@ import streamlit as st
 from sqlmodel import Session
 
 from labeling.keys import key_of
+from labeling.labeling_settings import labeling_settings
 from labeling.policies import live_policy
 from labeling.quality_control.qualification import NotQualified
 from labeling.work_queue.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, ready_task_count
@@ -24,12 +25,12 @@ def show(found: Desk, look: Callable[[], Desk]) -> None:
     words = session.words()
     st.title(words.say("waiting.title"))
     st.text(words.say("counts", today=found.today, total=found.total))
-    _watch(look)
+    _watch(look, found.total)
 
 
 @st.fragment(run_every=SECONDS)
 @session.trouble_told()
-def _watch(look: Callable[[], Desk]) -> None:
+def _watch(look: Callable[[], Desk], total: int) -> None:
     try:
         due = look().task is not None
     except NotQualified:
@@ -37,6 +38,10 @@ def _watch(look: Callable[[], Desk]) -> None:
     if due:
         st.rerun()
     words = session.words()
+    most = labeling_settings(process.project()).assignment.most_judgments
+    if most is not None and total >= most:
+        st.info(words.say("waiting.capped", most=most))
+        return
     st.info(f"{_reason(words)} {words.say('waiting.soon')}")
 
 

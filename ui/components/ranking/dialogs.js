@@ -24,16 +24,19 @@ function helpDialog(words, usable) {
   return dialogFrame(say(words, "help.title"), [lead, table], words);
 }
 
-const SKIP_REASONS = ["cannot", "offensive", "broken"];
+// Under which name each is stored, whatever the language in which it was chosen.
+const SKIP_REASONS = { cannot: "Cannot judge", offensive: "Offensive", broken: "Broken or empty" };
 
 function skipDialog(words, onSkip) {
   const label = say(words, "skip.other");
   const other = el("input", { type: "text", maxlength: "200", placeholder: label, "aria-label": label });
   const send = el("button", { class: "primary", text: say(words, "skip.send"), type: "submit" });
   const form = el("form", { class: "other" }, [other, send]);
-  const reasons = SKIP_REASONS.map((name) =>
-    el("button", { class: "reason", text: say(words, `skip.reason.${name}`), type: "button" }),
-  );
+  const reasons = Object.keys(SKIP_REASONS).map((name) => {
+    const button = el("button", { class: "reason", text: say(words, `skip.reason.${name}`), type: "button" });
+    button.addEventListener("click", () => finish(SKIP_REASONS[name]));
+    return button;
+  });
   reasons[0].autofocus = true;
   const content = [el("div", { class: "reasons" }, reasons), form];
   const dialog = dialogFrame(say(words, "skip.title"), content, words);
@@ -41,7 +44,6 @@ function skipDialog(words, onSkip) {
     dialog.close();
     onSkip(reason);
   };
-  reasons.forEach((button) => button.addEventListener("click", () => finish(button.textContent)));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (other.value.trim()) finish(other.value.trim());
