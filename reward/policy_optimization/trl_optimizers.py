@@ -23,11 +23,14 @@ from reward.language_models.padding import AnsweredBatch, answered_batch
 from reward.language_models.role_model import RoleModel
 from reward.reward_modeling.preference_pairs import PreferencePair, preference_pairs
 from reward.training.optimizer_settings import OptimizerSettings
-from reward.training.out_of_memory import Halving
+from reward.training.processes import Processes
+from reward.training.reading_order import StepParts, even_parts, order_of_whole_steps
 from reward.training.trl_trainer import (
     InPlaceTrainer,
     OnStep,
     common_arguments,
+    fitted_to_memory,
+    in_order,
     on_one_device,
     quiet,
 )
@@ -95,7 +98,7 @@ def train_with(
             trainer.train()
 
     whole = settings.pairs if optimizer == "dpo" else settings.rollout
-    Halving(min(settings.micro_batch, whole), "a completion").run(fit)
+    fitted_to_memory(fit, min(settings.micro_batch, whole), "a completion")
 
 
 @dataclass(frozen=True)
@@ -220,13 +223,14 @@ def _rollout_trainer(
 ) -> Any:
     enough = -(-sizes.prompts // len(task.prompts))
     rows = [{"prompt": list(prompt)} for prompt in task.prompts] * enough
+    parts = _parts(sizes.rollout, sizes, "prompts x generations")
     arguments = config(
         **common_arguments(task.backbone, place, seed=task.seed),
         max_steps=sizes.steps * sizes.updates,
         num_generations=sizes.generations,
         num_iterations=sizes.updates,
-        per_device_train_batch_size=sizes.rollout // sizes.rollout_parts,
-        gradient_accumulation_steps=sizes.rollout_parts,
+        per_device_train_batch_size=parts.micro,
+        gradient_accumulation_steps=parts.rounds,
         max_completion_length=task.sampling.max_new_tokens,
         temperature=task.sampling.temperature,
         top_p=task.sampling.top_p,
@@ -249,6 +253,10 @@ def _rollout_trainer(
     return trainer
 
 
+def _parts(whole: int, sizes: OptimizerSettings, words: str) -> StepParts:
+    return even_parts(whole, sizes.micro_batch, Processes.current().count, words)
+
+
 def _rloo(task: _Task, settings: OptimizerSettings, place: str) -> Any:
     return _rollout_trainer(_RLOO, RLOOConfig, task, settings, place)
 
@@ -262,11 +270,13 @@ def _dpo(task: _Task, settings: OptimizerSettings, place: str) -> Any:
         {"prompt_ids": one.prompt, "chosen_ids": one.chosen, "rejected_ids": one.rejected}
         for one in task.pairs
     ]
+    parts = _parts(settings.pairs, settings, "pairs")
+    order = order_of_whole_steps(len(rows), settings.pairs, settings.steps, seed=task.seed)
     arguments = DPOConfig(
         **common_arguments(task.backbone, place, seed=task.seed),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.pairs // settings.pair_parts,
-        gradient_accumulation_steps=settings.pair_parts,
+        per_device_train_batch_size=parts.micro,
+        gradient_accumulation_steps=parts.rounds,
         learning_rate=settings.dpo_learning_rate,
         lr_scheduler_type="constant",
         max_grad_norm=settings.max_grad_norm,
@@ -276,13 +286,15 @@ def _dpo(task: _Task, settings: OptimizerSettings, place: str) -> Any:
     on_one_device(arguments)
     model: Any = RoleModel(task.backbone, task.adapter, top1=True)
     bare: Any = RoleModel(task.backbone, task.reference, top1=True)
-    return _DPO(
+    trainer = _DPO(
         model=model,
         ref_model=bare,
         args=arguments,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=in_order(rows, order),
         processing_class=task.backbone.tokenizer,
     )
+    trainer.passes = len(order) / len(rows)
+    return trainer
 
 
 _BUILDERS = {"rloo": _rloo, "grpo": _grpo, "dpo": _dpo}

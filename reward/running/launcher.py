@@ -30,7 +30,9 @@ from storage.errors import BadInput, Unavailable
 GRACE = 5.0  # seconds that the launcher has to end its processes before they are killed
 LOOK = 1.0  # seconds between two looks at a launcher that prints nothing
 LAST_LINES = 500  # of stderr, in which the launcher's last table is looked for
-OWN_LINES = re.compile(r"^[EWI]\d{4} .*torch/distributed/")  # of the launcher on stderr
+# Of the launcher on stderr; and of DDP, which is told to look for weights that get no gradient (a
+# mixture's experts) and says so where there are none.
+OWN_LINES = re.compile(r"^[EWI]\d{4} .*torch/distributed/|^\[rank\d+\]:\[W.*reducer\.cpp")
 FAILED = "failed (exitcode"  # the launcher's line after which only its own traceback follows
 ENDED = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
 ROOT = Path(__file__).resolve().parents[2]

@@ -33,12 +33,14 @@ import torch
 from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.devices import find_device
 from reward.language_models.profiles import TrainingProfile, training_profile
-from reward.policy_optimization.reward_scorer import load_reward_scorer
+from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_scorer
 from reward.reward_modeling.ranked_examples import RankedExample
 from reward.reward_modeling.reward_fitting import fit_reward
 from reward.running import job_folder
 from reward.steps.outcome import CannotTrain
-from reward.steps.ppo import KEPT, climb
+from reward.steps.ppo import KEPT, climb, climb_by_trl
+from reward.steps.sft import ADAPTER as SFT
+from reward.steps.sft import fine_tune, progress_place
 from reward.training.processes import Processes
 from reward.training.progress_checkpoint import ProgressPlace, load_progress, save_progress
 from storage.blobs import write_folder
@@ -56,7 +58,7 @@ REWARD_MODELS = ("reward", "second_reward")
 class Job:
     """What is to be trained; `inputs` are the stage's own, as JSON."""
 
-    stage: str  #: reward or ppo
+    stage: str  #: sft, reward or ppo (whatever optimizer moves the policy)
     model: str  #: folder of the backbone
     device: str  #: cpu, cuda, mps, or auto for what the job's machine has
     training: dict[str, dict[str, Any]]  #: every size, as the worker has it
@@ -100,7 +102,8 @@ class JobRun:
 
     def run(self) -> None:
         """Train, and let the first process leave what came out."""
-        figures, save = self._reward() if self.job.stage == "reward" else self._ppo()
+        train = {SFT: self._sft, "reward": self._reward, "ppo": self._ppo}[self.job.stage]
+        figures, save = train()
         if self.processes.is_first:
             with write_folder(self.folder, RESULT) as folder:
                 save(folder)
@@ -113,6 +116,22 @@ class JobRun:
                 f"wants {self.job.processes}; start them by torchrun, or set processes to what "
                 "launch_command or launch_config starts."
             )
+
+    def _sft(self) -> tuple[dict[str, Any], Callable[[Path], None]]:
+        # TRL takes seconds to import, which only the jobs that need it pay.
+        from reward.training.sft import DemonstratedAnswer
+
+        job = self.job
+        self.backbone.load_adapter(SFT, self.folder / SFT)
+        losses = fine_tune(
+            self.backbone,
+            [DemonstratedAnswer(**one) for one in job.inputs["shown"]],
+            self.profile.sft,
+            seed=job.seed,
+            report=self._report,
+            place=progress_place(Path(job.home), job.progress),
+        )
+        return {"losses": losses}, lambda folder: self.backbone.save_adapter(SFT, folder / TRAINED)
 
     def _reward(self) -> tuple[dict[str, Any], Callable[[Path], None]]:
         job, settings = self.job, self.profile.reward
@@ -144,14 +163,35 @@ class JobRun:
         return figures, save
 
     def _ppo(self) -> tuple[dict[str, Any], Callable[[Path], None]]:
-        job, inputs = self.job, self.job.inputs
+        inputs = self.job.inputs
         self.backbone.load_adapter(POLICY, self.folder / POLICY)
         reference = "reference" if inputs["reference"] else None
         if reference:
             self.backbone.load_adapter(reference, Path(inputs["reference"]))
-        history = climb(
+        reward = load_reward_scorer(self.backbone, Path(inputs["reward"]))
+        history = self._climbed(reward, reference)
+        return {"history": history}, lambda folder: self.backbone.save_adapter(
+            POLICY, folder / TRAINED
+        )
+
+    def _climbed(self, reward: RewardScorer, reference: str | None) -> list[dict[str, float]]:
+        job, inputs = self.job, self.job.inputs
+        if self.profile.optimizer.optimizer != "ppo":
+            from reward.policy_optimization.trl_optimizers import PreferencePair
+
+            return climb_by_trl(
+                self.backbone,
+                reward,
+                inputs["prompts"],
+                [PreferencePair(**one) for one in inputs["pairs"]],
+                self.profile,
+                seed=job.seed,
+                reference=reference,
+                report=self._report,
+            )
+        return climb(
             self.backbone,
-            load_reward_scorer(self.backbone, Path(inputs["reward"])),
+            reward,
             inputs["prompts"],
             self.profile,
             seed=job.seed,
@@ -161,9 +201,6 @@ class JobRun:
             report=self._report,
             keep=self._keep,
             processes=self.processes,
-        )
-        return {"history": history}, lambda folder: self.backbone.save_adapter(
-            POLICY, folder / TRAINED
         )
 
     def _keep(self, state: tuple[dict[str, torch.Tensor], dict[str, Any]]) -> None:

@@ -154,12 +154,6 @@ def described(
     }
 
 
-def check_alone(what: str) -> None:
-    """Raise `BadInput` where several processes were started for what runs in one."""
-    if Processes.current().count > 1:
-        raise BadInput(f"{what} runs in one process; start it without torchrun or accelerate.")
-
-
 def check_made_for(model: StageModel, folder: Path, what: str) -> None:
     """Raise `BadInput` where a folder says that it was trained on another model."""
     made_with = read_settings(folder)

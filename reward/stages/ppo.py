@@ -15,7 +15,7 @@ from reward.policy_optimization.ppo import PPOTrainer, State
 from reward.policy_optimization.pretraining_texts import pretraining_ids
 from reward.policy_optimization.trl_optimizers import preference_pairs
 from reward.stages.examples import ranked_examples, read_stage_prompts, short_prompts
-from reward.stages.model import StageModel, StageRun, check_alone
+from reward.stages.model import StageModel, StageRun
 from reward.stages.optimizers import Curve, PolicyTask, Stopwatch, iteration_line, trl_curve
 from reward.stages.result import PROGRESS, Meter, described_file, finish, free_folder, running
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
@@ -82,13 +82,11 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
 def _checked(request: PPORequest, run: StageRun) -> StageRun:
     """Return the run with its tuning method; raise `BadInput` before anything is loaded."""
     check_reward(request.reward)
-    if request.optimizer != "ppo":
-        check_alone(f"The optimizer {request.optimizer}")
-        if run.profile.ppo.ptx_coefficient > 0:
-            raise BadInput(
-                "Setting training.ppo.ptx_coefficient is of the optimizer ppo; set it to 0, or "
-                "choose --optimizer ppo."
-            )
+    if request.optimizer != "ppo" and run.profile.ppo.ptx_coefficient > 0:
+        raise BadInput(
+            "Setting training.ppo.ptx_coefficient is of the optimizer ppo; set it to 0, or "
+            "choose --optimizer ppo."
+        )
     if request.sft is None:
         return run
     check_policy(request.sft)

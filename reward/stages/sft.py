@@ -11,7 +11,7 @@ from typing import Any
 
 from labeling.imports.demonstration_files import DemonstrationText, read_demonstrations
 from reward.language_models.profiles import TrainingProfile
-from reward.stages.model import Say, StageModel, StageRun, check_alone
+from reward.stages.model import Say, StageModel, StageRun
 from reward.stages.result import (
     PROGRESS,
     LossCurve,
@@ -39,7 +39,6 @@ def train_sft_stage(request: SFTRequest, run: StageRun) -> dict[str, Any]:
 
     Raises `BadInput`, `Conflict` or `Unavailable` in one sentence; nothing is left behind then.
     """
-    check_alone("Supervised fine-tuning")
     folder = free_folder(request.out)
     texts = read_demonstrations(request.data)
     model = run.load()

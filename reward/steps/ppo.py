@@ -4,8 +4,8 @@ It starts from the policy that this round's SFT made, else from the live one; KL
 newest SFT policy of its line, else to the bare model.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from reward.language_models.backbone import Backbone
 from reward.language_models.profiles import TrainingProfile
@@ -22,6 +22,9 @@ from storage.blobs import checked_path, write_folder
 from storage.engine import reading
 from storage.errors import BadInput
 from storage.tables import Policy, Split
+
+if TYPE_CHECKING:
+    from reward.policy_optimization.trl_optimizers import PreferencePair
 
 KEPT = "ppo"  # the name of this step's progress
 
@@ -55,7 +58,7 @@ def _ppo(
     except BadInput as error:
         raise CannotTrain(str(error)) from error
     if trains_together(context):
-        return climb_together(context, prompts, pretraining)
+        return climb_together(context, prompts, pretraining=pretraining)
     return climb(
         context.runtime.backbone,
         reward,
@@ -123,9 +126,43 @@ def _other(
     context: StepContext, reward: RewardScorer, prompts: list[list[int]], reference: str | None
 ) -> list[dict[str, float]]:
     # TRL takes seconds to import, and PPO needs none of it.
-    from reward.policy_optimization.trl_optimizers import preference_pairs, train_with
+    from reward.policy_optimization.trl_optimizers import preference_pairs
+    from reward.steps.together import climb_together, trains_together
 
-    profile = context.runtime.profile
+    runtime = context.runtime
+    pairs = preference_pairs(rankings_of_round(context, Split.TRAIN))
+    if trains_together(context):
+        return climb_together(context, prompts, pairs=pairs)
+    return climb_by_trl(
+        runtime.backbone,
+        reward,
+        prompts,
+        pairs,
+        runtime.profile,
+        seed=context.round.seed,
+        reference=reference,
+        report=context.report,
+    )
+
+
+def climb_by_trl(
+    backbone: Backbone,
+    reward: RewardScorer,
+    prompts: list[list[int]],
+    pairs: Sequence["PreferencePair"],
+    profile: TrainingProfile,
+    *,
+    seed: int,
+    reference: str | None,
+    report: Callable[[int, int, Mapping[str, float]], None],
+) -> list[dict[str, float]]:
+    """Move the adapter `policy` by rloo, grpo or dpo; return the metrics.
+
+    Raises `CannotTrain` where the loss is not finite.
+    """
+    from reward.policy_optimization.trl_optimizers import train_with
+
+    optimizer = profile.optimizer.optimizer
     history: list[dict[str, float]] = []
 
     def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
@@ -133,23 +170,23 @@ def _other(
         if step == 1:
             history.clear()
         history.append(dict(metrics))
-        context.report(step, steps, metrics)
+        report(step, steps, metrics)
 
     try:
         train_with(
-            profile.optimizer.optimizer,
-            context.runtime.backbone,
+            optimizer,
+            backbone,
             scorer=reward,
             prompts=prompts,
-            pairs=preference_pairs(rankings_of_round(context, Split.TRAIN)),
+            pairs=pairs,
             reference=reference,
             settings=profile.optimizer,
             sampling=profile.sampling,
-            seed=context.round.seed,
+            seed=seed,
             on_step=on_step,
         )
     except FloatingPointError as error:
-        rate = "dpo_learning_rate" if profile.optimizer.optimizer == "dpo" else "learning_rate"
+        rate = "dpo_learning_rate" if optimizer == "dpo" else "learning_rate"
         raise CannotTrain(f"{error}; lower training.optimizer.{rate}.") from error
     return history
 

@@ -6,17 +6,24 @@ round keeps the reference that its base policy was trained against.
 """
 
 import json
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas
 
+from reward.language_models.backbone import Backbone
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext, StepOutcome, new_uri
 from reward.steps.snapshot import demonstrations_of_round, end_token
 from reward.training.progress_checkpoint import ProgressPlace
+from reward.training.sft_settings import SFTSettings
 from storage.blobs import checked_path, write_folder
 from storage.engine import reading
 from storage.errors import BadInput, Unavailable
 from storage.tables import Policy, Round, Split
+
+if TYPE_CHECKING:
+    from reward.training.sft import DemonstratedAnswer
 
 ADAPTER = "sft"
 TRAINED_ON = "demonstrations.json"  # beside the weights: what they were fitted to
@@ -44,8 +51,10 @@ def train_on_demonstrations(context: StepContext) -> StepOutcome:
 def _fine_tune(
     context: StepContext, rows: pandas.DataFrame, metrics: dict[str, Any]
 ) -> StepOutcome:
-    # Imported here: a round without demonstrations never pays for TRL.
-    from reward.training.sft import short_enough, train_sft
+    # Imported here: a round without demonstrations never pays for TRL, and the processes that
+    # train together start this module.
+    from reward.steps.together import fine_tune_together, trains_together
+    from reward.training.sft import short_enough
 
     runtime, one = context.runtime, context.round
     settings, backbone = runtime.profile.sft, runtime.backbone
@@ -56,18 +65,13 @@ def _fine_tune(
             "raise training.sft.max_tokens."
         )
     backbone.add_adapter(ADAPTER)
-    try:
-        losses = train_sft(
-            backbone,
-            ADAPTER,
-            shown,
-            settings,
-            seed=one.seed,
-            on_step=context.report,
-            folder=_progress(context),
+    if trains_together(context):
+        losses = fine_tune_together(context, shown)
+    else:
+        place = progress_place(runtime.home, one.artefacts.get(PROGRESS))
+        losses = fine_tune(
+            backbone, shown, settings, seed=one.seed, report=context.report, place=place
         )
-    except FloatingPointError as error:
-        raise CannotTrain(f"{error}; lower training.sft.learning_rate.") from error
     uri = new_uri(context, ADAPTER)
     with write_folder(runtime.home, uri) as folder:
         backbone.save_adapter(ADAPTER, folder)
@@ -84,6 +88,29 @@ def _fine_tune(
             "sft_loss_last": losses[-1],
         },
     )
+
+
+def fine_tune(
+    backbone: Backbone,
+    shown: Sequence["DemonstratedAnswer"],
+    settings: SFTSettings,
+    *,
+    seed: int,
+    report: Callable[[int, int, Mapping[str, float]], None],
+    place: ProgressPlace | None,
+) -> list[float]:
+    """Fit the adapter `sft`; return the loss of every step.
+
+    Raises `CannotTrain` where the loss is not finite.
+    """
+    from reward.training.sft import train_sft
+
+    try:
+        return train_sft(
+            backbone, ADAPTER, shown, settings, seed=seed, on_step=report, folder=place
+        )
+    except FloatingPointError as error:
+        raise CannotTrain(f"{error}; lower training.sft.learning_rate.") from error
 
 
 def _as_ids(context: StepContext, rows: pandas.DataFrame) -> list[Any]:
@@ -106,9 +133,9 @@ def _as_ids(context: StepContext, rows: pandas.DataFrame) -> list[Any]:
     return found
 
 
-def _progress(context: StepContext) -> ProgressPlace | None:
-    uri = context.round.artefacts.get(PROGRESS)
-    return ProgressPlace(context.runtime.home, f"{uri}/{ADAPTER}") if uri else None
+def progress_place(home: Path, uri: str | None) -> ProgressPlace | None:
+    """Return where the step keeps its progress under the round's; None where there is none."""
+    return ProgressPlace(home, f"{uri}/{ADAPTER}") if uri else None
 
 
 def _inherited_reference(context: StepContext) -> str | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labeling.model_annotators.out_of_fold import UnseenPair
 from reward.evaluating.intervals import Interval
@@ -29,11 +29,15 @@ from reward.running.commanded_job import CommandedJob, run_commanded
 from reward.running.job_folder import make_job_folder
 from reward.running.launch_template import job_name, job_values, launch_templates
 from reward.running.launcher import Launch, run_together
-from reward.stages.job import POLICY, RESULT, RESULT_FILE, REWARD_MODELS, TRAINED, Job
+from reward.stages.job import POLICY, RESULT, RESULT_FILE, REWARD_MODELS, SFT, TRAINED, Job
 from reward.steps.outcome import PROGRESS, CannotTrain, StepContext
 from storage.blobs import checked_path, verify
 from storage.errors import Unavailable
 from storage.settings import Settings
+
+if TYPE_CHECKING:
+    from reward.policy_optimization.trl_optimizers import PreferencePair
+    from reward.training.sft import DemonstratedAnswer
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +71,31 @@ def fit_reward_together(
     return FittedReward(model, second, _report(result["report"]), result["loss"], unseen)
 
 
+def fine_tune_together(context: StepContext, shown: Sequence["DemonstratedAnswer"]) -> list[float]:
+    """Do what `reward.steps.sft.fine_tune` does to the adapter `sft`, in several processes."""
+    backbone = context.runtime.backbone
+    with _job_folder(context, SFT) as folder:
+        backbone.save_adapter(SFT, folder / SFT)
+        result = _run(context, SFT, folder, {"shown": [asdict(one) for one in shown]})
+        backbone.load_adapter(SFT, folder / RESULT / TRAINED)
+    losses: list[float] = result["losses"]
+    return losses
+
+
 def climb_together(
-    context: StepContext, prompts: list[list[int]], pretraining: list[list[int]]
+    context: StepContext,
+    prompts: list[list[int]],
+    *,
+    pretraining: Sequence[list[int]] = (),
+    pairs: Sequence["PreferencePair"] = (),
 ) -> list[dict[str, float]]:
-    """Do what `reward.steps.ppo.climb` does to the adapter `policy`, in several processes."""
+    """Do what `reward.steps.ppo` does to the adapter `policy`, in several processes."""
     runtime, artefacts = context.runtime, context.round.artefacts
     reference = artefacts.get("reference")
     inputs = {
         "prompts": prompts,
-        "pretraining": pretraining,
+        "pretraining": list(pretraining),
+        "pairs": [asdict(one) for one in pairs],
         "reward": str(checked_path(runtime.home, artefacts["reward"])),
         "reference": str(checked_path(runtime.home, reference)) if reference else None,
     }

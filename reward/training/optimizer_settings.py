@@ -43,22 +43,3 @@ class OptimizerSettings:
     def rollout(self) -> int:
         """Return how many completions a rollout has."""
         return self.prompts * self.generations
-
-    @property
-    def rollout_parts(self) -> int:
-        """Return how many micro-batches a rollout is; raise `BadInput` if that is no integer."""
-        return self._parts(self.rollout, "prompts x generations")
-
-    @property
-    def pair_parts(self) -> int:
-        """Return how many micro-batches a step of dpo is; raise `BadInput` if it is no integer."""
-        return self._parts(self.pairs, "pairs")
-
-    def _parts(self, whole: int, words: str) -> int:
-        micro = min(self.micro_batch, whole)
-        if whole % micro:
-            raise BadInput(
-                f"Setting training.optimizer: {words} is {whole}, which micro_batch {micro} does "
-                "not divide; choose a multiple."
-            )
-        return whole // micro

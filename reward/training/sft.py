@@ -10,11 +10,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
@@ -22,18 +22,23 @@ from reward.generation.conversations import Messages, answer_ids, prompt_ids
 from reward.language_models.backbone import Backbone
 from reward.language_models.role_model import IGNORED, RoleModel
 from reward.language_models.trained_shape import trained_shape
-from reward.training.out_of_memory import Halving
+from reward.training.processes import Processes
 from reward.training.progress_checkpoint import ProgressPlace
+from reward.training.reading_order import StepParts, order_with_blanks, roomy_parts
 from reward.training.sft_settings import SFTSettings
 from reward.training.trainer_progress import ResumableTrainer
 from reward.training.trl_trainer import (
     InPlaceTrainer,
     OnStep,
     common_arguments,
+    fitted_to_memory,
+    in_order,
     on_one_device,
     quiet,
 )
 from storage.errors import BadInput
+
+ORDER = "laid down"  # of demonstrations; progress that was made in another is not gone on from
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,16 @@ class SFT(ResumableTrainer, InPlaceTrainer, SFTTrainer):
 
     names: ClassVar = {"loss": "loss/sft"}
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Report a step, its figures without the rounds in which every process had blanks."""
+        kept = self._metrics["train"]
+        # TRL gives a blank round 0; one with an answer has an entropy above that.
+        shown = [entropy > 0.0 for entropy in kept.get("entropy", [])]
+        if any(shown):
+            for name in ("entropy", "mean_token_accuracy"):
+                kept[name] = list(compress(kept[name], shown))
+        super().log(logs, start_time)
+
 
 def train_sft(
     backbone: Backbone,
@@ -117,7 +132,7 @@ def train_sft(
             trainer.train_on()
             return [logs["loss"] for logs in trainer.state.log_history if "loss" in logs]
 
-    return Halving(min(settings.micro_batch, settings.batch), "a demonstration").run(fit)
+    return fitted_to_memory(fit, min(settings.micro_batch, settings.batch), "a demonstration")
 
 
 def build_trainer(
@@ -131,13 +146,32 @@ def build_trainer(
 ) -> SFT:
     """Return TRL's trainer for the role; `place` is a folder that it may write to."""
     rows = [{"input_ids": one.prompt + one.answer, "labels": one.labels} for one in demonstrations]
+    parts = _parts(settings)
+    steps = planned_steps(len(rows), settings)
+    order = order_with_blanks(len(rows), settings.batch, steps, parts, seed=seed)
     model: Any = RoleModel(backbone, adapter, top1=True)
-    return SFT(
+    trainer = SFT(
         model=model,
-        args=_arguments(backbone, settings, len(rows), place, seed=seed),
-        train_dataset=Dataset.from_list(rows),
+        args=_arguments(backbone, settings, parts, steps, place, seed=seed),
+        train_dataset=in_order([*rows, _blank(backbone)], order),
         processing_class=backbone.tokenizer,
     )
+    trainer.passes = steps / -(-len(rows) // settings.batch)
+    return trainer
+
+
+def _parts(settings: SFTSettings) -> StepParts:
+    processes = Processes.current()
+    if processes.count == 1:
+        micro = settings.batch // settings.accumulation
+        return StepParts(micro, settings.accumulation, 1)
+    return roomy_parts(settings.batch, settings.micro_batch, processes.count)
+
+
+def _blank(backbone: Backbone) -> dict[str, list[int]]:
+    """Return a row without a token that carries loss: it changes no gradient."""
+    end = backbone.end_tokens[0]
+    return {"input_ids": [end, end], "labels": [IGNORED, IGNORED]}
 
 
 def planned_steps(demonstrations: int, settings: SFTSettings) -> int:
@@ -146,16 +180,21 @@ def planned_steps(demonstrations: int, settings: SFTSettings) -> int:
 
 
 def _arguments(
-    backbone: Backbone, settings: SFTSettings, rows: int, place: str, *, seed: int
+    backbone: Backbone,
+    settings: SFTSettings,
+    parts: StepParts,
+    steps: int,
+    place: str,
+    *,
+    seed: int,
 ) -> SFTConfig:
-    steps = planned_steps(rows, settings)
     shared: dict[str, Any] = common_arguments(backbone, place, seed=seed)
     shared |= {"save_strategy": "steps", "save_steps": settings.save_steps}
     arguments = SFTConfig(
         **shared,
         max_steps=steps,
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.accumulation,
+        per_device_train_batch_size=parts.micro,
+        gradient_accumulation_steps=parts.rounds,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=round(settings.warmup_share * steps),
@@ -177,5 +216,5 @@ def _fingerprint(
     seed: int,
 ) -> str:
     texts = [[one.prompt, one.answer] for one in demonstrations]
-    made_of = [trained_shape(backbone, adapter), asdict(settings), seed, texts]
+    made_of = [ORDER, trained_shape(backbone, adapter), asdict(settings), seed, texts]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from transformers.trainer import TRAINER_STATE_NAME
 
 from reward.training.optimizer_state import optimizer_tensors, restore_optimizer
+from reward.training.processes import Processes
 from reward.training.progress_checkpoint import ProgressPlace, load_progress, save_progress
+from storage.errors import Unavailable
 
 NAME = "trainer"
 
@@ -43,6 +45,8 @@ class ResumableTrainer:
             self._kept = load_progress(self.place.home, self.place.uri, NAME)
         if self._kept is None or self._kept[1].get("fingerprint") != self.fingerprint:
             self._kept = None
+        self._check_together()
+        if self._kept is None:
             trainer.train()
             return
         with TemporaryDirectory(prefix="rankloop-resume-") as folder:
@@ -50,6 +54,15 @@ class ResumableTrainer:
             file = Path(folder) / TRAINER_STATE_NAME
             file.write_text(json.dumps(self._kept[1]["trainer"]), encoding="utf-8")
             trainer.train(resume_from_checkpoint=folder)
+
+    def _check_together(self) -> None:
+        """Raise `Unavailable` unless all processes go on from the same step."""
+        step = self._kept[1]["trainer"]["global_step"] if self._kept else 0
+        if len(set(Processes.current().gather(step))) > 1:
+            raise Unavailable(
+                "Not every process finds the progress that was kept; put it where all of them see "
+                "it (a shared folder, or RANKLOOP_CHECKPOINT_STORE)."
+            )
 
     # -- what Trainer calls ------------------------------------------------------------------------
 

@@ -9,15 +9,18 @@ transformers' own (pickles; see `reward/training/trainer_progress.py`).
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import datasets
 from transformers import PrinterCallback, TrainingArguments
 
 from reward.language_models.backbone import Backbone
+from reward.training.out_of_memory import Halving
+from reward.training.processes import Processes
 
+Found = TypeVar("Found")
 OnStep = Callable[[int, int, dict[str, float]], None]
 
 
@@ -29,6 +32,8 @@ class InPlaceTrainer:
 
     names: ClassVar[Mapping[str, str]] = {}
     on_step: OnStep = staticmethod(lambda step, steps, metrics: None)
+    #: how often the examples are read in all, where the run's order is laid down as one pass
+    passes: float = 1.0
 
     def _send_telemetry(self) -> None:
         """Send nothing: TRL would report the trainer, the model's kind and the machine."""
@@ -52,6 +57,8 @@ class InPlaceTrainer:
         if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
             raise FloatingPointError("The loss or its gradient is not a finite number")
         figures = {name: value for name, value in logs.items() if isinstance(value, int | float)}
+        if "epoch" in figures:
+            figures["epoch"] *= self.passes
         self.on_step(trainer.state.global_step, trainer.state.max_steps, self.renamed(figures))
 
     def renamed(self, figures: dict[str, float]) -> dict[str, float]:
@@ -94,9 +101,27 @@ def common_arguments(backbone: Backbone, folder: str, *, seed: int) -> dict[str,
         # A loss that is not finite ends the training; the filter would show the last good one.
         "logging_nan_inf_filter": False,
         "save_strategy": "no",
+        # A run's order is laid down beforehand (`reward/training/reading_order.py`).
+        "train_sampling_strategy": "sequential",
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,
     }
+
+
+def in_order(rows: list[dict[str, Any]], order: Sequence[int]) -> datasets.Dataset:
+    """Return the rows of a whole run, to be read from the first to the last."""
+    return datasets.Dataset.from_list(rows).select(order)
+
+
+def fitted_to_memory(fit: Callable[[int], Found], micro_batch: int, what: str) -> Found:
+    """Return `fit(micro_batch)`; where memory runs out in a single process, at half of it.
+
+    Several processes would have to halve together, while the one that ran out is waited for.
+    Raises `Unavailable` where a single `what` does not fit.
+    """
+    if Processes.current().count > 1:
+        return fit(micro_batch)
+    return Halving(micro_batch, what).run(fit)
 
 
 def on_one_device(arguments: TrainingArguments) -> TrainingArguments:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from sqlmodel import select
 
+from labeling.judging.demonstrations import add_demonstration
 from labeling.policies import live_policy
 from reward.generation.pool import PoolFiller
 from reward.running.lease import acquire
@@ -23,7 +24,7 @@ from reward.tuning.checkpoint import read_checkpoint
 from storage.blobs import local_path
 from storage.engine import build_engine, reading, writing
 from storage.settings import Settings
-from storage.tables import Round, RoundPoint, RoundState
+from storage.tables import Account, Project, Prompt, Role, Round, RoundPoint, RoundState, Split
 
 QUICK = {
     "reward": {"newest_rankings": 12, "normalise_prompts": 2, "epochs": 1, "folds": 2},
@@ -72,10 +73,13 @@ def _stop(context: StepContext) -> StepOutcome:
     raise CannotTrain("Far enough.")
 
 
-def _run(settings: Settings, processes: int) -> tuple[Round, dict[str, dict[str, torch.Tensor]]]:
+def _run(
+    settings: Settings,
+    processes: int,
+    names: tuple[str, ...] = ("reward", "second_reward", "policy"),
+) -> tuple[Round, dict[str, dict[str, torch.Tensor]]]:
     one = _loop(settings, processes).run_round_if_due()
     assert one is not None and one.reason == "Far enough.", one
-    names = ("reward", "second_reward", "policy")
     folders = {name: local_path(settings.home, one.artefacts[name]) for name in names}
     return one, {name: read_checkpoint(folder).state for name, folder in folders.items()}
 
@@ -102,6 +106,53 @@ def test_a_round_in_two_processes_is_that_of_one(
     with reading(build_engine(f"sqlite:///{other / 'rankloop.db'}")) as session:
         points = session.exec(select(RoundPoint)).all()
     assert len([point for point in points if point.state is RoundState.PPO]) == 2
+
+
+def test_fine_tuning_and_an_optimizer_of_trl_too(
+    judged: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setitem(STEPS, RoundState.EVALUATE, _stop)  # type: ignore[arg-type]
+    sizes = {"steps": 2, "pairs": 4, "micro_batch": 2}
+    training = {
+        **judged.training,
+        "sft": {"min_new": 3, "epochs": 1, "batch": 4, "micro_batch": 4},
+        "optimizer": {"optimizer": "dpo", **sizes},
+    }
+    judged = judged.model_copy(update={"training": training})
+    _demonstrate(judged, 6)
+    other = tmp_path_factory.mktemp("copy") / "home"
+    shutil.copytree(judged.home, other)
+    one, alone = _run(judged, 1, ("sft", "policy"))
+    two, together = _run(judged.model_copy(update={"home": other}), 2, ("sft", "policy"))
+    for role, weights in alone.items():
+        for name, weight in weights.items():
+            torch.testing.assert_close(
+                together[role][name], weight, atol=2e-4, rtol=2e-3, msg=f"{role} {name}"
+            )
+    for figure in ("sft_loss_first", "sft_loss_last", "ppo_iterations"):
+        assert two.metrics[figure] == pytest.approx(one.metrics[figure], abs=1e-4), figure
+    with reading(build_engine(f"sqlite:///{other / 'rankloop.db'}")) as session:
+        points = session.exec(select(RoundPoint)).all()
+    assert len([point for point in points if point.state is RoundState.SFT]) == 2
+    assert len([point for point in points if point.state is RoundState.PPO]) == 2
+
+
+def _demonstrate(settings: Settings, count: int) -> None:
+    engine = build_engine(settings.url)
+    with writing(engine) as session:
+        project = session.exec(select(Project)).one()
+        account = session.exec(select(Account).where(Account.role == Role.ANNOTATOR)).first()
+        assert account is not None
+        prompts = session.exec(select(Prompt).where(Prompt.split == Split.TRAIN)).all()[:count]
+        for index, prompt in enumerate(prompts):
+            add_demonstration(
+                session,
+                project=project,
+                account=account,
+                prompt_id=prompt.id or 0,
+                text="yes" + "." * index,
+            )
+    engine.dispose()
 
 
 def test_a_round_by_a_command_is_that_of_one(

@@ -45,7 +45,7 @@ def run_sft(options: Options, *, data: Path, out: Path, **common: Any) -> None:
 
         return train_sft_stage(SFTRequest(data, out), run)
 
-    _run(options, stage, out=out, **common)
+    _run(options, stage, out=out, together=True, **common)
 
 
 def run_ppo(
@@ -63,8 +63,7 @@ def run_ppo(
     if iterations:
         section, field = ("ppo", "iterations") if optimizer == "ppo" else ("optimizer", "steps")
         overrides.setdefault(section, {})[field] = iterations
-    together = optimizer == "ppo"
-    _run(options, stage, tuning=tuning, out=out, overrides=overrides, together=together, **common)
+    _run(options, stage, tuning=tuning, out=out, overrides=overrides, together=True, **common)
 
 
 def run_evaluate(

@@ -61,7 +61,10 @@ def test_exactly_the_answer_and_its_end_carry_loss(backbone: Backbone, tmp_path:
     by_hand = [IGNORED] * (len(whole) - 5) + whole[-5:]
     assert backbone.tokenizer.decode(whole[-5:]) == "yes.<|im_end|>"
     trainer = build_trainer(backbone, "policy", shown, SETTINGS, str(tmp_path), seed=0)
-    batch = trainer.data_collator([trainer.train_dataset[index] for index in range(2)])
+    # A step of four, of which two are blank and carry no loss.
+    step = sorted(trainer.train_dataset.select(range(4)), key=lambda row: len(row["input_ids"]))
+    assert [set(row["labels"]) for row in step[:2]] == [{IGNORED}, {IGNORED}]
+    batch = trainer.data_collator(step[2:])
     assert batch["input_ids"][1].tolist() == whole
     assert batch["labels"][1].tolist() == by_hand
     # The first is two tokens shorter, and its padding carries none.
