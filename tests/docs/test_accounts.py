@@ -8,7 +8,7 @@ import click
 
 from storage.account_settings import AccountSettings, OidcSettings
 from storage.tables import Role
-from ui.cli import cli
+from ui.cli.commands import cli
 
 PAGE = (Path(__file__).parents[2] / "docs/accounts.md").read_text(encoding="utf-8")
 

@@ -15,7 +15,7 @@ from storage.tables import Account, Role
 from tests.sample_rows import add_account
 from tests.ui.conftest import Home
 from tests.ui.small_home import small_home
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 Said = Callable[..., Any]

@@ -28,7 +28,8 @@ from storage.engine import reading, writing
 from storage.settings import Settings, load_settings
 from storage.tables import Account, Event, Policy, PolicyStatus, Project, Role
 from tests.ui.conftest import Home, command, environment
-from ui.cli import checks, cli
+from ui.cli import checks
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 CONTRACT = {
@@ -485,7 +486,8 @@ def test_doctor_of_nothing_makes_nothing(
 
 def test_the_command_line_starts_without_heavy_libraries() -> None:
     code = (
-        "import sys, ui.cli; from ui.cli.frame import run; run(ui.cli.cli, ['--help']); "
+        "import sys; from ui.cli.commands import cli; from ui.cli.frame import run; "
+        "run(cli, ['--help']); "
         "heavy = {'torch', 'streamlit', 'transformers', 'pandas', 'sqlmodel'} & set(sys.modules); "
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )

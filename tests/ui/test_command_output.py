@@ -37,3 +37,20 @@ def test_a_full_disk_is_one_sentence(home: Home) -> None:
     done = bash(f"{script(home, 'labeling show')} > /dev/full")
     assert done.returncode == 1
     assert done.stderr == "There is no room left on the disk; make room and run it again.\n"
+
+
+def test_ctrl_c_while_the_commands_are_loaded_is_one_word() -> None:
+    stopped = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'ui.cli.commands':\n"
+        "            raise KeyboardInterrupt\n"
+        "from ui.cli import main\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", stopped], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Stopped.\n")

@@ -13,7 +13,7 @@ from storage.tables import Import, Judgment, Prompt, Task, TaskStatus
 from tests.reward.chat_server import Chatting, chatting
 from tests.ui.conftest import Home
 from tests.ui.test_terminal import Terminal
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 PAIRS = [

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.ui.conftest import Home
-from ui.cli import cli, data, imported
+from ui.cli import data, imported
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 ROWS = 600  # more than are read between two words of progress

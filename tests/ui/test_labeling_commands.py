@@ -11,7 +11,7 @@ from labeling.quality_control.guidelines import guidelines_in_force
 from storage.engine import reading
 from storage.tables import KnownAnswer, Policy, Project, Task, TaskKind
 from tests.ui.conftest import Home
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 ROWS = [

@@ -13,7 +13,8 @@ from storage.errors import Unavailable
 from storage.settings import load_settings
 from storage.tables import Policy
 from tests.ui.conftest import Home
-from ui.cli import checks, cli
+from ui.cli import checks
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 

@@ -9,7 +9,7 @@ from storage.engine import writing
 from storage.tables import Policy, Project, Task, TaskStatus
 from tests.labeling.stage import Stage
 from tests.ui.conftest import Home
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 

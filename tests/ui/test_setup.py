@@ -12,7 +12,7 @@ from labeling.projects import get_project
 from storage.engine import build_engine, reading
 from storage.settings import load_settings
 from storage.tables import Account, Role
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 

@@ -10,7 +10,7 @@ from labeling.simulated.simulation import simulate
 from storage.engine import reading
 from storage.tables import Project
 from tests.ui.conftest import Home
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 

@@ -12,7 +12,7 @@ from storage.engine import build_engine, writing
 from storage.settings import load_settings
 from storage.tables import Project, Prompt
 from tests.labeling.stage import set_stage
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 PANDALM = Path(__file__).parents[1] / "labeling/statistics/data/pandalm_multi_annotator.jsonl.gz"

@@ -11,7 +11,8 @@ import pytest
 from storage.settings import load_settings
 from storage.sqlite_writer import Writer, writer_of
 from tests.ui.conftest import Home
-from ui.cli import checks, cli
+from ui.cli import checks
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 pytestmark = pytest.mark.skipif(

@@ -14,7 +14,7 @@ from storage.errors import BadInput
 from storage.tables import Project
 from tests.hostile_texts import STORABLE, TEXTS, HostileText
 from tests.ui.small_home import small_home
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run, stepwise
 from ui.cli.terminal import SafeTerminal
 

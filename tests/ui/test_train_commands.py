@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.tiny_model import make_tiny_model
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 from ui.cli.train import evaluate, train
 

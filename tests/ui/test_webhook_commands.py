@@ -13,7 +13,7 @@ from labeling.events import record
 from storage.engine import writing
 from tests.labeling.webhooks.receiver import SECRET, VARIABLE, Receiver, receiving
 from tests.ui.conftest import Home, command, environment
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 

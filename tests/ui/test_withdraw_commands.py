@@ -12,7 +12,7 @@ from labeling.work_queue.assignment import next_assignment
 from storage.engine import reading, writing
 from storage.tables import Account, Role, Withdrawal
 from tests.ui.conftest import Home
-from ui.cli import cli
+from ui.cli.commands import cli
 from ui.cli.frame import run
 
 
