@@ -10,6 +10,7 @@ from labeling.statistics.annotator_reliability import AnnotatorReliability
 from labeling.statistics.judgments_behind import Selection
 from ui import interval_chart, week_chart
 from ui.figure_table import figure_table
+from ui.natural_order import by_name
 from ui.ready_charts import Spec
 from ui.shares import share
 from ui.throughput_tables import LEAST_SECONDS
@@ -35,7 +36,7 @@ def write_charts() -> None:
 def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
     """Draw agreement with the others, the weights, and all that is known of each annotator."""
     table = found.annotators.drop(columns=["weight", "ability", "comparisons"])
-    table = table.join(weights[["weight", "ability", "comparisons"]], on="annotator_id")
+    table = by_name(table.join(weights[["weight", "ability", "comparisons"]], on="annotator_id"))
     st.subheader("How far each can be relied on")
     st.caption(
         "Agreement with what most others said of the same tasks (leave-one-out), with 95 % "
@@ -76,7 +77,7 @@ def reliability(found: AnnotatorReliability, weights: pandas.DataFrame) -> None:
 
 def position(found: AnnotatorReliability) -> None:
     """Draw how often what is shown first wins, by annotator, against chance."""
-    table = found.annotators[found.annotators["first_shown_wins"].notna()]
+    table = by_name(found.annotators[found.annotators["first_shown_wins"].notna()])
     if table.empty:
         return
     st.subheader("Position bias")
@@ -159,7 +160,7 @@ def _chart_of_first(table: pandas.DataFrame) -> Spec:
     return interval_chart.intervals(
         table, name="name", value="first_shown_wins", low="first_shown_wins_low",
         high="first_shown_wins_high", chance="first_shown_chance",
-        title="share of judgments that put the first shown on top", form=".0%",
+        title="how often the first shown is on top", form=".0%",
     )  # fmt: skip
 
 

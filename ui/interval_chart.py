@@ -1,5 +1,6 @@
 """Points with their intervals, one line each, that can be read without colour."""
 
+import textwrap
 from functools import lru_cache
 
 import altair
@@ -8,6 +9,8 @@ import pandas
 from ui.ready_charts import Spec, filled, rows, written
 
 ROW = 26
+#: letters of an axis's title that a phone has room for
+LINE = 44
 #: rows that a chart shows; the table under it has all
 MOST = 25
 
@@ -51,11 +54,13 @@ def _spec(
     scale = altair.Scale(domain=list(domain), clamp=True) if domain else altair.Scale(zero=False)
     # No sort is the order of the rows.
     base = altair.Chart(rows()).encode(
-        y=altair.Y(f"{name}:N", title=None, sort=None, axis=altair.Axis(labelLimit=150))
+        y=altair.Y(
+            f"{name}:N", title=None, sort=None, axis=altair.Axis(labelLimit=150, labelFlush=False)
+        )
     )
     # Ticks that are nearer would be written alike.
     axis = altair.Axis(format=form, tickCount=8, tickMinStep=0.01)
-    x = altair.X(f"{value}:Q", title=title, scale=scale, axis=axis)
+    x = altair.X(f"{value}:Q", title=textwrap.wrap(title, LINE), scale=scale, axis=axis)
     shown = [(value, title), (low, "from"), (high, "to"), *([(chance, "chance")] if chance else [])]
     tooltip = [altair.Tooltip(f"{each}:Q", title=label, format=form) for each, label in shown]
     spread = base.mark_rule(strokeWidth=2, color="gray").encode(

@@ -20,6 +20,16 @@ def test_a_chart_has_the_rows_that_have_a_value_in_their_order() -> None:
     assert altair.Chart.from_dict(plain).to_dict()["data"] == {"name": "rows"}
 
 
+def test_a_long_title_has_lines_that_a_phone_has_room_for() -> None:
+    title = "Krippendorff's alpha of the ranks of completions, 95 % interval"
+    spec = interval_chart.intervals(TABLE, name="who", title=title)
+    (axis,) = [
+        layer["encoding"]["x"] for layer in spec["layer"] if layer["mark"]["type"] == "point"
+    ]
+    assert " ".join(axis["title"]) == title
+    assert max(map(len, axis["title"])) <= 44
+
+
 def test_pages_fill_charts_that_were_written_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     agreement_tables.write_charts()
     annotator_tables.write_charts()
