@@ -7,9 +7,11 @@ its own, with the layers that it was trained with.
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from reward.language_models.backbone import Backbone, load_backbone
+from reward.language_models.number_format import computing_dtype
 from reward.language_models.padding import AnsweredBatch
 from reward.language_models.wheels import Progress
 from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_scorer
@@ -72,13 +74,15 @@ def load_judge(model: StageModel, folder: Path, progress: Progress | None = None
     if (folder / FEATURE_FILE).is_file() or tuning_of(folder) == model.backbone.tuning:
         return Judge(load_reward_scorer(model.backbone, folder, progress=progress), None)
     made_with = read_settings(folder).get("training", {})
+    tuning = tuning_of(folder)
+    usual = computing_dtype(model.device, tuning)
     own = load_backbone(
         model.folder,
         device=model.device,
-        dtype=model.profile.dtype,
+        dtype=getattr(torch, made_with.get("dtype", ""), usual),
         top_layers=int(made_with.get("top_layers", model.profile.top_layers)),
         rank=int(made_with.get("rank", model.profile.rank)),
-        tuning=tuning_of(folder),
+        tuning=tuning,
         virtual_tokens=int(made_with.get("virtual_tokens", model.profile.virtual_tokens)),
     )
     return Judge(load_reward_scorer(own, folder), own)

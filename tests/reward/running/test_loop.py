@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from sqlmodel import select
 
 from labeling.rounds import round_summaries
@@ -57,7 +58,8 @@ def test_a_round_publishes_a_policy_whose_lineage_is_whole(judged: Settings) -> 
         RoundState.EVALUATE,
     }
     assert one.settings["ppo"]["iterations"] == 2
-    assert one.settings["dtype"] == "float32"
+    computed = {"float32": torch.float32, "bfloat16": torch.bfloat16}[one.settings["dtype"]]
+    assert computed == loop.runtime.backbone.output_weight.dtype
     summary = _summary(loop)
     assert summary["policy_version"] == 2
     assert summary["judgments"] == 30
