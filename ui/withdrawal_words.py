@@ -1,6 +1,8 @@
 """What a withdrawal touches, in words: the same on the page and on the command line."""
 
-from labeling.withdrawals.traces import SnapshotUse, Touched
+from collections.abc import Sequence
+
+from labeling.withdrawals.traces import ExportUse, SnapshotUse, Touched
 from storage.plurals import counted
 
 
@@ -19,13 +21,23 @@ def lines_of(found: Touched) -> list[str]:
     for policy in found.policies:
         how = "was trained on them" if policy.directly else "grew out of one that was"
         lines.append(f"Policy version {policy.version} ({policy.status}) {how}.")
-    for export in found.exports:
-        what = f"snapshot {export.snapshot_id}" if export.snapshot_id else "the whole project"
-        lines.append(
-            f"Exported on {export.at:%Y-%m-%d %H:%M} by {export.by}: {what}, {export.format}."
-        )
+    lines += _exports(found.exports)
     if len(lines) == 1:
         lines.append("No snapshot, round, policy or export has used them.")
+    return lines
+
+
+def _exports(exports: Sequence[ExportUse]) -> list[str]:
+    """Return a line for each snapshot, format and exporter, and how often where it is not once."""
+    alike: dict[tuple[int | None, str, str], list[ExportUse]] = {}
+    for export in exports:
+        alike.setdefault((export.snapshot_id, export.format, export.by), []).append(export)
+    lines = []
+    for (snapshot_id, format, by), some in alike.items():
+        what = f"snapshot {snapshot_id}" if snapshot_id else "the whole project"
+        newest = max(export.at for export in some)
+        often = f"{len(some)} times, last " if len(some) > 1 else ""
+        lines.append(f"Exported {often}on {newest:%Y-%m-%d %H:%M} by {by}: {what}, {format}.")
     return lines
 
 
