@@ -10,6 +10,8 @@ from labeling.statistics.student import student_quantiles
 
 COLUMNS = ("annotator_id", "week", "judgments", "tie_share", "median_seconds")
 _FEWEST_WEEKS, _FEWEST_JUDGMENTS = 2, 3
+# An interval that is narrower, in share a week, comes of numbers that are rounded.
+_ROUNDING = 1e-9
 
 
 def weeks_of(columns: JudgmentColumns) -> np.ndarray:
@@ -63,7 +65,8 @@ def drift(columns: JudgmentColumns, agreed: np.ndarray, of: np.ndarray) -> pd.Da
     each judgment weighing as many pairs as it has), drift_low and drift_high (95 %, Student's t and
     the robust variance of White 1980, Econometrica 48, 817-838, times n / (n - 2): MacKinnon and
     White 1985, Journal of Econometrics 29, 305-325, HC1), None for whoever has judged with others
-    in one week alone, or twice in all: any two points have a line.
+    in one week alone, or twice in all: any two points have a line. Where all lie on the line, as
+    those of whoever agreed always do, nothing tells how sure it is: there is no interval.
     """
     names, code = np.unique(columns.annotator_id, return_inverse=True)
     week = weeks_of(columns).astype(np.int64) / 7.0
@@ -88,4 +91,5 @@ def drift(columns: JudgmentColumns, agreed: np.ndarray, of: np.ndarray) -> pd.Da
     weeks = pd.DataFrame({"code": code, "week": week})[of > 0].groupby("code")["week"].nunique()
     several = weeks.reindex(range(len(names)), fill_value=0).to_numpy() >= _FEWEST_WEEKS
     found[~several | (judged < _FEWEST_JUDGMENTS)] = None
+    found.loc[reach < _ROUNDING, ["drift_low", "drift_high"]] = None
     return found

@@ -41,6 +41,13 @@ def test_two_judgments_say_nothing_of_drift_and_three_little() -> None:
     assert found["drift_high"] == pytest.approx(-0.5 + 12.706 * error, rel=1e-3)
 
 
+def test_agreement_that_never_changed_has_no_interval() -> None:
+    columns = columns_of(range(6), [1] * 6, [[1, 2]] * 6, days=[0, 7, 14, 21, 28, 35])
+    found = drift(columns, np.full(6, 3.0), np.full(6, 3.0)).loc[1]
+    assert found["drift"] == pytest.approx(0.0)
+    assert (found["drift_low"], found["drift_high"]) == (None, None)
+
+
 def test_each_week_has_its_figures() -> None:
     columns = columns_of(
         [1, 2, 3], [1, 1, 1], [[1, 2], [1, 1], [1, 2]],
