@@ -18,6 +18,8 @@ Ints = npt.NDArray[np.integer[Any]]
 
 # Pairs of answers that are worked on at once: enough to be fast, and little memory.
 _AT_ONCE = 200_000
+# Tasks below which each is left out in turn: the linearised error of few is too small.
+_FEW = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,18 +93,17 @@ def mean_cohen_kappa(tables: RaterTables, weights: Weights = "unweighted") -> Fi
     The mean over two raters at a time is Light's (1971, Psychological Bulletin 76, 365–377); each
     two weigh as much as they share, since raters are missing. The interval is `bounded_interval`
     with the error of the linearised mean (Fleiss, Cohen & Everitt 1969, summed by task: Davison &
-    Hinkley 1997, §3.8), as tables of all raters are too many to be drawn again. n counts pairs of
-    ratings.
+    Hinkley 1997, §3.8), as tables of all raters are too many to be drawn again; of few tasks with
+    the jackknife's (Efron & Tibshirani 1993, §11.5). n counts pairs of ratings.
     """
-    kappa, influence = kappa_and_influence(
-        tables.tables, agreement_weights(tables.tables.shape[1], weights)
-    )
+    weighing = agreement_weights(tables.tables.shape[1], weights)
+    kappa, influence = kappa_and_influence(tables.tables, weighing)
     shared = np.where(np.isfinite(kappa), tables.tables.sum(axis=(1, 2)), 0.0)
     n = shared.sum()
     of = "pairs of ratings"
     if not n:
         return Figure(None, 0, of)
-    value = float((np.nan_to_num(kappa) * shared).sum() / n)
+    value = _mean_of_two(tables.tables, weighing)
     of_cell = np.append(np.nan_to_num(influence).ravel() / n, 0.0)
     by_task = np.zeros(1 + max(int(task.max()) for _, task in tables.cells))
     judged = np.zeros(len(by_task), dtype=bool)
@@ -111,12 +112,39 @@ def mean_cohen_kappa(tables: RaterTables, weights: Weights = "unweighted") -> Fi
         by_task += np.bincount(task, weights=of_pair, minlength=len(by_task))
         judged[task] = True
     tasks = int(judged.sum())
+    error = float(np.sqrt((by_task**2).sum() * tasks / max(tasks - 1, 1)))
+    if tasks < _FEW:
+        without = _without_each(tables, weighing, np.flatnonzero(judged))
+        tasks = len(without)
+        error = float(np.sqrt(max(tasks - 1, 0) * without.var())) if tasks else 0.0
     if tasks < 2:
         return Figure(value, round(n), of)
-    error = float(np.sqrt((by_task**2).sum() * tasks / (tasks - 1)))
     trials = _telling_pairs(tables.tables) if weights == "unweighted" else np.inf
     low, high = bounded_interval(value, error, tasks, least=-1.0, trials=trials)
     return Figure(value, round(n), of, min(low, value), max(high, value))
+
+
+def _mean_of_two(tables: Floats, weighing: Floats) -> float:
+    """Return the mean kappa of tables (M, V, V) by what they hold; NaN where none is defined."""
+    kappa, _ = kappa_and_influence(tables, weighing)
+    shared = np.where(np.isfinite(kappa), tables.sum(axis=(1, 2)), 0.0)
+    if not shared.any():
+        return float("nan")
+    return float((np.nan_to_num(kappa) * shared).sum() / shared.sum())
+
+
+def _without_each(tables: RaterTables, weighing: Floats, tasks: Ints) -> Floats:
+    """Return the mean kappa without each of the tasks, of those without which there is one."""
+    size = tables.tables.size
+    found = []
+    for one in tasks:
+        gone = np.zeros(size + 1)
+        for cell, task in tables.cells:
+            gone += np.bincount(cell[task == one].ravel(), minlength=size + 1)
+        left = tables.tables - gone[:size].reshape(tables.tables.shape)
+        found.append(_mean_of_two(left, weighing))
+    values = np.array(found)
+    return values[np.isfinite(values)]
 
 
 def _telling_pairs(tables: Floats) -> float:
