@@ -112,7 +112,7 @@ def after_qualification_task(
 ) -> str:
     """Count a qualification task that was judged or put aside; return what to tell the annotator.
 
-    The text is empty but after an attempt's last task.
+    The text is empty but after an attempt's last task, and where the set was withdrawn by then.
     """
     attempt = newest_attempt(session, project_id=key_of(project), account_id=key_of(annotator))
     if attempt is None or attempt.passed is not None or task.id not in attempt.task_ids:
@@ -122,6 +122,9 @@ def after_qualification_task(
         count_pairs(session, attempt)
         return ""
     decide(session, project=project, attempt=attempt)
+    if not attempt.passed and not set_of(session, project_id=key_of(project)):
+        # Withdrawn while they were at it: real work comes next, and no other attempt.
+        return ""
     return told_of(attempt, labeling_settings(project).qualification)
 
 

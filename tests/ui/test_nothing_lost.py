@@ -285,6 +285,17 @@ def test_a_prompt_of_ones_own_is_kept_until_it_is_saved(
 # ---- the server is killed -----------------------------------------------------------------------
 
 
+# The window in which Streamlit tells developers to start their server again.
+COUNT_STREAMLITS_WINDOWS = """() => {
+  window.streamlitsWindows = 0;
+  new MutationObserver((changes) => changes.forEach(({ addedNodes }) => addedNodes.forEach((node) => {
+    if (node.textContent.startsWith("Connection error")) window.streamlitsWindows += 1;
+  }))).observe(document.body, { childList: true });
+}"""
+
+FOCUSED = "document.activeElement.shadowRoot?.activeElement?.id"
+
+
 def test_a_server_killed_mid_draft_and_mid_submit(
     contexts: Contexts, module_home: Home, name: str
 ) -> None:
@@ -293,9 +304,13 @@ def test_a_server_killed_mid_draft_and_mid_submit(
         page = open_task(contexts().new_page(), first, name)
         begun = begin(page, module_home, name)
         page.locator("#rationale").fill("typed without a server")
+        page.evaluate(COUNT_STREAMLITS_WINDOWS)
         first.process.kill()
         first.process.wait()
-        page.locator("#rationale").fill("typed without a server, and more")
+        until(lambda: page.evaluate("window.streamlitsWindows"), 30)
+        until(lambda: page.evaluate(FOCUSED) == "rationale")
+        page.keyboard.type(", and more")
+        assert page.get_by_role("dialog").count() == 0, "it would cover the task"
     with running_server(module_home.path, port=port) as second:
         until(lambda: drafted(module_home, name, "typed without a server, and more"), 60)
         assert shown(page) == begun

@@ -189,8 +189,10 @@ def test_a_set_that_is_withdrawn_in_an_attempt_ends_in_real_work(stage: Stage) -
     assert kind_of(stage, real) == TaskKind.ORDINARY
     assert asked_as(stage, "ann", real) is None, "real work is no test"
     assert stands(stage, "ann").tasks == 0
-    # What was at hand may still be sent; nothing is asked of it any more.
-    assert stage.submit("ann", held, RIGHT, "late").stored
+    # What was at hand may still be sent, and is no reason to try once more.
+    late = stage.submit("ann", held, WRONG, "late")
+    assert late.stored
+    assert late.feedback == ""
 
 
 def test_what_is_withdrawn_before_it_is_asked_is_not_counted(stage: Stage) -> None:

@@ -21,7 +21,7 @@ class Keyboard {
   key(event) {
     const { root, shadow, board } = this.ranking;
     if (event.defaultPrevented || event.altKey || event.isComposing) return;
-    if (!root.isConnected || shadow.querySelector("dialog[open]")) return;
+    if (!root.isConnected || shadow.querySelector("dialog[open]") || awayWindow()) return;
     const target = event.composedPath()[0];
     const ours = target instanceof Node && root.contains(target);
     const command = this.commandFor(event, target, ours);

@@ -24,6 +24,7 @@ class Ranking {
     document.addEventListener("visibilitychange", this.onVisibility);
     window.addEventListener("pagehide", this.onVisibility);
     this.outbox.listen();
+    this.endAway = keepAwayWindowClosed();
   }
 
   unlisten() {
@@ -31,6 +32,7 @@ class Ranking {
     document.removeEventListener("visibilitychange", this.onVisibility);
     window.removeEventListener("pagehide", this.onVisibility);
     this.outbox.unlisten();
+    this.endAway?.();
   }
 
   // ---- what Python says -----------------------------------------------------------------------

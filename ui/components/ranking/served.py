@@ -34,6 +34,7 @@ PIECES = (
     "drag.js",
     "comparing.js",
     "board.js",
+    "away.js",
     "keys.js",
     "keyboard.js",
     "ranking.js",
