@@ -1,5 +1,6 @@
 """The shared backbone: the split, the adapters, and what is written of them."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,14 @@ def test_a_folder_without_a_model_is_one_sentence(tmp_path: Path) -> None:
             tmp_path, device=torch.device("cpu"), dtype=torch.float32, top_layers=2, rank=4
         )
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="memory maps are Linux's")
+def test_a_model_that_is_loaded_leaves_nothing_of_its_file_mapped(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "stored-as-it-is-used"
+    shutil.copytree(tiny_folder, folder)
+    loaded = _loaded(folder, top_layers=2, rank=4)
+    assert loaded.output_weight.dtype == torch.float32  # As it is in the file: nothing converts it.
+    assert str(folder) not in Path("/proc/self/maps").read_text()
