@@ -21,7 +21,8 @@ from labeling.work_queue.assignment import lock_annotator
 from storage.errors import BadInput, NotFound
 from storage.tables import Account, AccountKind, Completion, Demonstration, Project, Prompt, Split
 
-LONGEST_TEXT = 50_000
+#: a completion of 100 KB can be rewritten whole
+LONGEST_TEXT = 120_000
 DEMONSTRATION_COLUMNS = (
     "id",
     "prompt_id",

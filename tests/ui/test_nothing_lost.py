@@ -288,9 +288,11 @@ def test_a_prompt_of_ones_own_is_kept_until_it_is_saved(
 # The window in which Streamlit tells developers to start their server again.
 COUNT_STREAMLITS_WINDOWS = """() => {
   window.streamlitsWindows = 0;
-  new MutationObserver((changes) => changes.forEach(({ addedNodes }) => addedNodes.forEach((node) => {
+  const count = (node) => {
     if (node.textContent.startsWith("Connection error")) window.streamlitsWindows += 1;
-  }))).observe(document.body, { childList: true });
+  };
+  new MutationObserver((changes) => changes.forEach((each) => each.addedNodes.forEach(count)))
+    .observe(document.body, { childList: true });
 }"""
 
 FOCUSED = "document.activeElement.shadowRoot?.activeElement?.id"

@@ -271,6 +271,23 @@ def test_differences_between_any_two(wide_stage: Stage) -> None:
 # ---- what is sent --------------------------------------------------------------------------------
 
 
+def test_what_is_empty_says_so_compared_or_not(wide_stage: Stage) -> None:
+    stage = fresh(wide_stage, 2).show(task(["  ", "Something."], serial=next(_serials)))
+    for _ in range(3):
+        expect(stage.card(0).locator(".text")).to_have_text("(empty completion)")
+        stage.press("d")
+    expect(stage.card(1).locator("mark.differs")).to_have_text("Something.")
+
+
+def test_one_word_in_a_long_text_is_not_called_the_same(wide_stage: Stage) -> None:
+    whole = " ".join(f"word{number}" for number in range(2000))
+    pair = [whole, whole.replace("word1000", "another")]
+    stage = fresh(wide_stage, 2).show(task(pair, serial=next(_serials))).press("d")
+    expect(stage.find(".alike")).to_have_text("99 % the same")
+    stage.show(task([whole, whole], serial=next(_serials))).press("d")
+    expect(stage.find(".alike")).to_have_text("100 % the same")
+
+
 def test_everything_an_annotator_says_is_sent(wide_stage: Stage) -> None:
     criteria = [
         {"name": "helpful", "kind": "likert", "question": "Does it help?"},

@@ -20,7 +20,7 @@ SHAPE = RowShape(
     needs=(("prompt", "completion"), ("messages", "completion")),
     json_if_it_is=("prompt", "completion"),
 )
-LONGEST_TEXT = 50_000  # of a demonstration, as on the page
+LONGEST_TEXT = 120_000  # of a demonstration, as on the page
 
 
 def read(row: Row, place: Place) -> Iterator[Imported]:

@@ -33,20 +33,28 @@ class Comparing {
   }
 
   draw() {
-    this.drawn.forEach((place) => fillText(this.bodies[place], this.texts[place]));
+    this.drawn.forEach((place) => this.fill(place));
     this.drawn = this.on ? [...this.pair] : [];
     this.bar.hidden = !this.on;
     if (this.on) this.mark();
     this.changed();
   }
 
+  // What is empty says so, compared or not.
+  fill(place, pieces = []) {
+    if (this.texts[place].trim() === "") return;
+    fillText(this.bodies[place], this.texts[place], changedRanges(pieces), "differs");
+  }
+
   mark() {
     const [left, right] = this.pair;
     const found = markDifferences(this.texts[left], this.texts[right]);
-    fillText(this.bodies[left], this.texts[left], changedRanges(found.left), "differs");
-    fillText(this.bodies[right], this.texts[right], changedRanges(found.right), "differs");
+    this.fill(left, found.left);
+    this.fill(right, found.right);
     this.picks.forEach((pick, side) => (pick.value = String(this.pair[side])));
-    const percent = Math.round(100 * found.alike);
+    // A word in a long text is not nothing.
+    const nearly = found.alike < 1 ? 99 : 100;
+    const percent = Math.min(nearly, Math.round(100 * found.alike));
     this.bar.querySelector(".alike").textContent = say(this.words, "differences.alike", { percent });
   }
 }

@@ -2,7 +2,7 @@
 // What is written stays in state.rewrites[place] while the window is closed.
 
 // As long as a demonstration may be (labeling/demonstrations.py).
-const LONGEST_REWRITE = 50000;
+const LONGEST_REWRITE = 120000;
 const DIFFERENCE_PATIENCE_MS = 120;
 
 // `completion` is {place, text}; `send(text)` is called when the annotator saves a demonstration.
