@@ -112,13 +112,15 @@ def mean_cohen_kappa(tables: RaterTables, weights: Weights = "unweighted") -> Fi
         by_task += np.bincount(task, weights=of_pair, minlength=len(by_task))
         judged[task] = True
     tasks = int(judged.sum())
-    error = float(np.sqrt((by_task**2).sum() * tasks / max(tasks - 1, 1)))
+    if tasks < 2:
+        return Figure(value, round(n), of)
+    error = float(np.sqrt((by_task**2).sum() * tasks / (tasks - 1)))
     if tasks < _FEW:
         without = _without_each(tables, weighing, np.flatnonzero(judged))
         tasks = len(without)
         error = float(np.sqrt(max(tasks - 1, 0) * without.var())) if tasks else 0.0
     if tasks < 2:
-        return Figure(value, round(n), of)
+        return Figure(value, round(n), of, -1.0, 1.0)
     trials = _telling_pairs(tables.tables) if weights == "unweighted" else np.inf
     low, high = bounded_interval(value, error, tasks, least=-1.0, trials=trials)
     return Figure(value, round(n), of, min(low, value), max(high, value))

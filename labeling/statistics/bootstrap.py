@@ -109,7 +109,8 @@ def figure_of(
     and of tasks that nearly all agree, vary less than samples of such tasks do: the interval is
     widened to hold `bounded_interval` with the jackknife's error (§11.5), or where tasks are many
     that of the draws. `trials` is how many independent ratings the figure can be worth at most.
-    There is no interval where fewer than two tasks can be left out with something left to measure.
+    Where fewer than two tasks can be left out with something left to measure, nothing tells how
+    sure it is, and the interval is all from `least` to 1.
     """
     if sums is None:
         return Figure(None, n, of)
@@ -124,7 +125,7 @@ def figure_of(
         return Figure(value, n, of)
     error, tasks = _error(sums, statistic, drawn)
     if tasks < 2:
-        return Figure(value, n, of)
+        return Figure(value, n, of, min(least, value), 1.0)
     outside = (1 - resampling.level) / 2
     low, high = (float(end) for end in np.quantile(drawn, [outside, 1 - outside]))
     wider = bounded_interval(value, error, tasks, least=least, trials=trials)
