@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
+from accelerate.utils import is_peft_model
 from datasets import Dataset
 from torch import Tensor
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
@@ -25,6 +26,7 @@ from reward.reward_modeling.preference_pairs import PreferencePair, preference_p
 from reward.training.optimizer_settings import OptimizerSettings
 from reward.training.processes import Processes
 from reward.training.reading_order import StepParts, even_parts, order_of_whole_steps
+from reward.training.sharded_model import is_sharding, plain_model, set_reference, take_back
 from reward.training.trl_trainer import (
     InPlaceTrainer,
     OnStep,
@@ -83,6 +85,11 @@ def train_with(
     if not (pairs if optimizer == "dpo" else prompts):
         what = "comparison" if optimizer == "dpo" else "prompt"
         raise BadInput(f"There is no {what} to train the policy on with {optimizer}.")
+    if is_sharding() and optimizer != "dpo":
+        raise BadInput(
+            f"The optimizer {optimizer} samples while it trains, which sharded weights do not "
+            "serve; choose launch_config ddp, or dpo."
+        )
     task = _Task(backbone, adapter, reference, scorer, prompts, pairs, sampling, seed)
     weights = backbone.parameters(adapter)
     start = [weight.detach().clone() for weight in weights]
@@ -96,6 +103,8 @@ def train_with(
             trainer = _BUILDERS[optimizer](task, sized, place)
             trainer.begin(on_step)
             trainer.train()
+            if is_sharding():
+                take_back(backbone, adapter, trainer.accelerator.unwrap_model(trainer.model))
 
     whole = settings.pairs if optimizer == "dpo" else settings.rollout
     fitted_to_memory(fit, min(settings.micro_batch, whole), "a completion")
@@ -284,17 +293,30 @@ def _dpo(task: _Task, settings: OptimizerSettings, place: str) -> Any:
         max_length=None,
     )
     on_one_device(arguments)
-    model: Any = RoleModel(task.backbone, task.adapter, top1=True)
-    bare: Any = RoleModel(task.backbone, task.reference, top1=True)
+    model, reference = _policy_and_reference(task)
     trainer = _DPO(
         model=model,
-        ref_model=bare,
+        ref_model=reference,
         args=arguments,
         train_dataset=in_order(rows, order),
         processing_class=task.backbone.tokenizer,
     )
+    if is_peft_model(model):
+        set_reference(task.backbone, task.adapter, model, task.reference)
     trainer.passes = len(order) / len(rows)
     return trainer
+
+
+def _policy_and_reference(task: _Task) -> tuple[Any, Any]:
+    """Return what DPO trains and what it compares with; an adapter is compared within its model."""
+    if not is_sharding():
+        roles = (task.adapter, task.reference)
+        policy, reference = (RoleModel(task.backbone, name, top1=True) for name in roles)
+        return policy, reference
+    model = plain_model(task.backbone, task.adapter)
+    if is_peft_model(model):
+        return model, None
+    return model, plain_model(task.backbone, task.reference, trained=False)
 
 
 _BUILDERS = {"rloo": _rloo, "grpo": _grpo, "dpo": _dpo}

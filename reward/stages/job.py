@@ -43,6 +43,7 @@ from reward.steps.sft import ADAPTER as SFT
 from reward.steps.sft import fine_tune, progress_place
 from reward.training.processes import Processes
 from reward.training.progress_checkpoint import ProgressPlace, load_progress, save_progress
+from reward.training.sharded_model import home_of_backbone
 from storage.blobs import write_folder
 from storage.errors import BadInput, RankloopError
 
@@ -88,9 +89,12 @@ class JobRun:
             torch.set_num_threads(self.job.threads)
         device = find_device(self.job.device)
         self.profile: TrainingProfile = training_profile(device, self.job.training)
+        by_trl = self.job.stage == SFT or (
+            self.job.stage == "ppo" and self.profile.optimizer.optimizer != "ppo"
+        )
         self.backbone: Backbone = load_backbone(
             self.job.model,
-            device=device,
+            device=home_of_backbone(device, sharded=by_trl),
             dtype=self.profile.dtype,
             top_layers=self.profile.top_layers,
             rank=self.profile.rank,

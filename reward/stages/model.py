@@ -18,6 +18,7 @@ from reward.language_models.models import model_folder
 from reward.language_models.profiles import TrainingProfile, as_json, training_profile
 from reward.stages.result import read_settings
 from reward.training.processes import Processes
+from reward.training.sharded_model import home_of_backbone
 from storage.errors import BadInput
 from storage.settings import Settings
 
@@ -115,8 +116,11 @@ class StageRun:
         given = (self.settings.training.get(section, {}), self.overrides.get(section, {}))
         return any(field in each for each in given)
 
-    def load(self) -> StageModel:
+    def load(self, *, sharded: bool = False) -> StageModel:
         """Load the model that the settings name, preparing the embedded one where it is absent.
+
+        `sharded`: what is trained is a copy whose weights the processes share out, where they were
+        started so; this one then stays in the machine's memory, since it may fit on no device.
 
         Raises `BadInput` or `Unavailable` naming what is wrong.
         """
@@ -129,7 +133,7 @@ class StageRun:
         self.say(f"loading {settings.model}")
         backbone = load_backbone(
             folder,
-            device=find_device(settings.device),
+            device=home_of_backbone(find_device(settings.device), sharded=sharded),
             dtype=profile.dtype,
             top_layers=profile.top_layers,
             rank=profile.rank,

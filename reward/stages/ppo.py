@@ -46,7 +46,7 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
     texts = read_stage_prompts(request.prompts)
     rankings = dpo_rankings(request)
     run = _checked(request, run)
-    model = run.load()
+    model = run.load(sharded=request.optimizer == "dpo")
     meter = Meter(model.device)
     prompts = short_prompts(model, request.prompts, texts)
     task = PolicyTask(

@@ -41,7 +41,7 @@ def train_sft_stage(request: SFTRequest, run: StageRun) -> dict[str, Any]:
     """
     folder = free_folder(request.out)
     texts = read_demonstrations(request.data)
-    model = run.load()
+    model = run.load(sharded=True)
     model = replace(model, profile=with_a_whole_pass(run, len(texts)))
     meter = Meter(model.device)
     demonstrations = short_demonstrations(model, request.data, texts)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from reward.training.sharded_model import put
+
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
     """Return copies of the state of every parameter, named `prefix.index.moment`."""
@@ -22,7 +24,9 @@ def restore_optimizer(
     for index, parameter in enumerate(_parameters(optimizer)):
         start = f"{prefix}.{index}."
         found = {
-            name.removeprefix(start): value.clone().to(parameter.device if value.dim() else "cpu")
+            name.removeprefix(start): put(parameter, value.clone())
+            if value.dim()
+            else value.clone()
             for name, value in tensors.items()
             if name.startswith(start)
         }

@@ -26,6 +26,7 @@ from reward.training.processes import Processes
 from reward.training.progress_checkpoint import ProgressPlace
 from reward.training.reading_order import StepParts, order_with_blanks, roomy_parts
 from reward.training.sft_settings import SFTSettings
+from reward.training.sharded_model import is_sharding, plain_model, take_back
 from reward.training.trainer_progress import ResumableTrainer
 from reward.training.trl_trainer import (
     InPlaceTrainer,
@@ -130,6 +131,8 @@ def train_sft(
                 place, _fingerprint(backbone, adapter, demonstrations, settings, seed)
             )
             trainer.train_on()
+            if is_sharding():
+                take_back(backbone, adapter, trainer.accelerator.unwrap_model(trainer.model))
             return [logs["loss"] for logs in trainer.state.log_history if "loss" in logs]
 
     return fitted_to_memory(fit, min(settings.micro_batch, settings.batch), "a demonstration")
@@ -149,7 +152,11 @@ def build_trainer(
     parts = _parts(settings)
     steps = planned_steps(len(rows), settings)
     order = order_with_blanks(len(rows), settings.batch, steps, parts, seed=seed)
-    model: Any = RoleModel(backbone, adapter, top1=True)
+    model: Any
+    if is_sharding():
+        model = plain_model(backbone, adapter)
+    else:
+        model = RoleModel(backbone, adapter, top1=True)
     trainer = SFT(
         model=model,
         args=_arguments(backbone, settings, parts, steps, place, seed=seed),

@@ -21,6 +21,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from reward.training.optimizer_state import optimizer_tensors, restore_optimizer
 from reward.training.processes import Processes
 from reward.training.progress_checkpoint import ProgressPlace, load_progress, save_progress
+from reward.training.sharded_model import by_deepspeed, put, whole
 from storage.errors import Unavailable
 
 NAME = "trainer"
@@ -69,10 +70,14 @@ class ResumableTrainer:
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         del model, trial
         trainer: Any = self
-        if self.place is None or not trainer.args.should_save:
+        if self.place is None or by_deepspeed():
             return
-        tensors = {f"weight.{i}": p.detach() for i, p in enumerate(trainer.model.parameters())}
-        tensors |= optimizer_tensors(_plain(trainer.optimizer), "optimizer")
+        # Every process, since it may be that each holds a part.
+        tensors = {f"weight.{i}": whole(one) for i, one in enumerate(self._trained())}
+        moments = optimizer_tensors(_plain(trainer.optimizer), "optimizer")
+        tensors |= {key: whole(moment) for key, moment in moments.items()}
+        if not trainer.args.should_save:
+            return
         tensors |= _random_tensors()
         state = {
             "fingerprint": self.fingerprint,
@@ -87,10 +92,13 @@ class ResumableTrainer:
     @torch.no_grad()
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         del resume_from_checkpoint, model
-        trainer: Any = self
         tensors, _ = self._progress()
-        for index, parameter in enumerate(trainer.model.parameters()):
-            parameter.copy_(tensors[f"weight.{index}"])
+        for index, parameter in enumerate(self._trained()):
+            parameter.copy_(put(parameter, tensors[f"weight.{index}"]))
+
+    def _trained(self) -> list[nn.Parameter]:
+        trainer: Any = self
+        return [one for one in trainer.model.parameters() if one.requires_grad]
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:

@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 import datasets
+import torch
 from transformers import PrinterCallback, TrainingArguments
 
 from reward.language_models.backbone import Backbone
+from reward.language_models.role_model import RoleModel
 from reward.training.out_of_memory import Halving
 from reward.training.processes import Processes
+from reward.training.sharded_model import by_deepspeed, by_fsdp, count_on_cpu, shard_on_cpu
 
 Found = TypeVar("Found")
 OnStep = Callable[[int, int, dict[str, float]], None]
@@ -38,13 +41,19 @@ class InPlaceTrainer:
     def _send_telemetry(self) -> None:
         """Send nothing: TRL would report the trainer, the model's kind and the machine."""
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """Get ready to train with whom this process was started with."""
+        super().create_accelerator_and_postprocess()  # type: ignore[misc]
+        if by_fsdp():
+            shard_on_cpu(self)
+
     def begin(self, on_step: OnStep) -> None:
         """Get ready after TRL's `__init__`: report to `on_step`, print nothing."""
         trainer: Any = self
         self.on_step = on_step
         trainer.remove_callback(PrinterCallback)
         for model in (trainer.model, getattr(trainer, "ref_model", None)):
-            if model is not None:
+            if isinstance(model, RoleModel):
                 # TRL has laid a language-model head over `forward`, which a role has already.
                 vars(model).pop("forward", None)
 
@@ -92,7 +101,7 @@ def common_arguments(backbone: Backbone, folder: str, *, seed: int) -> dict[str,
     return {
         "output_dir": folder,
         "seed": seed,
-        "use_cpu": backbone.device.type == "cpu",
+        "use_cpu": backbone.device.type == "cpu" and not _shards_elsewhere(),
         "bf16": False,
         "gradient_checkpointing": False,
         "report_to": "none",
@@ -106,6 +115,11 @@ def common_arguments(backbone: Backbone, folder: str, *, seed: int) -> dict[str,
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,
     }
+
+
+def _shards_elsewhere() -> bool:
+    """Say whether a shard's device is another library's choice; the backbone stays on the CPU."""
+    return by_deepspeed() or (by_fsdp() and torch.cuda.is_available())
 
 
 def in_order(rows: list[dict[str, Any]], order: Sequence[int]) -> datasets.Dataset:
@@ -128,4 +142,5 @@ def on_one_device(arguments: TrainingArguments) -> TrainingArguments:
     """Keep transformers from spreading one process over every GPU that it sees."""
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
+    count_on_cpu()
     return arguments

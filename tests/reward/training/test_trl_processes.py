@@ -22,7 +22,7 @@ from storage.errors import BadInput
 SCRIPT = Path(__file__).with_name("trl_in_processes.py")
 ROOT = SCRIPT.parents[3]
 TUNINGS = ("full", "head", "prompt", "prefix", "adapter", "bitfit")
-METHODS = [f"{method}@lora" for method in ("sft", "rloo", "grpo", "dpo")]
+METHODS = [f"{method}@lora" for method in ("sft", "rloo", "grpo", "dpo", "dpo-ref")]
 METHODS += [f"{method}@{tuning}" for method in ("sft", "dpo") for tuning in TUNINGS]
 Found = dict[str, torch.Tensor]
 

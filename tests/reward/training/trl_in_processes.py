@@ -2,8 +2,9 @@
 
     torchrun --nproc_per_node 2 tests/reward/training/trl_in_processes.py MODEL OUT METHODS [DYING]
 
-METHODS are joined by commas: sft, rloo, grpo, dpo, each with its tuning, as in sft@lora. Rank 0
-saves what each trained and its metrics. DYING is RANK:STEP: that process kills itself after that
+METHODS are joined by commas: sft, rloo, grpo, dpo, each with its tuning, as in sft@lora; dpo-ref is
+dpo against another role. Rank 0 saves what each trained, its metrics, and which part of the trained
+weights it held of its own. DYING is RANK:STEP: that process kills itself after that
 step. Progress is then kept beside OUT, and with -1, which is nobody's rank, gone on from.
 """
 
@@ -14,11 +15,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
 
 from reward.generation.sampling import SamplingSettings
 from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.padding import AnsweredBatch
 from reward.policy_optimization.trl_optimizers import PreferencePair, train_with
+from reward.training import sharded_model
 from reward.training.optimizer_settings import OptimizerSettings
 from reward.training.processes import Processes
 from reward.training.sft import DemonstratedAnswer, train_sft
@@ -53,6 +56,13 @@ class LowIds:
 def train(backbone: Backbone, method: str, on_step: OnStep, folder: Path | None) -> None:
     """Move the policy by one of TRL's trainers, with micro-batches of 4 in all processes."""
     micro_batch = 4 // Processes.current().count
+    reference = None
+    if method == "dpo-ref":
+        reference, method = "reference", "dpo"
+        backbone.copy_adapter("policy", reference)
+        generator = torch.Generator().manual_seed(1)
+        for weight in backbone.parameters(reference):
+            weight.data += 0.1 * torch.randn(weight.shape, generator=generator)
     if method == "sft":
         sizes = SFTSettings(**{**vars(SFT), "micro_batch": micro_batch})
         train_sft(backbone, "policy", DEMONSTRATIONS, sizes, seed=3, on_step=on_step, folder=folder)
@@ -63,7 +73,7 @@ def train(backbone: Backbone, method: str, on_step: OnStep, folder: Path | None)
         scorer=LowIds(),
         prompts=PROMPTS,
         pairs=PAIRS,
-        reference=None,
+        reference=reference,
         settings=OptimizerSettings(**{**vars(SIZES), "micro_batch": micro_batch}),
         sampling=SamplingSettings(max_new_tokens=4, temperature=0.7),
         seed=3,
@@ -104,11 +114,30 @@ def _trained(model: str, method: str, progress: Path, dying: str) -> dict[str, t
         if dying and Processes.current().rank == int(rank) and step == int(last or 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
+    held = _note_parts()
     train(backbone, optimizer, on_step, progress if dying else None)
     weights = backbone.parameters("policy")
+    found[f"{method}.held"] = torch.tensor(max(held, default=1.0))
     return found | {
         f"{method}.weight.{index}": one.detach().contiguous() for index, one in enumerate(weights)
     }
+
+
+def _note_parts() -> list[float]:
+    """Return a list that is filled, when weights are gathered, with the part of each held here."""
+    parts: list[float] = []
+    whole = sharded_model.whole.__dict__.get("real", sharded_model.whole)
+
+    def noted(tensor: torch.Tensor) -> torch.Tensor:
+        if isinstance(tensor, DTensor):
+            parts.append(tensor.to_local().numel() / tensor.numel())
+        elif hasattr(tensor, "ds_id"):
+            parts.append(tensor.ds_tensor.numel() / tensor.ds_numel)
+        return whole(tensor)
+
+    noted.__dict__["real"] = whole
+    sharded_model.whole = noted
+    return parts
 
 
 if __name__ == "__main__":
