@@ -94,6 +94,24 @@ def test_a_reload_brings_all_back(stage: Stage) -> None:
     assert stage.find(".card.active .letter").inner_text() == "C"
 
 
+def test_what_was_typed_to_skip_or_flag_comes_back(stage: Stage) -> None:
+    stage.press("f")
+    stage.page.get_by_placeholder("A comment").fill("a phone number")
+    stage.press("Escape", "s")
+    stage.page.get_by_placeholder("Another reason").fill("too long")
+    stage.press("Escape")
+    stage.page.clock.run_for(3000)
+    draft = stage.sent("draft")[-1]["draft"]
+    assert (draft["flag_comment"], draft["skip_reason"]) == ("a phone number", "too long")
+    stage = again(stage).press("f")
+    expect(stage.page.get_by_placeholder("A comment")).to_have_value("a phone number")
+    stage.press("Escape").page.evaluate("sessionStorage.clear()")
+    stage = again(stage, draft=draft).press("s")
+    expect(stage.page.get_by_placeholder("Another reason")).to_have_value("too long")
+    stage.press("Escape").show(task(texts(4), serial="2", assignment=2)).press("s")
+    expect(stage.page.get_by_placeholder("Another reason")).to_have_value("")
+
+
 def test_the_draft_of_the_database_comes_back_in_another_browser(stage: Stage) -> None:
     stage.press("3", "1")
     stage.page.clock.run_for(3000)

@@ -29,8 +29,10 @@ class Board {
     this.notes = el("div", { class: "slot notes-slot" });
     this.differenceBar = differenceBar(count, words);
     this.help = helpDialog(words, (name) => this.offers(name));
-    this.skip = skipDialog(words, (reason) => this.acts.skip(reason));
-    this.flag = flagDialog(words, page.flags ?? [], (flags, comment) => this.acts.flag(flags, comment));
+    this.skip = skipDialog(words, (reason) => this.acts.skip(reason),
+      (text) => this.acts.typed("skip_reason", text));
+    this.flag = flagDialog(words, page.flags ?? [], (flags, comment) => this.acts.flag(flags, comment),
+      (text) => this.acts.typed("flag_comment", text));
     this.dialogs = el("div", { class: "dialogs" }, [this.help, this.skip, this.flag]);
     this.list = el("div", { class: "cards", style: `--count: ${count}` }, this.cards);
     this.root.replaceChildren(this.toolbar, this.banners, promptSection(messages, words),
@@ -165,6 +167,8 @@ class Board {
       button.setAttribute("aria-pressed", String(button.dataset.layout === layout)),
     );
     this.toolbar.querySelector(".differences").setAttribute("aria-pressed", String(this.comparing.on));
+    for (const [dialog, name] of [[this.skip, "skip_reason"], [this.flag, "flag_comment"]])
+      if (dialog.field.value !== (state[name] ?? "")) dialog.field.value = state[name] ?? "";
     this.root.classList.toggle("sending", sending);
     this.button.disabled = !complete || sending;
     this.button.firstChild.textContent = say(this.words, sending ? "submit.saving" : "submit");

@@ -27,9 +27,11 @@ function helpDialog(words, usable) {
 // Under which name each is stored, whatever the language in which it was chosen.
 const SKIP_REASONS = { cannot: "Cannot judge", offensive: "Offensive", broken: "Broken or empty" };
 
-function skipDialog(words, onSkip) {
+// `typed(text)` is called at every key press, so that a reload costs no word of it.
+function skipDialog(words, onSkip, typed) {
   const label = say(words, "skip.other");
   const other = el("input", { type: "text", maxlength: "200", placeholder: label, "aria-label": label });
+  other.addEventListener("input", () => typed(other.value));
   const send = el("button", { class: "primary", text: say(words, "skip.send"), type: "submit" });
   const form = el("form", { class: "other" }, [other, send]);
   const reasons = Object.keys(SKIP_REASONS).map((name) => {
@@ -49,6 +51,7 @@ function skipDialog(words, onSkip) {
     if (other.value.trim()) finish(other.value.trim());
     else other.focus();
   });
+  dialog.field = other;
   return dialog;
 }
 
@@ -58,13 +61,14 @@ const flagName = (words, flag) => {
   return said === `flag.${flag}` ? flag : said;
 };
 
-function flagDialog(words, flags, onFlag) {
+function flagDialog(words, flags, onFlag, typed) {
   const boxes = flags.map((flag) => el("input", { type: "checkbox", value: flag }));
   const rows = boxes.map((box, index) =>
     el("label", { class: "choice" }, [box, el("span", { text: flagName(words, flags[index]) })]),
   );
   const label = say(words, "flag.comment");
   const comment = el("textarea", { rows: "3", maxlength: "2000", placeholder: label, "aria-label": label });
+  comment.addEventListener("input", () => typed(comment.value));
   const missing = el("p", { class: "missing", role: "alert" });
   const send = el("button", { class: "primary", text: say(words, "flag.send"), type: "submit" });
   const form = el("form", { class: "flagging" }, [
@@ -83,5 +87,6 @@ function flagDialog(words, flags, onFlag) {
     dialog.close();
     onFlag(chosen, comment.value.trim());
   });
+  dialog.field = comment;
   return dialog;
 }

@@ -35,6 +35,8 @@ function stateFrom(draft, count) {
   state.checks = isRecord(state.checks) ? state.checks : {};
   state.flags = Array.isArray(state.flags) ? state.flags : [];
   state.rationale = String(state.rationale ?? "");
+  // What was typed into the windows to skip and to flag.
+  for (const name of ["skip_reason", "flag_comment"]) state[name] = String(state[name] ?? "");
   state.focus = Number.isInteger(state.focus) ? Math.min(Math.max(0, state.focus), count - 1) : 0;
   state.milliseconds = Math.max(0, Number(state.milliseconds) || 0);
   state.changed_at = Number(state.changed_at) || 0;

@@ -120,6 +120,10 @@ class Ranking {
       rewrite: (place) => this.rewrite(place),
       undo: () => this.undo(),
       submit: () => this.submit(),
+      typed: (name, text) => {
+        this.state[name] = text;
+        this.changed();
+      },
       skip: (reason) => this.deliver("skip", { nonce: newNonce(), reason }),
       flag: (flags, comment) => this.deliver("flag", { nonce: newNonce(), flags, comment }),
     };
