@@ -32,5 +32,5 @@ def describe_device(setting: str = "auto") -> str:
         return f"cuda: {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
     if device.type == "mps":
         return f"mps: {platform.processor() or 'Apple silicon'}"
-    quick = ", with instructions for bfloat16" if multiplies_bfloat16(device) else ""
+    quick = ", instructions for bfloat16" if multiplies_bfloat16(device) else ""
     return f"cpu: {torch.get_num_threads()} threads{quick}"
