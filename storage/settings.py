@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of the trainer; 0: all cores.")
     processes: int = Field(
-        default=1, ge=1, description="Processes that train a reward model or a policy together."
+        default=1, ge=1, description="Processes that train one model together, in any stage."
     )
     launch_config: str = Field(
         default="",
