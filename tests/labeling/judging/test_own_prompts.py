@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from sqlmodel import select
 
 from labeling.imports.prompts import content_sha256, split_of
+from labeling.judging.demonstrations import LONGEST_TEXT
 from labeling.judging.own_prompts import LONGEST_PROMPT, OwnPrompt, add_own_prompt
 from labeling.labeling_settings import change_labeling
 from storage.engine import reading, writing
@@ -80,7 +81,7 @@ def test_what_is_no_prompt_is_refused(stage: Stage, text: Any) -> None:
 
 def test_an_answer_that_does_not_fit_stores_no_prompt(stage: Stage) -> None:
     with pytest.raises(BadInput):
-        write(stage, "Why?", "x" * 100_001)
+        write(stage, "Why?", "x" * (LONGEST_TEXT + 1))
     with reading(stage.engine) as session:
         assert session.exec(select(Prompt)).all() == []
 

@@ -171,11 +171,12 @@ def test_a_webhook_that_is_removed_after_the_claim_ends_nobodys_work(
         removed = subscribe(stage, other.url, "alarm.raised")
         subscribe(stage, receiver.url, "alarm.raised")
         happen(stage, "alarm.raised")
-        claims = delivering._claims
+        claims, one_at_a_time = delivering._claims, threading.Lock()
 
         def removed_since(engine: Engine, *given: Any) -> list[Claim]:
             found = claims(engine, *given)
-            with writing(engine) as session:
+            # Each receiver's deliveries are claimed in a thread of its own.
+            with one_at_a_time, writing(engine) as session:
                 if session.get(Webhook, removed):
                     remove_webhook(session, project=stage.project, by=None, webhook_id=removed)
             return found
