@@ -10,6 +10,7 @@ from labeling.imports.preference_rows.fields import (
 )
 from labeling.imports.preference_rows.imported import Imported, ImportedDemonstration
 from labeling.imports.row_files import Place, Row, RowShape
+from labeling.judging.demonstrations import LONGEST_TEXT
 
 SHAPE = RowShape(
     things="demonstrations",
@@ -20,7 +21,6 @@ SHAPE = RowShape(
     needs=(("prompt", "completion"), ("messages", "completion")),
     json_if_it_is=("prompt", "completion"),
 )
-LONGEST_TEXT = 120_000  # of a demonstration, as on the page
 
 
 def read(row: Row, place: Place) -> Iterator[Imported]:

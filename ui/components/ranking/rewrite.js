@@ -1,7 +1,7 @@
 // A window to rewrite a completion as a demonstration, with its changes shown while one writes.
 // What is written stays in state.rewrites[place] while the window is closed.
 
-// As long as a demonstration may be (labeling/demonstrations.py).
+// As long as a demonstration may be (labeling/judging/demonstrations.py).
 const LONGEST_REWRITE = 120000;
 const DIFFERENCE_PATIENCE_MS = 120;
 
