@@ -132,8 +132,9 @@ def divided(account: Account) -> None:
     st.subheader("What divides it")
     with st.container(horizontal=True):
         by = st.selectbox(
-            "By", list(DIMENSIONS), format_func=lambda one: DIMENSIONS[one], key="by", width=240
-        )
+            "By", list(DIMENSIONS), format_func=lambda one: DIMENSIONS[one], key="by", width=240,
+            index=list(DIMENSIONS).index(measured.USUAL),
+        )  # fmt: skip
         name = st.selectbox(
             "Measure", list(measured.DIVIDED), format_func=lambda one: MEASURES[one][0],
             key="by-measure", width=280,

@@ -18,6 +18,7 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Thread
+from threading import enumerate as running_threads
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -194,6 +195,13 @@ def kept(
     newest = figures.newest
     found: Found = first if newest is None else newest.found  # type: ignore[assignment]
     return found
+
+
+def wait_for_files() -> None:
+    """Wait until nothing is being measured, and no file being written, for which no page waits."""
+    for thread in running_threads():
+        if thread.name.startswith(MEASURING):
+            thread.join()
 
 
 def _figures(name: str, given: Mapping[str, object] | None) -> _Figures:

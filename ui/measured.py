@@ -37,6 +37,8 @@ from ui.kept_figures import kept
 
 #: the measures that groups of judgments are compared by
 DIVIDED = ("krippendorff_alpha", "pairwise_agreement", "kendall_w", "gwet_ac1", "top_one")
+#: what the page Agreement divides it by before anything is chosen
+USUAL: Dimension = "policy"
 _NO_WEIGHTS = pandas.DataFrame(
     {name: pandas.Series(dtype=float) for name in ("weight", "ability", "comparisons")}
 )
@@ -121,6 +123,11 @@ def divided(account: Account, by: Dimension) -> pandas.DataFrame:
         return breakdown(found, by, measures=DIVIDED)
 
     return kept(f"by {by}", measure, account=account, on_disk={})
+
+
+def usual_groups(account: Account) -> pandas.DataFrame:
+    """Return the agreement of the groups that the page Agreement begins with."""
+    return divided(account, USUAL)
 
 
 def imported_policies(account: Account) -> dict[int, str]:

@@ -1,7 +1,10 @@
-"""Figures of a large project are measured when the server starts, before a lead asks for them."""
+"""Figures of a large project are measured before a lead asks: by a server when it starts, and by a
+command that brought much in, for the server that starts next.
+"""
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread, get_native_id
 
@@ -11,12 +14,17 @@ from sqlmodel import col
 from labeling.statistics.known_judgments import WORTH_A_FILE
 from storage.errors import RankloopError
 from storage.tables import Account, Judgment, Role
-from ui import process
+from ui import kept_figures, process
 
 _log = logging.getLogger(__name__)
 
 # Pages come first: on Linux each thread has its own.
 _NICENESS = 10
+# Below this share of the judgments, what came in is not worth the time that a command takes for it.
+_WORTH_THE_TIME = 0.1
+
+#: takes what is done, and the share that is done
+Progress = Callable[[str, float], None]
 
 
 def measure_ahead() -> Thread:
@@ -26,12 +34,26 @@ def measure_ahead() -> Thread:
     return thread
 
 
+def measure_into_files(*, new: int, progress: Progress) -> None:
+    """Measure what leads' pages show after `new` judgments came in; return when it is in files.
+
+    A smaller project, or few new judgments beside what there was, needs none of it. The process is
+    to be configured (`ui.process.configure`). Raises `NoDatabase` where the database does not
+    answer.
+    """
+    there = _judgments()
+    if there >= WORTH_A_FILE and new >= _WORTH_THE_TIME * there:
+        _measure_all(progress)
+        kept_figures.wait_for_files()
+
+
 def _measure() -> None:
     with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICENESS)
     try:
         if _judgments() >= WORTH_A_FILE:
-            _measure_all()
+            _write_charts()
+            _measure_all(lambda what, share: None)
     except RankloopError as error:
         _log.warning("figures are measured when they are asked for: %s", error)
 
@@ -44,15 +66,24 @@ def _judgments() -> int:
         ).scalar_one()
 
 
-def _measure_all() -> None:
-    from ui import agreement_tables, annotator_tables, measured
+def _write_charts() -> None:
+    from ui import agreement_tables, annotator_tables
 
     agreement_tables.write_charts()
     annotator_tables.write_charts()
+
+
+def _measure_all(progress: Progress) -> None:
+    from ui import measured
+
     # Nobody sees what is measured here but those who may ask for it.
     server = Account(name="the server", role=Role.ADMIN)
-    for figures in (
+    wanted = (
         measured.loop, measured.quality, measured.reliability, measured.work, measured.waiting,
-        measured.between, measured.hurts, measured.annotators, measured.columns,
-    ):  # fmt: skip
+        measured.between, measured.hurts, measured.annotators, measured.columns, measured.weights,
+        measured.models, measured.usual_groups,
+    )  # fmt: skip
+    for place, figures in enumerate(wanted):
+        progress("measuring the figures of leads' pages", place / len(wanted))
         figures(server)
+    progress("measuring the figures of leads' pages", 1.0)

@@ -7,9 +7,10 @@ databases apart, and what was changed in place: a restored backup, a name, a kno
 import hashlib
 from typing import Any
 
-from sqlalchemy import Executable, String, cast, func, select
+from sqlalchemy import ColumnElement, Executable, String, cast, exists, func, or_, select
 from sqlmodel import Session, col
 
+from labeling.permissions import role_in
 from labeling.statistics.data_version import data_version
 from storage.core import table_of
 from storage.tables import (
@@ -22,6 +23,7 @@ from storage.tables import (
     Project,
     Qualification,
     Review,
+    Role,
     Round,
     Task,
     Withdrawal,
@@ -35,9 +37,10 @@ def data_fingerprint(session: Session, *, project_id: int) -> str:
     """Return the digest (SHA-256, hexadecimal) of the project's data as figures see them.
 
     It reads small tables whole, counts of large ones, and the newest judgments; a judgment that is
-    new, corrected, discarded, withdrawn or put back changes it.
+    new, corrected, discarded, withdrawn or put back changes it, and so does an annotator.
     """
-    digest = hashlib.sha256(repr(data_version(session, project_id=project_id)).encode())
+    version = data_version(session, project_id=project_id, accounts=False)
+    digest = hashlib.sha256(repr(version).encode())
     for statement in (*_small(project_id), *_counts(project_id), _newest(project_id)):
         for row in session.execute(statement):
             digest.update(repr(tuple(row)).encode())
@@ -53,7 +56,7 @@ def _small(project_id: int) -> list[Executable]:
             *(col(Account.id), col(Account.name), col(Account.role), col(Account.kind)),
             *(col(Account.active), col(Account.imported_from)),
             cast(col(Account.project_roles), String),
-        ).order_by(col(Account.id)),
+        ).where(_in_figures(project_id)).order_by(col(Account.id)),
         select(
             *(col(Policy.id), col(Policy.version), col(Policy.name), col(Policy.status)),
             *(col(Policy.kind), col(Policy.published_at)),
@@ -73,6 +76,16 @@ def _small(project_id: int) -> list[Executable]:
         ),
         select(table_of(KnownAnswer)).order_by(col(KnownAnswer.task_id)),
     ]  # fmt: skip
+
+
+def _in_figures(project_id: int) -> ColumnElement[bool]:
+    """Select who has judged and who may: a lead who is new, or an admin, is in no figure."""
+    return or_(
+        role_in(project_id) == Role.ANNOTATOR.value,
+        exists().where(
+            col(Judgment.annotator_id) == col(Account.id), col(Judgment.project_id) == project_id
+        ),
+    )
 
 
 def _counts(project_id: int) -> list[Executable]:

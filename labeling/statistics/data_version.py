@@ -33,8 +33,11 @@ class DataVersion:
     work: tuple[object, ...]
 
 
-def data_version(session: Session, *, project_id: int) -> DataVersion:
-    """Return the state of the project's data; it reads the ends of indexes and small tables."""
+def data_version(session: Session, *, project_id: int, accounts: bool = True) -> DataVersion:
+    """Return the state of the project's data; it reads the ends of indexes and small tables.
+
+    Without `accounts` it makes no difference who is new, switched off or erased.
+    """
     live = select(func.max(col(Policy.published_at))).where(Policy.project_id == project_id)
     ended = select(func.max(col(Round.finished_at))).where(Round.project_id == project_id)
     state = (
@@ -43,14 +46,17 @@ def data_version(session: Session, *, project_id: int) -> DataVersion:
         .order_by(col(Round.number).desc())
         .limit(1)
     )
+    people: list[Any] = [
+        _newest(col(Account.id)),
+        select(func.count()).where(col(Account.active)).scalar_subquery(),
+        select(func.count(col(Account.erased_at))).scalar_subquery(),
+    ]
     parts: list[Any] = [
         _newest(col(Review.id)),
         _newest(col(Import.id)),
         _newest(col(Withdrawal.id)),
         select(func.count(col(Withdrawal.reverted_at))).scalar_subquery(),
-        _newest(col(Account.id)),
-        select(func.count()).where(col(Account.active)).scalar_subquery(),
-        select(func.count(col(Account.erased_at))).scalar_subquery(),
+        *(people if accounts else ()),
         _newest(col(Policy.id)),
         live.scalar_subquery(),
         _newest(col(Round.id)),

@@ -1,7 +1,6 @@
 """A server that starts has the figures of the one before it, unless anything has changed."""
 
 import pickle
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,16 +47,9 @@ def stage(
 
 def start_again(stage: Stage) -> None:
     """Be another process: nothing is kept but what is on disk."""
-    until_written()
+    kept_figures.wait_for_files()
     process.configure(process.settings())
     stage.engine = process.engine()
-
-
-def until_written() -> None:
-    """Wait for the files, for which no page waits."""
-    for thread in threading.enumerate():
-        if thread.name.startswith(kept_figures.MEASURING):
-            thread.join()
 
 
 class Counting:
@@ -74,7 +66,7 @@ class Counting:
 def look(stage: Stage, count: Counting, **given: object) -> int:
     start_again(stage)
     found = kept("x", count, account=stage.accounts["lena"], on_disk=given)
-    until_written()
+    kept_figures.wait_for_files()
     return found
 
 
@@ -148,7 +140,7 @@ def test_what_comes_while_it_is_measured_is_in_no_file(stage: Stage) -> None:
         return "half of this, half of that"
 
     kept("x", measure, account=stage.accounts["lena"], on_disk={})
-    until_written()
+    kept_figures.wait_for_files()
     assert not file().exists()
 
 
@@ -159,7 +151,7 @@ def test_while_work_comes_in_files_are_written_seldom(
         # An annotator who is new is a deed: figures are measured at once.
         stage.judge(f"ann {count.times}", [1, 2, 3, 4])
         kept("x", count, account=stage.accounts["lena"], on_disk={})
-        until_written()
+        kept_figures.wait_for_files()
         return file().read_bytes().hex()
 
     count = Counting()
@@ -251,7 +243,7 @@ def test_a_small_project_has_no_file(stage: Stage, monkeypatch: pytest.MonkeyPat
 def test_figures_that_no_file_can_hold_are_shown_all_the_same(stage: Stage) -> None:
     start_again(stage)
     found = kept("x", lambda *_: {1, 2}, account=stage.accounts["lena"], on_disk={})
-    until_written()
+    kept_figures.wait_for_files()
     assert found == {1, 2} and not list(file().parent.glob("*"))
 
 

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
+from labeling.statistics import known_judgments
 from storage.engine import reading
 from storage.tables import Import, Judgment, Prompt, Task, TaskStatus
 from tests.reward.chat_server import Chatting, chatting
 from tests.ui.conftest import Home
 from tests.ui.test_terminal import Terminal
+from ui import kept_figures, measured_ahead
+from ui.cli import figures_ahead
 from ui.cli.commands import cli
 from ui.cli.frame import run
 
@@ -255,3 +258,30 @@ def test_a_dry_run_counts_what_is_good(
         given = ["import", "preferences", file, "--format", "trl_preference", "--dry-run"]
         assert at(home, *given) == (1 if bad in rows else 0)
         assert said in capsys.readouterr().out
+
+
+def test_many_judgments_leave_their_figures_in_files_and_few_do_not(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [PAIRS[0] | {"prompt": f"Number {number}?"} for number in range(6)]
+    assert at(home, "import", "preferences", write(tmp_path / "few.jsonl", PAIRS)) == 0
+    assert not (home.path / "judgments").exists()
+    monkeypatch.setattr(figures_ahead, "_FEW", 5)
+    for module in (measured_ahead, kept_figures, known_judgments):
+        monkeypatch.setattr(module, "WORTH_A_FILE", 5)
+    assert at(home, "import", "preferences", write(tmp_path / "many.jsonl", rows), "--json") == 0
+    written = {file.name.partition("-")[2] for file in (home.path / "judgments").glob("*.npz")}
+    assert {"quality.figures.npz", "hurts.figures.npz", "annotators.figures.npz"} <= written
+
+
+def test_who_stops_the_figures_keeps_the_import(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figures_ahead, "_FEW", 1)
+    monkeypatch.setattr(measured_ahead, "measure_into_files", stop)
+    assert at(home, "import", "preferences", write(tmp_path / "pairs.jsonl", PAIRS)) == 0
+    assert "when a page asks" in capsys.readouterr().err
+    assert count(home, Judgment) == 2

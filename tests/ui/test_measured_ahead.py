@@ -1,10 +1,13 @@
-"""A server that starts measures a large project's figures, and leaves small ones alone."""
+"""A large project's figures are measured before anyone asks; small ones are left alone."""
 
 import shutil
 from pathlib import Path
 
 import pytest
+from sqlmodel import Session
 
+from labeling.statistics import known_judgments
+from labeling.statistics.stored_judgments import StoredJudgments, read_judgments
 from storage.engine import writing
 from storage.settings import Settings, load_settings
 from storage.tables import Account, Project, Role
@@ -59,3 +62,44 @@ def test_a_small_project_is_left_alone(judged: Account) -> None:
 @pytest.mark.usefixtures("empty")
 def test_without_a_project_the_server_starts_all_the_same() -> None:
     measured_ahead.measure_ahead().join()
+
+
+def test_who_brought_much_in_leaves_files_for_the_server_that_starts_next(
+    judged: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured_ahead, "WORTH_A_FILE", 2)
+    monkeypatch.setattr(kept_figures, "WORTH_A_FILE", 2)
+    monkeypatch.setattr(known_judgments, "WORTH_A_FILE", 2)
+    told: list[float] = []
+    measured_ahead.measure_into_files(new=2, progress=lambda what, share: told.append(share))
+    assert told == sorted(told) and told[0] == 0.0 and told[-1] == 1.0
+    process.configure(process.settings())
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("it is measured a second time")
+
+    for name in (
+        "measure_quality", "measure_reliability", "annotator_reliability", "agreement_matrix",
+        "annotator_evidence", "where_it_hurts", "work_by_hour", "review_queue", "breakdown",
+    ):  # fmt: skip
+        monkeypatch.setattr(measured, name, again)
+    monkeypatch.setattr(known_judgments, "read_judgments", only_what_is_new)
+    for figures in (
+        measured.quality, measured.reliability, measured.annotators, measured.between,
+        measured.hurts, measured.work, measured.waiting, measured.usual_groups, measured.columns,
+    ):  # fmt: skip
+        figures(judged)
+
+
+def only_what_is_new(session: Session, *, project_id: int, after: int) -> StoredJudgments:
+    """Read as ever, but never all of them: without `after` this is a TypeError."""
+    return read_judgments(session, project_id=project_id, after=after)
+
+
+def test_little_beside_what_there_was_is_left_to_the_server(
+    judged: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured_ahead, "WORTH_A_FILE", 2)
+    monkeypatch.setattr(measured_ahead, "_WORTH_THE_TIME", 0.9)
+    measured_ahead.measure_into_files(new=1, progress=lambda what, share: None)
+    assert not any(one.engine is process.engine() for one in _all.values())

@@ -99,8 +99,16 @@ def test_a_lead_decides_sends_back_and_discards(page: Page, server: Server, revi
     # The server fills these in: a click before they are there would be of the ranks before them.
     expect_ranks(page, [1, 2, 3, 4])
     rank(page, "D", 3)
+    prompt = page.get_by_test_id("stMain").get_by_text("Prompt", exact=True)
+    page.set_viewport_size({"width": 1440, "height": 420})
+    page.get_by_role("button", name="Decide").scroll_into_view_if_needed()
+    expect(prompt).not_to_be_in_viewport()
     page.get_by_role("button", name="Decide").click()
     waiting(page, 2)
+    expect(prompt, "the next task is read from its beginning").to_be_in_viewport(
+        timeout=PATIENCE_MS
+    )
+    page.set_viewport_size({"width": 1440, "height": 900})
     (decided,) = reviews(reviewed)
     assert (decided.decision, decided.ranks) == (ReviewDecision.DECIDED, [1, 2, 3, 3])
     assert decided.reason == "Know what makes work: knm"

@@ -28,6 +28,7 @@ from storage.errors import BadInput
 from storage.plurals import counted, form
 from storage.settings import Settings
 from storage.tables import Import, Split
+from ui.cli.figures_ahead import leave_figures
 from ui.cli.frame import on_terminal, project_of
 from ui.database import open_database
 
@@ -123,6 +124,7 @@ def add_preferences(
                     progress=progress,
                 )
         _tell(row, bad, what)
+    leave_figures(settings, new=int(row.counts.get("judgments", 0)), quiet=what.as_json)
 
 
 def add_completions(

@@ -7,6 +7,7 @@ from labeling.permissions import Action, require
 from labeling.review.reviewed_task import ReviewedTask, reviewed_task
 from labeling.review.reviews import ReviewItem, review_queue
 from ui import process, review_list, review_task, session
+from ui.components.beginning import begins_here
 from ui.plain_text import plain
 from ui.review_deeds import CHOSEN, take_asked, take_refusal, take_told
 
@@ -50,6 +51,7 @@ def _both(items: list[ReviewItem], task: ReviewedTask, then: int) -> None:
     with left:
         review_list.show(items, task.task_id, then)
     with right:
+        begins_here(task.task_id, key="task under review")
         with st.container():
             _reasons(items, task)
         review_task.show(task, then)

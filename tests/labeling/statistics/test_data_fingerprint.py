@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine, Insert, Update, insert, update
-from sqlmodel import Session, col
+from sqlmodel import Session, col, select
 
 from labeling.review.adjudication import discard, restore
 from labeling.statistics.data_fingerprint import data_fingerprint
@@ -91,3 +91,32 @@ def test_what_is_changed_in_place_changes_it_and_nothing_else_does(stage: Stage)
     with writing(stage.engine) as session:
         session.connection().execute(update(Account).values(password_hash="x"))
     assert fingerprint(stage) == seen[-1]
+
+
+def test_who_is_in_the_figures_changes_it_and_who_only_looks_at_them_does_not(
+    stage: Stage,
+) -> None:
+    seen = [fingerprint(stage)]
+    stage.account("lea", Role.LEAD)
+    stage.account("ada", Role.ADMIN)
+    assert fingerprint(stage) == seen[-1]
+    stage.account("nobody's judgments yet", Role.ANNOTATOR)
+    seen.append(fingerprint(stage))
+    roles = {str(stage.project_id): Role.ANNOTATOR.value}
+    for values in ({"project_roles": roles}, {"name": "erased-9"}, {"active": False}):
+        with writing(stage.engine) as session:
+            lea = session.exec(select(Account).where(Account.name.in_(["lea", "erased-9"]))).one()
+            for name, value in values.items():
+                setattr(lea, name, value)
+        seen.append(fingerprint(stage))
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_lead_who_judged_is_in_the_figures(stage: Stage) -> None:
+    stage.add_task("u", k=2)
+    before = fingerprint(stage)
+    stage.judge("lena", [1, 2])
+    judged = fingerprint(stage)
+    with writing(stage.engine) as session:
+        session.get_one(Account, stage.account("lena")).name = "erased-1"
+    assert len({before, judged, fingerprint(stage)}) == 3
