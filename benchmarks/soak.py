@@ -45,7 +45,6 @@ OVERLAP = 3
 WARM_UP = 6.0  # minutes
 TOO_SHORT = 3  # minutes after it, of which nothing can be said
 RELOADS, VANISHES, SIGN_OUTS = 0.04, 0.01, 0.01  # of what an annotator does next; else a submit
-LEADS = 3
 LEADS_PAUSE = 8.0  # seconds between two pages of a lead
 LEADS_PAGES = (
     "", "agreement", "annotators", "all-judgments", "throughput", "review", "rounds", "export",
@@ -95,7 +94,7 @@ def _soak(name: str, settings: Settings, options: argparse.Namespace) -> str:
     submits = options.annotators * 60 * options.minutes / options.pause
     tasks = int(1.3 * submits / OVERLAP) + options.annotators
     names = fill(settings, annotators=options.annotators, tasks=tasks, overlap=OVERLAP)
-    leads = _add_leads(settings)
+    leads = _add_leads(settings, options.leads)
     server = Server(settings.home, database_url=settings.url)
     try:
         server.wait_for_page()
@@ -105,9 +104,9 @@ def _soak(name: str, settings: Settings, options: argparse.Namespace) -> str:
     return "\n".join(_table(name, done, looks, options))
 
 
-def _add_leads(settings: Settings) -> list[str]:
+def _add_leads(settings: Settings, number: int) -> list[str]:
     engine = build_engine(settings.url)
-    names = [f"lead-{number}" for number in range(LEADS)]
+    names = [f"lead-{one}" for one in range(number)]
     with writing(engine) as session:
         for name in names:
             create_account(session, name=name, role=Role.LEAD, password=PASSWORD)
@@ -263,9 +262,9 @@ def _table(name: str, done: Done, looks: Sequence[Look], options: argparse.Names
         for each in (*looks[::every], looks[-1])
     ]
     return [
-        f"{name}, {options.minutes:g} minutes: {options.annotators} annotators, {LEADS} leads; "
-        f"{done.submits} submits, {done.reloads} reloads, {done.vanished} connections lost without "
-        f"a word, {done.sign_ins} sign-ins, {done.leads_pages} pages of leads, {done.lost} answers "
+        f"{name}, {options.minutes:g} minutes: {options.annotators} annotators, {options.leads} "
+        f"leads; {done.submits} submits, {done.reloads} reloads, {done.vanished} connections lost "
+        f"without a word, {done.sign_ins} sign-ins, {done.leads_pages} pages of leads, {done.lost} answers "
         f"that did not come. Memory after a warm-up of {WARM_UP:g} minutes: {_grows(looks)}.",
         "",
         "| minute | own memory | open pages | threads | files | connections to the database |",
@@ -290,6 +289,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--annotators", type=int, default=60)
+    parser.add_argument("--leads", type=int, default=3)
     parser.add_argument("--pause", type=float, default=4.0, help="seconds, mean of an annotator")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks")
     parser.add_argument("--seed", type=int, default=1)
