@@ -265,7 +265,8 @@ def _table(name: str, done: Done, looks: Sequence[Look], options: argparse.Names
         f"{name}, {options.minutes:g} minutes: {options.annotators} annotators, {options.leads} "
         f"leads; {done.submits} submits, {done.reloads} reloads, {done.vanished} connections lost "
         f"without a word, {done.sign_ins} sign-ins, {done.leads_pages} pages of leads, {done.lost} "
-        f"answers that did not come. Memory after a warm-up of {WARM_UP:g} minutes: {_grows(looks)}.",
+        f"answers that did not come. Its memory after a warm-up of {WARM_UP:g} minutes: "
+        f"{_grows(looks)}.",
         "",
         "| minute | own memory | open pages | threads | files | connections to the database |",
         "| --- | --- | --- | --- | --- | --- |",

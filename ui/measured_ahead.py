@@ -4,7 +4,7 @@ command that brought much in, for the server that starts next.
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Thread, get_native_id
 
@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 _NICENESS = 10
 # Below this share of the judgments, what came in is not worth the time that a command takes for it.
 _WORTH_THE_TIME = 0.1
+
+_PROGRESS = "measuring the figures of leads' pages"
 
 #: takes what is done, and the share that is done
 Progress = Callable[[str, float], None]
@@ -74,16 +76,37 @@ def _write_charts() -> None:
 
 
 def _measure_all(progress: Progress) -> None:
+    """Measure one after the other, while a second thread does what the database works on most."""
     from ui import measured
 
+    by_hand = (
+        measured.quality, measured.reliability, measured.between, measured.annotators,
+        measured.weights, measured.models, measured.usual_groups,
+    )  # fmt: skip
+    by_the_database = (
+        measured.loop, measured.waiting, measured.work, measured.hurts, measured.columns,
+    )  # fmt: skip
+    failed: list[RankloopError] = []
+
+    def ask_the_database() -> None:
+        try:
+            _measure_each(by_the_database)
+        except RankloopError as error:
+            failed.append(error)
+
+    beside = Thread(target=ask_the_database, daemon=True)
+    beside.start()
+    for place, figures in enumerate(by_hand):
+        progress(_PROGRESS, place / len(by_hand))
+        _measure_each([figures])
+    beside.join()
+    if failed:
+        raise failed[0]
+    progress(_PROGRESS, 1.0)
+
+
+def _measure_each(wanted: Iterable[Callable[[Account], object]]) -> None:
     # Nobody sees what is measured here but those who may ask for it.
     server = Account(name="the server", role=Role.ADMIN)
-    wanted = (
-        measured.loop, measured.quality, measured.reliability, measured.work, measured.waiting,
-        measured.between, measured.hurts, measured.annotators, measured.columns, measured.weights,
-        measured.models, measured.usual_groups,
-    )  # fmt: skip
-    for place, figures in enumerate(wanted):
-        progress("measuring the figures of leads' pages", place / len(wanted))
+    for figures in wanted:
         figures(server)
-    progress("measuring the figures of leads' pages", 1.0)

@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import Executable
 from sqlmodel import Session
 
+from labeling.statistics.collection_pause import no_collection
+
 # Rows that are there at once: a million of them would take a gigabyte.
 _AT_ONCE = 20_000
 
@@ -13,7 +15,8 @@ _AT_ONCE = 20_000
 def driver_rows(session: Session, statement: Executable) -> Iterator[Sequence[tuple[Any, ...]]]:
     """Yield batches of rows; their values are the driver's own, so cast what it may give otherwise.
 
-    It takes less than half the time of SQLAlchemy's rows.
+    It takes less than half the time of SQLAlchemy's rows. Python's collector pauses until the last
+    batch was taken: turn each into arrays, and take the next.
     """
     result = session.connection().execute(statement.execution_options(stream_results=True))
     try:
@@ -21,9 +24,10 @@ def driver_rows(session: Session, statement: Executable) -> Iterator[Sequence[tu
         ahead = result.fetchone()
         if ahead is None:
             return
-        yield [tuple(ahead)]
-        assert result.cursor is not None
-        while rows := result.cursor.fetchmany(_AT_ONCE):
-            yield rows
+        with no_collection():
+            yield [tuple(ahead)]
+            assert result.cursor is not None
+            while rows := result.cursor.fetchmany(_AT_ONCE):
+                yield rows
     finally:
         result.close()
