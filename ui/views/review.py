@@ -51,7 +51,7 @@ def _both(items: list[ReviewItem], task: ReviewedTask, then: int) -> None:
     with left:
         review_list.show(items, task.task_id, then)
     with right:
-        begins_here(task.task_id, key="task under review")
+        begins_here(task.task_id)
         with st.container():
             _reasons(items, task)
         review_task.show(task, then)

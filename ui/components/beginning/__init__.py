@@ -10,9 +10,10 @@ import streamlit as st
 HERE = Path(__file__).parent
 
 
-def begins_here(subject: int | str, *, key: str) -> None:
+def begins_here(subject: int) -> None:
     """Mark where a subject begins; one that is new on an open page is scrolled to, if above it."""
-    _component(key=key, data={"subject": subject})
+    # By its key the page's style leaves no gap for it.
+    _component(key="beginning", data={"subject": subject})
 
 
 _component = st.components.v2.component(
