@@ -5,7 +5,8 @@
 
 Annotators submit, reload their page, lose their connection without a word, sign out and in again;
 leads go from page to page. Every few seconds the server's memory, threads, files, open pages and
-connections to the database are noted. Its memory is what no file can give back (`Anonymous` of
+connections to the database are noted, and beside it the memory of the process that measures figures
+for it, which ends from time to time. Its memory is what no file can give back (`Anonymous` of
 Linux): the pages of libraries count as the server's own only while no other process has them, some
 70 MiB that come and go with others' work. The slope is a straight line through the least of each
 minute after the warm-up, in MiB an hour: a password takes 64 MiB for as long as it is hashed
@@ -59,6 +60,7 @@ class Look:
 
     minutes: float
     mib: float
+    measuring: float
     pages: int
     threads: int
     files: int
@@ -222,6 +224,7 @@ def _look(server: Server, began: float) -> Look:
     return Look(
         minutes=(time.monotonic() - began) / 60,
         mib=own_memory(process) / 2**20,
+        measuring=sum(map(own_memory, process.children(recursive=True))) / 2**20,
         pages=int(found["rankloop_open_pages"].samples[0].value),
         threads=process.num_threads(),
         files=process.num_fds(),
@@ -230,11 +233,14 @@ def _look(server: Server, began: float) -> Look:
 
 
 def own_memory(process: psutil.Process) -> int:
-    """Return the bytes of memory that are the process's alone whoever else runs on the machine."""
+    """Return the bytes of memory that are the process's alone whoever else runs on the machine.
+
+    One that has ended has none.
+    """
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-    except FileNotFoundError:
-        return int(process.memory_full_info().uss)
+    except (FileNotFoundError, ProcessLookupError):
+        return int(process.memory_full_info().uss) if process.is_running() else 0
     return next(1024 * int(each.split()[1]) for each in lines if each.startswith("Anonymous:"))
 
 
@@ -257,8 +263,8 @@ def slope(looks: Sequence[Look]) -> float:
 def _table(name: str, done: Done, looks: Sequence[Look], options: argparse.Namespace) -> list[str]:
     every = max(1, len(looks) // SHOWN)
     rows = [
-        f"| {each.minutes:.1f} | {each.mib:.0f} MiB | {each.pages} | {each.threads} "
-        f"| {each.files} | {each.connections} |"
+        f"| {each.minutes:.1f} | {each.mib:.0f} MiB | {each.measuring:.0f} MiB | {each.pages} "
+        f"| {each.threads} | {each.files} | {each.connections} |"
         for each in (*looks[::every], looks[-1])
     ]
     return [
@@ -268,8 +274,8 @@ def _table(name: str, done: Done, looks: Sequence[Look], options: argparse.Names
         f"answers that did not come. Its memory after a warm-up of {WARM_UP:g} minutes: "
         f"{_grows(looks)}.",
         "",
-        "| minute | own memory | open pages | threads | files | connections to the database |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| minute | server | measuring | open pages | threads | files | connections |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         *rows,
     ]
 

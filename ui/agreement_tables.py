@@ -15,6 +15,7 @@ from storage.tables import Account
 from ui import interval_chart, matrix_chart, measured
 from ui.figure_card import figure_card
 from ui.figure_table import figure_table, link_behind, open_behind
+from ui.measures import DIVIDED
 from ui.ready_charts import Spec
 from ui.shares import share
 
@@ -54,7 +55,7 @@ def write_charts() -> None:
     """Write the page's charts, so that a look at it only fills them."""
     _chart_of_measures(pandas.DataFrame(columns=["Measure", "value", "low", "high"]))
     groups = pandas.DataFrame(columns=["group", "value", "low", "high"])
-    _chart_of_groups(groups, measured.DIVIDED[0])
+    _chart_of_groups(groups, DIVIDED[0])
     columns = ["annotator_id", "other_id", "name", "other", "agreement", "n"]
     _chart_of_every_two(pandas.DataFrame(columns=columns))
 
@@ -136,7 +137,7 @@ def divided(account: Account) -> None:
             index=list(DIMENSIONS).index(measured.USUAL),
         )  # fmt: skip
         name = st.selectbox(
-            "Measure", list(measured.DIVIDED), format_func=lambda one: MEASURES[one][0],
+            "Measure", list(DIVIDED), format_func=lambda one: MEASURES[one][0],
             key="by-measure", width=280,
         )  # fmt: skip
     found = measured.divided(account, by)

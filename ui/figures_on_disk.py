@@ -116,7 +116,7 @@ def _code() -> str:
     rooms = [Path(one) for room in (labeling, storage.tables) for one in room.__path__]
     modules = [file for room in rooms for file in sorted(room.rglob("*.py"))]
     pages = [
-        Path(one) / name for one in ui.__path__ for name in ("measured.py", "plain_figures.py")
+        Path(one) / name for one in ui.__path__ for name in ("measures.py", "plain_figures.py")
     ]
     for file in (*modules, *pages):
         with suppress(OSError):

@@ -30,7 +30,7 @@ from labeling.statistics.data_version import DataVersion, data_version
 from labeling.statistics.known_judgments import WORTH_A_FILE
 from storage.errors import RankloopError
 from storage.tables import Account
-from ui import figures_on_disk, process
+from ui import figures_on_disk, measuring_process, process
 from ui.figures_on_disk import FiledFigures
 from ui.figures_wait import wait_for_first
 
@@ -195,6 +195,28 @@ def kept(
     newest = figures.newest
     found: Found = first if newest is None else newest.found  # type: ignore[assignment]
     return found
+
+
+def kept_on_disk(
+    name: str,
+    *,
+    account: Account,
+    action: Action = Action.SEE_QUALITY,
+    given: Mapping[str, object] | None = None,
+    first: Any = None,
+) -> Any:
+    """Return the figures of `ui.measures` that have this name, as `kept` does, with a file of them.
+
+    `given` is what they depend on beside the project's data.
+    """
+    return kept(
+        name,
+        lambda rows, before: measuring_process.measure(name, rows, before),
+        account=account,
+        action=action,
+        first=first,
+        on_disk=given or {},
+    )
 
 
 def wait_for_files() -> None:

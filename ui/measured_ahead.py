@@ -1,5 +1,6 @@
-"""Figures of a large project are measured before a lead asks: by a server when it starts, and by a
-command that brought much in, for the server that starts next.
+"""Figures of a large project are measured before a lead asks for them.
+
+A server does when it starts, and a command that brought much in, for the server that starts next.
 """
 
 import logging

@@ -13,7 +13,7 @@ from storage.errors import Unavailable
 from storage.settings import Settings
 from storage.telemetry.logs import configure_web_logs
 from storage.telemetry.traces import configure_traces, end_traces
-from ui import measured_ahead, process, system_limits, theme
+from ui import measured_ahead, measuring_process, process, system_limits, theme
 from ui.database import open_database
 from ui.limits import MEBIBYTE
 
@@ -106,6 +106,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
+        measuring_process.end()
         end_traces()
 
 

@@ -8,7 +8,7 @@ from benchmarks.soak import Look, slope
 
 
 def look(minutes: float, mib: float) -> Look:
-    return Look(minutes, mib, pages=1, threads=1, files=1, connections=1)
+    return Look(minutes, mib, measuring=0.0, pages=1, threads=1, files=1, connections=1)
 
 
 def test_the_slope_is_in_mib_an_hour_and_leaves_the_warm_up_out() -> None:

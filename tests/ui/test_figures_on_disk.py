@@ -18,7 +18,7 @@ from storage.settings import load_settings
 from storage.tables import Account, Project, Role
 from tests.labeling.stage import Stage, set_stage
 from tests.ui.test_plain_figures import assert_same
-from ui import figures_on_disk, kept_figures, measured, process
+from ui import figures_on_disk, kept_figures, measured, measures, process
 from ui.figures_on_disk import forget_figures
 from ui.kept_figures import kept
 
@@ -97,7 +97,7 @@ def test_the_figures_of_every_page_come_back_as_they_were(
         "annotator_evidence", "where_it_hurts", "work_by_hour", "review_queue", "breakdown",
         "judgment_columns",
     ):  # fmt: skip
-        monkeypatch.setattr(measured, name, again)
+        monkeypatch.setattr(measures, name, again)
     for one, was in zip(ALL, before, strict=True):
         assert_same(was, one(lead))
     assert_same(divided, measured.divided(lead, "policy"))

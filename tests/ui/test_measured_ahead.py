@@ -12,7 +12,7 @@ from storage.engine import writing
 from storage.settings import Settings, load_settings
 from storage.tables import Account, Project, Role
 from tests.labeling.stage import set_stage
-from ui import kept_figures, measured, measured_ahead, process
+from ui import kept_figures, measured, measured_ahead, measures, process
 from ui.kept_figures import _all
 
 
@@ -82,7 +82,7 @@ def test_who_brought_much_in_leaves_files_for_the_server_that_starts_next(
         "measure_quality", "measure_reliability", "annotator_reliability", "agreement_matrix",
         "annotator_evidence", "where_it_hurts", "work_by_hour", "review_queue", "breakdown",
     ):  # fmt: skip
-        monkeypatch.setattr(measured, name, again)
+        monkeypatch.setattr(measures, name, again)
     monkeypatch.setattr(known_judgments, "read_judgments", only_what_is_new)
     for figures in (
         measured.quality, measured.reliability, measured.annotators, measured.between,
