@@ -1,9 +1,9 @@
 """The process that measures figures for a web server: `python -m ui.measuring FD`.
 
-It is given the settings first, then one name of `ui.measures.MEASURES` after the other, and answers
-each with the figures, or with None where they could not be measured. It ends when nothing was asked
-for a while, when its server is gone, and after many answers: the holes in its heaps end with it, and
-the next one is started when it is needed.
+It is given the settings first, then names of `ui.measures.MEASURES`, and answers each with the
+figures, or with None where they could not be measured. It ends when nothing was asked for a while,
+when its server is gone, and after many answers: the holes in its heaps end with it, and the next
+one is started when it is needed.
 """
 
 import gc
