@@ -14,7 +14,9 @@ import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from storage.telemetry.logs import configure_web_logs
 from ui import process
+from ui.measures import MEASURES
 
 IDLE_SECONDS = 300.0
 MOST_ANSWERS = 400
@@ -25,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 def answer(connection: Connection, *, idle: float = IDLE_SECONDS, most: int = MOST_ANSWERS) -> None:
-    """Answer what the server at the other end of the pipe asks, until there is a reason to end."""
-    process.configure(connection.recv())
-    from ui.measures import MEASURES
+    """Answer what the server at the other end of the pipe asks, until there is a reason to end.
 
+    `idle` is in seconds. Raises `EOFError` or `ConnectionError` when the server is gone.
+    """
     for _ in range(most):
         if not connection.poll(idle):
             return
@@ -51,7 +53,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError):
         os.nice(_NICENESS)
-    with Connection(int(sys.argv[1])) as connection, suppress(EOFError, BrokenPipeError):
+    with Connection(int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
+        settings = connection.recv()
+        configure_web_logs(settings)
+        process.configure(settings)
         answer(connection)
 
 

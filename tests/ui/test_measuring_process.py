@@ -113,7 +113,6 @@ def test_it_ends_when_nothing_is_asked_and_after_many_answers(
     ours, theirs = Pipe()
     thread = Thread(target=measuring.answer, args=(theirs,), kwargs=limits, daemon=True)
     thread.start()
-    ours.send(process.settings())
     if "most" in limits:
         ours.send("waiting")
         assert ours.recv() == 0
