@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from sqlalchemy import func, select
@@ -41,6 +41,7 @@ class _Child:
 
 _child: _Child | None = None
 _lock = Lock()
+_ending = Event()
 
 
 def measure(name: str, rows: Session, before: object) -> Any:
@@ -53,9 +54,15 @@ def measure(name: str, rows: Session, before: object) -> Any:
 
 
 def end() -> None:
-    """End the process, if there is one; it is started again when it is needed."""
+    """End the process, if there is one, whatever it does; it is started again when it is needed."""
+    running = _child
+    _ending.set()
+    if running is not None:
+        # Who waits for an answer holds the lock, and waits no longer.
+        running.process.kill()
     with _lock:
         _end()
+    _ending.clear()
 
 
 def child_id() -> int | None:
@@ -76,15 +83,20 @@ def _asked(name: str) -> Any:
     with _lock:
         # One that has ended, as it does after a while, is noticed at the first word to it.
         for _ in range(2):
+            if _ending.is_set():
+                break
             try:
                 pipe = _started().pipe
                 pipe.send(name)
                 if pipe.poll(_LONGEST_SECONDS):
                     return pipe.recv()
-                _log.warning("%s was not measured in %g s", name, _LONGEST_SECONDS)
             except (EOFError, OSError) as error:
                 _log.debug("the process that measures has ended: %s", error)
+                _end()
+                continue
+            _log.warning("%s was not measured in %g s; the server tries it", name, _LONGEST_SECONDS)
             _end()
+            break
     return None
 
 

@@ -80,6 +80,18 @@ def test_one_that_was_killed_is_started_again(stage: Stage) -> None:
     assert measuring_process.child_id() not in (None, killed)
 
 
+def test_one_that_hangs_is_ended_and_this_process_measures(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judgments_found()
+    child = measuring_process.child_id()
+    assert child is not None
+    os.kill(child, signal.SIGSTOP)
+    monkeypatch.setattr(measuring_process, "_LONGEST_SECONDS", 0.2)
+    assert judgments_found() == 4
+    assert measuring_process.child_id() is None and not psutil.pid_exists(child)
+
+
 def test_where_it_cannot_be_started_this_process_measures(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +130,23 @@ def test_it_ends_when_nothing_is_asked_and_after_many_answers(
         assert ours.recv() == 0
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_a_server_that_stops_does_not_wait_for_figures(stage: Stage) -> None:
+    judgments_found()
+    child = measuring_process.child_id()
+    assert child is not None
+    os.kill(child, signal.SIGSTOP)
+    asking = Thread(target=judgments_found, daemon=True)
+    asking.start()
+    asking.join(0.5)
+    assert asking.is_alive(), "it waits for the answer of a process that stands still"
+    ending = Thread(target=measuring_process.end, daemon=True)
+    ending.start()
+    ending.join(20)
+    assert not ending.is_alive() and not psutil.pid_exists(child)
+    asking.join(20)
+    assert not asking.is_alive(), "it measures by itself"
 
 
 _SERVER = """
