@@ -197,7 +197,7 @@ def kept(
     return found
 
 
-def kept_on_disk(
+def kept_in_file(
     name: str,
     *,
     account: Account,

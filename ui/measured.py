@@ -17,7 +17,7 @@ from labeling.statistics.where_it_hurts import WhereItHurts
 from storage.clock import now
 from storage.tables import Account, WorkerLease
 from ui import process
-from ui.kept_figures import kept, kept_on_disk
+from ui.kept_figures import kept, kept_in_file
 from ui.measures import NO_WEIGHTS, named_by
 
 #: what the page Agreement divides it by before anything is chosen
@@ -37,38 +37,38 @@ def loop(account: Account) -> LoopState:
 
 def quality(account: Account) -> Quality:
     """Return how well annotators agree, and what each has done."""
-    found: Quality = kept_on_disk("quality", account=account)
+    found: Quality = kept_in_file("quality", account=account)
     return found
 
 
 def reliability(account: Account) -> pandas.DataFrame:
     """Return how far each annotator's judgments can be relied on."""
-    found: pandas.DataFrame = kept_on_disk("reliability", account=account)
+    found: pandas.DataFrame = kept_in_file("reliability", account=account)
     return found
 
 
 def annotators(account: Account) -> AnnotatorReliability:
     """Return what is known of how far each annotator can be relied on, but for the weights."""
     given = {"home": str(process.settings().home)}
-    found: AnnotatorReliability = kept_on_disk("annotators", account=account, given=given)
+    found: AnnotatorReliability = kept_in_file("annotators", account=account, given=given)
     return found
 
 
 def weights(account: Account) -> pandas.DataFrame:
     """Return `annotator_evidence` of the newest judgments; empty while it is measured at first."""
-    found: pandas.DataFrame = kept_on_disk("weights", account=account, first=NO_WEIGHTS)
+    found: pandas.DataFrame = kept_in_file("weights", account=account, first=NO_WEIGHTS)
     return found
 
 
 def between(account: Account) -> pandas.DataFrame:
     """Return how every two annotators agree, as `agreement_matrix` does; models are left out."""
-    found: pandas.DataFrame = kept_on_disk("between", account=account)
+    found: pandas.DataFrame = kept_in_file("between", account=account)
     return found
 
 
 def divided(account: Account, by: Dimension) -> pandas.DataFrame:
     """Return the agreement of each group of judgments, as `breakdown` does."""
-    found: pandas.DataFrame = kept_on_disk(named_by(by), account=account)
+    found: pandas.DataFrame = kept_in_file(named_by(by), account=account)
     return found
 
 
@@ -91,13 +91,13 @@ def imported_policies(account: Account) -> dict[int, str]:
 def hurts(account: Account) -> WhereItHurts:
     """Return the tasks, pairs and annotators that disagreement comes from."""
     given = {"home": str(process.settings().home)}
-    found: WhereItHurts = kept_on_disk("hurts", account=account, given=given)
+    found: WhereItHurts = kept_in_file("hurts", account=account, given=given)
     return found
 
 
 def models(account: Account) -> list[ModelFigures]:
     """Return what is known of models that judge."""
-    found: list[ModelFigures] = kept_on_disk("models", account=account)
+    found: list[ModelFigures] = kept_in_file("models", account=account)
     return found
 
 
@@ -120,14 +120,14 @@ def columns(account: Account) -> JudgmentColumns:
 
 def work(account: Account) -> WorkByHour:
     """Return judgments and active time of each annotator in each hour."""
-    found: WorkByHour = kept_on_disk("work", account=account)
+    found: WorkByHour = kept_in_file("work", account=account)
     return found
 
 
 def waiting(account: Account) -> int:
     """Return how many tasks wait for a lead."""
     given = {"home": str(process.settings().home)}
-    found: int = kept_on_disk("waiting", account=account, action=Action.REVIEW, given=given)
+    found: int = kept_in_file("waiting", account=account, action=Action.REVIEW, given=given)
     return found
 
 
