@@ -35,7 +35,7 @@ from storage.telemetry.logs import build_formatter
 from tests.hostile_texts import TEXTS, HostileText
 from tests.labeling.test_hostile_texts import read, write
 from tests.ui.hostile_stage import Watch
-from tests.ui.ranking_stage import ADDRESS, context_for, open_stage, task
+from tests.ui.ranking.ranking_stage import ADDRESS, context_for, open_stage, task
 from ui.cli.terminal import SafeTerminal
 
 DOCS = Path(__file__).parents[1] / "docs" / "operations.md"

@@ -59,7 +59,7 @@ def test_ui_modules_import_no_training_at_start(file: Path) -> None:
     assert not TRAINING & set(_imported_at_start(ast.parse(file.read_text())))
 
 
-@pytest.mark.parametrize("module", ["ui.cli", "ui.server", "labeling.statistics.quality"])
+@pytest.mark.parametrize("module", ["ui.cli", "ui.web.server", "labeling.statistics.quality"])
 def test_torch_is_not_loaded_by(module: str) -> None:
     code = (
         f"import {module}, sys; found = set({TRAINING}) & set(sys.modules); assert not found, found"
@@ -72,7 +72,8 @@ def test_torch_is_not_loaded_by(module: str) -> None:
 
 def test_the_server_is_built_without_torch() -> None:
     code = (
-        "import sys; from storage.settings import load_settings; from ui.server import build_app; "
+        "import sys; from storage.settings import load_settings; "
+        "from ui.web.server import build_app; "
         "build_app(); assert 'streamlit' in sys.modules; assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", code]

@@ -11,7 +11,7 @@ import streamlit as st
 
 from labeling.datasets.snapshot_list import SnapshotSummary
 from storage.plurals import counted
-from ui.figure_card import figure_card
+from ui.charts.figure_card import figure_card
 from ui.plain_text import plain
 
 #: What stands for no snapshot: it is no number, as ids are.

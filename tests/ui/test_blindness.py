@@ -17,7 +17,7 @@ from sqlmodel import select
 from storage.engine import reading
 from storage.tables import Account, Assignment, Task, TaskKind
 from tests.ui.conftest import PASSWORD, Home, running_server
-from tests.ui.ranking_page import PATIENCE_MS, cards, press, shown, submit_and_wait
+from tests.ui.ranking.ranking_page import PATIENCE_MS, cards, press, shown, submit_and_wait
 from tests.ui.secret_stage import SECRETS, found_in, make_secret_home
 from ui.components.ranking import DIRECTLY
 

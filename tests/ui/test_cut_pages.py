@@ -15,7 +15,7 @@ from storage.tables import Judgment, Review, Role
 from tests.ui.test_database import Administrator, administrator
 from ui import session
 from ui.languages import words_for
-from ui.review_deeds import CHOSEN
+from ui.review.review_deeds import CHOSEN
 
 __all__ = ["administrator"]
 

@@ -23,12 +23,13 @@ from storage.engine import build_engine, reading, writing
 from storage.errors import Unavailable
 from storage.settings import load_settings
 from storage.tables import Event, Role, SignIn
-from ui import database, process, session, sign_in
+from ui import database, process, session
 from ui.cookie import COOKIE
-from ui.guard import Guard
+from ui.entrance import sign_in
 from ui.languages import words_for
 from ui.plain_text import plain
 from ui.views import rank
+from ui.web.guard import Guard
 
 PASSWORD = "correct horse battery"
 TROUBLE = "The server could not reach its database."

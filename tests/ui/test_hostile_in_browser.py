@@ -16,7 +16,7 @@ from tests.ui.hostile_stage import (
     hostile_home,
     publish_hostile_guidelines,
 )
-from tests.ui.ranking_stage import ADDRESS, Stage, context_for, open_stage, task
+from tests.ui.ranking.ranking_stage import ADDRESS, Stage, context_for, open_stage, task
 
 PATIENCE_MS = 60_000
 # What is seen on each page, so that a page which shows nothing does not pass.

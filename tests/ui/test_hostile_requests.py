@@ -17,11 +17,11 @@ from websockets.sync.client import connect
 
 from tests.ui.conftest import Home, Server, environment, free_port, wait_for_page
 from tests.ui.small_home import small_home
-from tests.ui.test_server import ask, sign_in
+from tests.ui.web.test_server import ask, sign_in
 from ui.cookie import COOKIE
 from ui.entrance.join import routes as join_routes
 from ui.entrance.oidc import routes as oidc_routes
-from ui.sign_in import routes as sign_in_routes
+from ui.entrance.sign_in import routes as sign_in_routes
 
 LEAK = "hunter2-in-the-traceback"
 # The same server as `rankloop serve`, but for a page and a route that fail.

@@ -14,10 +14,10 @@ from storage.tables import Import, Judgment, Prompt, Task, TaskStatus
 from tests.reward.chat_server import Chatting, chatting
 from tests.ui.conftest import Home
 from tests.ui.test_terminal import Terminal
-from ui import kept_figures, measured_ahead
 from ui.cli import figures_ahead
 from ui.cli.commands import cli
 from ui.cli.frame import run
+from ui.figures import kept_figures, measured_ahead
 
 PAIRS = [
     {"prompt": "One?", "chosen": "a", "rejected": "b", "annotator": "ann"},

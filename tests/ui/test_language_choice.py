@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.ui.conftest import PASSWORD, Home, Server
-from tests.ui.test_server import ask, sign_in
+from tests.ui.web.test_server import ask, sign_in
 from ui.cookie import LANGUAGE_COOKIE
 from ui.languages import FOLDER, languages, words_for
 

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page
 
 from storage.tables import Role
 from tests.ui.conftest import PASSWORD, Home, Server
-from tests.ui.test_quality_pages import judge
-from tests.ui.test_rank_reading import WCAG
+from tests.ui.quality.test_quality_pages import judge
+from tests.ui.ranking.test_rank_reading import WCAG
 
 PATIENCE_MS = 60_000
 

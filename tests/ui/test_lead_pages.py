@@ -180,7 +180,7 @@ def test_an_annotator_sees_where_they_stand(annotator: Account, lead: Account, h
 
 def test_a_known_answer_is_made_of_the_task_at_hand(lead: Account, home: Home) -> None:
     def review(task_id: int) -> None:
-        from ui.known_answer_offer import offer
+        from ui.review.known_answer_offer import offer
 
         offer(task_id, lambda: [2, 1, 1, 3])
 

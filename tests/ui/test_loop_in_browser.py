@@ -22,7 +22,7 @@ from storage.tables import Account, Assignment, Policy, Snapshot, Task
 from tests.reward.conftest import TRAINING, tiny_settings
 from tests.tiny_model import make_tiny_model
 from tests.ui.conftest import Home, command, environment, running_server
-from tests.ui.ranking_page import (
+from tests.ui.ranking.ranking_page import (
     PATIENCE_MS,
     cards,
     drag,

@@ -29,7 +29,7 @@ from storage.tables import (
     TaskStatus,
 )
 from tests.ui.conftest import Home, Server, free_port, running_server
-from tests.ui.ranking_page import (
+from tests.ui.ranking.ranking_page import (
     PATIENCE_MS,
     cards,
     open_task,

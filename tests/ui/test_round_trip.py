@@ -23,9 +23,9 @@ from storage.engine import build_engine, reading, writing
 from storage.settings import load_settings
 from storage.tables import Completion, Judgment, Prompt, Split, TaskCompletion
 from tests.ui.conftest import Home, Server, running_server
-from tests.ui.ranking_page import PATIENCE_MS, open_task, submit_and_wait
-from tests.ui.ranking_stage import PHONE, WIDE, Stage
-from tests.ui.test_rank_inputs import by_steps, drag, mixed, tap_steps, touch_drag
+from tests.ui.ranking.ranking_page import PATIENCE_MS, open_task, submit_and_wait
+from tests.ui.ranking.ranking_stage import PHONE, WIDE, Stage
+from tests.ui.ranking.test_rank_inputs import by_steps, drag, mixed, tap_steps, touch_drag
 
 COUNTS = (9, 4, 2)
 Pairs = set[tuple[str, str]]
@@ -131,7 +131,7 @@ def step_taps(stage: Stage, ranks: list[int]) -> None:
 Way = Callable[[Stage, list[int]], None]
 
 
-# The component's own tests rank by every way in the quick run, too: tests/ui/test_rank_inputs.py.
+# tests/ui/ranking/test_rank_inputs.py ranks by every way in the quick run, too.
 @pytest.mark.parametrize(
     "way",
     [

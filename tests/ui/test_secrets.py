@@ -21,7 +21,7 @@ from storage.settings import load_settings
 from storage.tables import Project, Role
 from tests.ui.conftest import PASSWORD, Home, Server, command, environment, free_port, wait_for_page
 from tests.ui.small_home import small_home
-from tests.ui.test_server import ask, sign_in
+from tests.ui.web.test_server import ask, sign_in
 from ui.cli.commands import cli
 from ui.cli.frame import run, shell_account
 

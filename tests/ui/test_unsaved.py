@@ -10,7 +10,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from storage.tables import Role
 from tests.ui.conftest import PASSWORD, Home, Server, free_port, running_server
-from tests.ui.test_review_deeds import judge
+from tests.ui.review.test_review_deeds import judge
 
 PATIENCE_MS = 60_000
 DRAFT = "# Guidelines\n\nRead both to the end. 两个都要读完"

@@ -103,7 +103,7 @@ def up(options: Options, host: str | None, port: int | None) -> int:
 def serve(options: Options, host: str | None, port: int | None) -> None:
     """Run the web server."""
     from ui.cli.tree import stop_with_parent
-    from ui.server import serve as run_server
+    from ui.web.server import serve as run_server
 
     stop_with_parent()
     run_server(

@@ -17,7 +17,8 @@ def leave_figures(settings: Settings, *, new: int, quiet: bool) -> None:
     """
     if new < _FEW:
         return
-    from ui import measured_ahead, process
+    from ui import process
+    from ui.figures import measured_ahead
 
     process.configure(settings)
     try:

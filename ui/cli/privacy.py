@@ -73,7 +73,7 @@ def erase(
     from labeling.privacy.out_of_reach import out_of_reach
     from storage.engine import reading, writing
     from ui.database import open_database
-    from ui.figures_on_disk import forget_figures
+    from ui.figures.figures_on_disk import forget_figures
 
     settings = options.settings()
     engine = open_database(settings)

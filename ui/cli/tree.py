@@ -84,7 +84,7 @@ def run_up(options: Options, *, host: str | None, port: int | None) -> int:
     `host` and `port` are the web server's, where the settings do not say.
     """
     from ui.cli.setup import initialise
-    from ui.server import listen
+    from ui.web.server import listen
 
     settings = options.settings(host=host, port=port)
     # Before minutes of setting up: a port that is taken is said at once.

@@ -7,7 +7,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
-from ui.script_files import asked_for_at_once, named, needed, static_folder
+from ui.web.script_files import asked_for_at_once, named, needed, static_folder
 
 #: Beside those that Streamlit's page asks for at once: what every page of ours draws with.
 ALSO = ("StreamlitMarkdown", "Html", "BidiComponent", "Toolbar", "ErrorElement")

@@ -26,9 +26,9 @@ from ui.cookie import COOKIE
 from ui.database import retried
 from ui.entrance.browsers import browser_of, form_fields, give_cookie
 from ui.entrance.frame import page, part, words_of
-from ui.guard import sent_from_here
 from ui.languages import Words
 from ui.languages.sentences import translated
+from ui.web.guard import sent_from_here
 
 SAID = ("name", "password", "again", "hint", "send")
 

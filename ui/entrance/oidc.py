@@ -23,9 +23,9 @@ from ui.entrance.frame import page, words_of
 from ui.entrance.known_people import come_in
 from ui.entrance.provider import CannotSignIn, provider
 from ui.entrance.provider_sign_out import keep_hint
-from ui.guard import sent_from_here
+from ui.entrance.sign_in import sign_in_page
 from ui.languages.sentences import translated
-from ui.sign_in import sign_in_page
+from ui.web.guard import sent_from_here
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from labeling.alarms import alarms
 from labeling.labeling_settings import labeling_settings
 from storage.tables import Account, Role
-from ui import measured, process
+from ui import process
+from ui.figures import measured
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from storage.errors import BadInput
 from storage.privacy_settings import ErasedJudgments
 from storage.tables import Account
 from ui import process, session
-from ui.figures_on_disk import forget_figures
+from ui.figures.figures_on_disk import forget_figures
 from ui.people.said import acting, doing, say_what_came
 from ui.plain_text import plain
 

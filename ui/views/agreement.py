@@ -3,7 +3,9 @@
 import streamlit as st
 
 from labeling.permissions import Action, require
-from ui import agreement_tables, disagreement_tables, measured, process, session
+from ui import process, session
+from ui.figures import measured
+from ui.quality import agreement_tables, disagreement_tables
 
 
 def show() -> None:

@@ -3,7 +3,9 @@
 import streamlit as st
 
 from labeling.permissions import Action, require
-from ui import annotator_tables, measured, page_links, process, session
+from ui import page_links, process, session
+from ui.figures import measured
+from ui.quality import annotator_tables
 
 
 def show() -> None:

@@ -13,8 +13,9 @@ from labeling.formats.sample import sample_row
 from labeling.permissions import Action, require
 from storage.errors import RankloopError
 from storage.plurals import counted, form
-from ui import measured, process, session
+from ui import process, session
 from ui.export_parts import CURRENT, bar_progress, choose_snapshot, frozen_figures, offer
+from ui.figures import measured
 from ui.plain_text import plain
 
 

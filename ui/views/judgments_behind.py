@@ -6,8 +6,10 @@ from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.statistics.judgments_behind import Selection, judgments_behind, selected
 from storage.errors import BadInput
-from ui import behind_table, measured, process, session
+from ui import process, session
+from ui.figures import measured
 from ui.plain_text import plain
+from ui.quality import behind_table
 
 
 def show() -> None:

@@ -5,7 +5,10 @@ import streamlit as st
 from labeling.alarms import alarms
 from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
-from ui import measured, overview_cards, process, session, win_rate_chart
+from ui import process, session
+from ui.charts import win_rate_chart
+from ui.figures import measured
+from ui.quality import overview_cards
 
 
 def show() -> None:

@@ -8,9 +8,10 @@ from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, allows
 from labeling.quality_control.qualification import NotQualified, Standing, share_of, standing
 from storage.tables import Account
-from ui import known_answer_tables, process, session
+from ui import process, session
 from ui.languages import Words
 from ui.plain_text import plain
+from ui.quality import known_answer_tables
 
 
 def page(account: Account, words: Words) -> StreamlitPage | None:

@@ -8,13 +8,14 @@ from streamlit.navigation.page import StreamlitPage
 
 from storage.errors import NotAllowed
 from storage.tables import Account
-from ui import correction, desk, process, session
+from ui import process, session
 from ui.components.ranking import Deed, ranking
 from ui.database import NoDatabase, retried
 from ui.languages import Words
 from ui.languages.sentences import translated
 from ui.plain_text import plain
-from ui.sitting import Sitting
+from ui.ranking import correction, desk
+from ui.ranking.sitting import Sitting
 from ui.views import guidelines, waiting
 
 KEY = "ranking"

@@ -6,10 +6,11 @@ from labeling.keys import key_of
 from labeling.permissions import Action, require
 from labeling.review.reviewed_task import ReviewedTask, reviewed_task
 from labeling.review.reviews import ReviewItem, review_queue
-from ui import process, review_list, review_task, session
+from ui import process, session
 from ui.components.beginning import begins_here
 from ui.plain_text import plain
-from ui.review_deeds import CHOSEN, take_asked, take_refusal, take_told
+from ui.review import review_list, review_task
+from ui.review.review_deeds import CHOSEN, take_asked, take_refusal, take_told
 
 EMPTY = (
     "Nothing waits for you. Tasks come here when their judgments agree too little, when an "

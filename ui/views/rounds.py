@@ -6,20 +6,14 @@ from labeling.keys import key_of
 from labeling.permissions import Action, allows
 from labeling.rounds import request_round
 from storage.errors import RankloopError
-from ui import (
-    measured,
-    policy_table,
-    process,
-    round_now,
-    round_report,
-    session,
-    version_comparison,
-    win_rate_chart,
-)
-from ui.figure_table import figure_table
+from ui import process, session
+from ui.charts import win_rate_chart
+from ui.charts.figure_table import figure_table
+from ui.figures import measured
 from ui.languages import DEFAULT
 from ui.plain_text import plain
-from ui.round_table import columns_of, table_of
+from ui.rounds import policy_table, round_now, round_report, version_comparison
+from ui.rounds.round_table import columns_of, table_of
 
 SECONDS = 2
 

@@ -8,7 +8,9 @@ from labeling.labeling_settings import labeling_settings
 from labeling.permissions import Action, require
 from labeling.statistics.throughput import WorkByHour, throughput
 from storage.clock import now
-from ui import measured, process, session, throughput_tables
+from ui import process, session
+from ui.figures import measured
+from ui.quality import throughput_tables
 
 SPANS = {
     "24 hours": timedelta(hours=24), "7 days": timedelta(days=7), "30 days": timedelta(days=30),

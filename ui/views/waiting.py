@@ -13,8 +13,8 @@ from labeling.work_queue.tasks import ANSWERS_ALIKE, NO_PROMPT_FITS, ready_task_
 from storage.clock import now
 from storage.tables import WorkerLease
 from ui import process, session
-from ui.desk import Desk
 from ui.languages import Words
+from ui.ranking.desk import Desk
 
 SECONDS = 3
 SAID_BY_WORKER = {NO_PROMPT_FITS: "waiting.no_prompt", ANSWERS_ALIKE: "waiting.alike"}

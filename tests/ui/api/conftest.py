@@ -16,10 +16,11 @@ from storage.tables import Project, Role
 from tests.sample_rows import add_account
 from tests.ui.conftest import Home
 from tests.ui.small_home import small_home
-from ui import process, sign_in
+from ui import process
 from ui.api import routes
-from ui.guard import Guard
-from ui.limits import Limits
+from ui.entrance import sign_in
+from ui.web.guard import Guard
+from ui.web.limits import Limits
 
 As = Callable[..., TestClient]
 

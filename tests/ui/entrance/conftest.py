@@ -15,9 +15,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.ui.conftest import Home
 from tests.ui.small_home import small_home
-from ui import process, sign_in
-from ui.entrance import join, oidc
-from ui.guard import Guard
+from ui import process
+from ui.entrance import join, oidc, sign_in
+from ui.web.guard import Guard
 
 
 @pytest.fixture

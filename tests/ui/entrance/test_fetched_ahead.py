@@ -5,9 +5,9 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from tests.ui.conftest import PASSWORD, Home, Server
-from tests.ui.ranking_page import PATIENCE_MS, cards
+from tests.ui.ranking.ranking_page import PATIENCE_MS, cards
 from ui.entrance import fetched_ahead
-from ui.script_files import served_files
+from ui.web.script_files import served_files
 
 
 def test_the_paths_are_files_that_streamlit_serves() -> None:

@@ -14,7 +14,7 @@ from storage.errors import BadInput
 from ui.components.ranking import served
 
 HTML = '<div class="ranking"></div>'
-#: where the component posts events: `ui.rank_events`
+#: where the component posts events: `ui.ranking.rank_events`
 DIRECTLY = "/rank/events"
 
 Deed = Literal["submit", "skip", "flag", "undo", "draft", "beat", "rewrite"]

@@ -1,0 +1,1 @@
+"""How figures are drawn: charts, cards, and the table under each chart."""

@@ -1,0 +1,1 @@
+"""What the leads' pages of quality show: agreement, annotators, throughput, known answers."""

@@ -1,0 +1,1 @@
+"""The web server around Streamlit's pages: its start, its middleware, its limits."""
