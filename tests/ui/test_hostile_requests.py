@@ -29,7 +29,8 @@ FAILING = f"""
 import sys
 from pathlib import Path
 from starlette.routing import Route
-from ui import server, sign_in
+from ui.entrance import sign_in
+from ui.web import server
 script = Path(sys.argv[1])
 script.write_text("raise RuntimeError({LEAK!r})")
 server.SCRIPT = script
