@@ -218,12 +218,16 @@ def described_file(path: Path) -> dict[str, str]:
 
 def _compare(found: Json, wanted: Json, folder: Path) -> None:
     old, new = _flat(found), _flat(wanted)
-    for name in sorted(old | new):
-        if old.get(name) != new.get(name):
-            raise Conflict(
-                f"{folder} holds an unfinished run with {name} {old.get(name)!r}, not "
-                f"{new.get(name)!r}; give the same again to go on, or another --out."
-            )
+    differing = [
+        f"{name} {old.get(name)!r}, not {new.get(name)!r}"
+        for name in sorted(old | new)
+        if old.get(name) != new.get(name)
+    ]
+    if differing:
+        raise Conflict(
+            f"{folder} holds an unfinished run with {'; with '.join(differing)}. Give the same "
+            "again to go on, or another --out."
+        )
 
 
 def _flat(values: Json, before: str = "") -> dict[str, Any]:

@@ -341,9 +341,9 @@ def test_ppo_goes_on_where_it_was_cut_off_and_ends_the_same(
     monkeypatch.setattr(ppo, "iteration_line", cut)
     assert say(*command, "policy")[0] == 1
     assert [each.name for each in Path("policy").iterdir()] == ["progress"]
-    code, _, err = say(*command, "policy", "--seed", "9")
+    code, _, err = say(*command, "policy", "--seed", "9", "--set", "ppo.clip=0.3")
     assert code == 1
-    assert "holds an unfinished run with seed 0, not 9" in err
+    assert "holds an unfinished run with seed 0, not 9; with training.ppo.clip 0.2, not 0.3" in err
     monkeypatch.setattr(ppo, "iteration_line", told)
     code, _, err = say(*command, "policy")
     assert code == 0
