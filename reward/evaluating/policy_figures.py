@@ -20,7 +20,7 @@ from reward.language_models.backbone import Backbone
 from reward.language_models.padding import AnsweredBatch, answered_batch
 from reward.policy_optimization.kl import kl_estimate
 from reward.training.out_of_memory import Halving
-from reward.training.setting_bounds import at_least
+from reward.training.setting_bounds import at_least, within
 
 Item = TypeVar("Item")
 GeneratorOf = Callable[[str | None], AbstractContextManager[Generator]]
@@ -53,11 +53,12 @@ class EvaluationSettings:
     extreme_samples: int = 4  #: best and worst by reward difference that are kept as well
 
     def __post_init__(self) -> None:
-        """Raise `BadInput` naming a size that is none."""
+        """Raise `BadInput` naming a setting that is out of its bounds."""
         at_least("evaluation", self, 1, "prompts", "samples", "repeated_ngram")
         at_least("evaluation", self, 0, "baseline_prompts", "few_shot", "heldout_tokens")
         at_least("evaluation", self, 0, "shown_samples", "extreme_samples")
         at_least("evaluation", self, 2, "heldout_window")
+        within("evaluation", self, 0, 1, "repeated_share")
 
 
 @dataclass(frozen=True)

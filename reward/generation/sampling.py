@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reward.language_models.backbone import Backbone
 from reward.training.out_of_memory import Halving
-from reward.training.setting_bounds import at_least
+from reward.training.setting_bounds import at_least, finite, within
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class SamplingSettings:
     top_p: float = 1.0  #: mass of the nucleus sampled from (Holtzman et al. 2019); 1 is all
 
     def __post_init__(self) -> None:
-        """Raise `BadInput` naming a size that is none."""
+        """Raise `BadInput` naming a setting that is out of its bounds."""
         at_least("sampling", self, 1, "max_new_tokens")
-        at_least("sampling", self, 1e-6, "temperature", "top_p")
+        finite("sampling", self, 1e-6, "temperature")
+        within("sampling", self, 1e-6, 1, "top_p")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reward.policy_optimization.kl import LARGEST_ERROR
-from reward.training.setting_bounds import at_least
+from reward.training.setting_bounds import above, at_least, finite, within
 from storage.errors import BadInput
 
 
@@ -46,11 +46,16 @@ class PPOSettings:
     min_entropy: float = 0.5  #: share of the first rollout's entropy below which a policy collapses
 
     def __post_init__(self) -> None:
-        """Raise `BadInput` naming a size that is none."""
+        """Raise `BadInput` naming a setting that is out of its bounds."""
         at_least("ppo", self, 1, "iterations", "prompts_per_iteration", "max_prompt_tokens")
         at_least("ppo", self, 1, "epochs", "minibatches", "ptx_batch")
         at_least("ppo", self, 2, "ptx_tokens")
-        at_least("ppo", self, 0, "micro_batch", "value_epochs", "learning_rate", "kl_coefficient")
+        at_least("ppo", self, 0, "micro_batch", "value_epochs")
+        finite("ppo", self, 0, "learning_rate", "value_learning_rate", "kl_coefficient")
+        finite("ppo", self, 0, "kl_target", "max_update_kl", "missing_eos_penalty", "reward_clip")
+        finite("ppo", self, 0, "ptx_coefficient", "sampled_tolerance")
+        within("ppo", self, 0, 1, "gamma", "lam", "min_entropy")
+        above("ppo", self, 0, "clip", "value_clip", "max_grad_norm", "max_kl", "max_kl_rise")
         least = LARGEST_ERROR * self.prompts_per_iteration
         if self.kl_target > 0 and not self.kl_horizon > least:
             raise BadInput(

@@ -1,5 +1,6 @@
 """Fit linear heads on text rankings: how much regularisation, by cross-validation over prompts."""
 
+import math
 from dataclasses import dataclass
 
 import numpy
@@ -7,6 +8,7 @@ import numpy
 from reward.reward_modeling.feature_space import EMBEDDINGS, FeatureSpace
 from reward.reward_modeling.pairwise_logistic import fit_pairwise, pairwise_loss
 from reward.reward_modeling.text_rankings import Comparisons
+from reward.training.setting_bounds import at_least, finite
 from storage.errors import BadInput
 
 
@@ -32,14 +34,14 @@ class FeatureSettings:
                 f"Setting training.features.embeddings has {min(unknown)!r}, but there are only "
                 f"{', '.join(EMBEDDINGS)}."
             )
-        for name, least in (("components", 1), ("heads", 1), ("folds", 2)):
-            if getattr(self, name) < least:
-                raise BadInput(f"Setting training.features.{name} must be at least {least}.")
-        if not self.scales or min(self.scales) < 0:
+        at_least("features", self, 1, "components", "heads")
+        at_least("features", self, 2, "folds")
+        finite("features", self, 0, "conservatism")
+        if not self.scales or not all(0 <= one < math.inf for one in self.scales):
             raise BadInput("Setting training.features.scales must hold numbers of 0 or more.")
-        if not self.penalties or min(self.penalties) <= 0:
+        if not self.penalties or not all(0 < one < math.inf for one in self.penalties):
             raise BadInput("Setting training.features.penalties must hold numbers above 0.")
-        if not self.flips or min(self.flips) < 0 or max(self.flips) >= 0.5:
+        if not self.flips or not all(0 <= one < 0.5 for one in self.flips):
             raise BadInput("Setting training.features.flips must hold numbers from 0 to below 0.5.")
 
     @property

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from reward.reward_modeling.ranking_losses import LOSSES, TIES
-from reward.training.setting_bounds import at_least
+from reward.training.setting_bounds import above, at_least, finite
 from storage.errors import BadInput
 
 POOLINGS = ("mean", "last")
@@ -53,7 +53,9 @@ class RewardSettings:
                 )
         at_least("reward", self, 1, "heads", "rankings_per_step", "tokens_at_once", "folds")
         at_least("reward", self, 1, "epochs", "max_steps", "newest_rankings")
+        at_least("reward", self, 0, "warmup_steps", "min_comparisons", "holdout_rankings")
+        at_least("reward", self, 0, "normalise_prompts", "progress_seconds")
+        finite("reward", self, 0, "margin", "learning_rate", "weight_decay", "conservatism")
+        above("reward", self, 0, "max_grad_norm")
         if not 0.0 <= self.label_smoothing < 0.5:
             raise BadInput("Setting training.reward.label_smoothing must be from 0 to below 0.5.")
-        if self.conservatism < 0.0:
-            raise BadInput("Setting training.reward.conservatism must be 0 or more.")

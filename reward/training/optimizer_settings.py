@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reward.training.setting_bounds import at_least
+from reward.training.setting_bounds import above, at_least, finite
 from storage.errors import BadInput
 
 OPTIMIZERS = ("ppo", "rloo", "grpo", "dpo")
@@ -30,7 +30,7 @@ class OptimizerSettings:
     max_grad_norm: float = 1.0  #: the gradient is scaled down to this norm
 
     def __post_init__(self) -> None:
-        """Refuse an optimizer that there is none of."""
+        """Raise `BadInput` naming a setting that has no such value."""
         if self.optimizer not in OPTIMIZERS:
             raise BadInput(
                 f"Setting training.optimizer.optimizer is {self.optimizer!r} but must be one of "
@@ -38,6 +38,9 @@ class OptimizerSettings:
             )
         at_least("optimizer", self, 1, "steps", "prompts", "updates", "pairs", "micro_batch")
         at_least("optimizer", self, 2, "generations")
+        finite("optimizer", self, 0, "learning_rate", "dpo_learning_rate", "kl_coefficient")
+        finite("optimizer", self, 0, "missing_eos_penalty")
+        above("optimizer", self, 0, "dpo_beta", "clip", "max_grad_norm")
 
     @property
     def rollout(self) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reward.training.setting_bounds import at_least
+from reward.training.setting_bounds import above, at_least, finite, within
 from storage.errors import BadInput
 
 
@@ -23,8 +23,13 @@ class SFTSettings:
     save_steps: int = 20  #: steps between two progress checkpoints
 
     def __post_init__(self) -> None:
-        """Raise `BadInput` naming a size that is none."""
+        """Raise `BadInput` naming a setting that is out of its bounds."""
         at_least("sft", self, 1, "epochs", "max_steps", "batch", "micro_batch", "save_steps")
+        at_least("sft", self, 0, "min_new")
+        at_least("sft", self, 2, "max_tokens")
+        finite("sft", self, 0, "learning_rate", "weight_decay")
+        within("sft", self, 0, 1, "warmup_share")
+        above("sft", self, 0, "max_grad_norm")
 
     @property
     def accumulation(self) -> int:

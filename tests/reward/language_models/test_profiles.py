@@ -1,6 +1,7 @@
 """Profiles: one for the device, overridden by section, unknown names refused."""
 
 import json
+from math import inf, nan
 
 import pytest
 import torch
@@ -84,6 +85,24 @@ def test_a_method_brings_its_own_rate_unless_a_setting_has_one(tuning: str, rate
         ({"backbone": {"virtual_tokens": 0}}, "training.backbone.virtual_tokens is 0"),
         ({"backbone": {"top_layers": -1}}, "training.backbone.top_layers is -1"),
         ({"backbone": {"depth": 1}}, "training.backbone.depth does not exist"),
+        ({"ppo": {"gamma": 5}}, "training.ppo.gamma is 5.* but must be from 0 to 1"),
+        ({"ppo": {"lam": -1}}, "training.ppo.lam is -1"),
+        ({"ppo": {"clip": -0.2}}, "training.ppo.clip is -0.2 but must be above 0"),
+        ({"ppo": {"max_grad_norm": 0}}, "training.ppo.max_grad_norm is 0"),
+        ({"ppo": {"missing_eos_penalty": nan}}, "missing_eos_penalty is nan but must be a number"),
+        ({"ppo": {"value_learning_rate": -1}}, "training.ppo.value_learning_rate is -1"),
+        ({"ppo": {"kl_target": -3}}, "training.ppo.kl_target is -3"),
+        ({"reward": {"max_grad_norm": -1}}, "training.reward.max_grad_norm is -1"),
+        ({"reward": {"conservatism": nan}}, "training.reward.conservatism is nan"),
+        ({"reward": {"learning_rate": inf}}, "training.reward.learning_rate is inf but"),
+        ({"reward": {"weight_decay": -1}}, "training.reward.weight_decay is -1"),
+        ({"sampling": {"top_p": 2}}, "training.sampling.top_p is 2.* from 1e-06 to 1"),
+        ({"sft": {"warmup_share": 5}}, "training.sft.warmup_share is 5"),
+        ({"sft": {"learning_rate": nan}}, "training.sft.learning_rate is nan"),
+        ({"optimizer": {"learning_rate": -1}}, "training.optimizer.learning_rate is -1"),
+        ({"optimizer": {"dpo_beta": 0}}, "training.optimizer.dpo_beta is 0"),
+        ({"features": {"conservatism": nan}}, "training.features.conservatism is nan"),
+        ({"features": {"penalties": [nan]}}, "training.features.penalties must hold"),
     ],
 )
 def test_what_does_not_fit_is_named(override: dict, named: str) -> None:
@@ -95,6 +114,11 @@ def test_the_horizon_of_an_adaptive_price_of_kl_is_only_looked_at_with_a_target(
     assert training_profile(DEVICE, {"ppo": {"prompts_per_iteration": 1000}}).ppo.kl_target == 0
     wide = {"kl_target": 6.0, "prompts_per_iteration": 1000, "kl_horizon": 201.0}
     assert training_profile(DEVICE, {"ppo": wide}).ppo.kl_horizon == 201
+
+
+def test_a_limit_may_be_without_end() -> None:
+    limits = {"max_grad_norm": inf, "max_kl": inf, "value_clip": inf}
+    assert training_profile(DEVICE, {"ppo": limits}).ppo.max_kl == inf
 
 
 def test_a_profile_is_json() -> None:
