@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Engine, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from storage.clock import now
@@ -21,25 +21,43 @@ from storage.migrate import newest_revision, revisions
 from storage.moving.archive import Progress, read_manifest, unpack
 from storage.moving.backup import DATABASE, FOLDERS, check_sqlite
 from storage.moving.postgres_tools import restore_database
+from storage.moving.ways_in import (
+    BroughtBack,
+    Closed,
+    StoredAccount,
+    brought_back,
+    close_ways_in,
+    stored_accounts,
+)
 
 
 @dataclass(frozen=True)
 class Restored:
-    """Tell what came back; `kept` is where the SQLite file that was replaced is now."""
+    """Tell what came back; `kept` is where the SQLite file that was replaced is now.
+
+    `closed` is None where the ways in were kept as the backup has them. `changed` are the accounts
+    that the replaced database had otherwise, None where there was none to compare with.
+    """
 
     made_at: str
     files: int
     kept: Path | None
     needs_upgrade: bool
     elsewhere: list[str]
+    closed: Closed | None
+    changed: tuple[BroughtBack, ...] | None
 
 
-def restore(file: Path, *, url: str, home: Path, replace: bool, progress: Progress) -> Restored:
+def restore(
+    file: Path, *, url: str, home: Path, replace: bool, keep_sign_ins: bool, progress: Progress
+) -> Restored:
     """Restore a backup into the database at `url` and the files into `home`.
 
-    The web server and the worker must be stopped. Raises `BadInput` where the file is no whole
-    backup or one of the other kind of database, `Conflict` where something is there already
-    (without `replace`) or the database is in use, `Unavailable` where a file is damaged.
+    Sign-ins, invitations and tokens that the backup has open are closed, since they may have been
+    ended, used or revoked since; `keep_sign_ins` leaves them open. The web server and the worker
+    must be stopped. Raises `BadInput` where the file is no whole backup or one of the other kind of
+    database, `Conflict` where something is there already (without `replace`) or the database is in
+    use, `Unavailable` where a file is damaged.
     """
     manifest = read_manifest(file)
     _refuse_unfit(file, manifest, url)
@@ -53,17 +71,48 @@ def restore(file: Path, *, url: str, home: Path, replace: bool, progress: Progre
         if manifest["database"] == "sqlite":
             check_sqlite(copy)
         _refuse_database(url, manifest["revision"], replace)
+        replaced = _replaced_accounts(make_url(url)) if replace else None
         # Files first: a database never names what is not there.
         _put_files(files, folder / "files", home)
         progress("restoring the database", 1.0)
-        kept = _put_database(copy, url, replace)
+        if manifest["database"] == "sqlite":
+            # Closed before it is put in place: no instant in which what was revoked is good.
+            restored, closed = _close(f"sqlite:///{copy}", keep_sign_ins)
+            kept = _put_sqlite(copy, Path(str(make_url(url).database)))
+        else:
+            kept = None
+            _put_postgres(copy, url, replace)
+            restored, closed = _close(url, keep_sign_ins)
     return Restored(
         made_at=manifest["made_at"],
         files=len(files),
         kept=kept,
         needs_upgrade=manifest["revision"] != newest_revision(),
         elsewhere=list(manifest.get("elsewhere", [])),
+        closed=closed,
+        changed=None if replaced is None else brought_back(restored, replaced),
     )
+
+
+def _replaced_accounts(url: URL) -> list[StoredAccount] | None:
+    """Return the accounts of the database to be replaced; None where none can be read."""
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return None
+    engine = build_engine(url.render_as_string(hide_password=False))
+    try:
+        return stored_accounts(engine) or None
+    finally:
+        engine.dispose()
+
+
+def _close(url: str, keep_sign_ins: bool) -> tuple[list[StoredAccount], Closed | None]:
+    """Close the ways into a restored database unless they are kept; return its accounts, too."""
+    engine = build_engine(url)
+    try:
+        return stored_accounts(engine) or [], None if keep_sign_ins else close_ways_in(engine)
+    finally:
+        # The last connection writes SQLite's log into the file and takes it away.
+        engine.dispose()
 
 
 def _refuse_unfit(file: Path, manifest: dict[str, Any], url: str) -> None:
@@ -117,16 +166,12 @@ def _refuse_database(url: str, revision: str, replace: bool) -> None:
         _refuse_use(file)
 
 
-def _put_database(copy: Path, url: str, replace: bool) -> Path | None:
-    """Put the copy in the database's place; return where a SQLite file that was there is now."""
-    if make_url(url).get_backend_name() == "sqlite":
-        return _put_sqlite(copy, Path(str(make_url(url).database)))
+def _put_postgres(copy: Path, url: str, replace: bool) -> None:
     engine = build_engine(url)
     try:
         restore_database(engine, copy, clean=replace)
     finally:
         engine.dispose()
-    return None
 
 
 def _put_sqlite(copy: Path, file: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """`rankloop db copy`, `backup` and `restore`: what they advise works, and what is not in them."""
 
+import gc
 import json
 import shlex
 from pathlib import Path
@@ -8,10 +9,10 @@ import pytest
 from sqlmodel import select
 
 from storage import engine as engines
-from storage.engine import writing
+from storage.engine import reading, writing
 from storage.errors import Unavailable
 from storage.settings import load_settings
-from storage.tables import Policy
+from storage.tables import Account, Event, Policy, Role
 from tests.ui.conftest import Home
 from ui.cli import checks
 from ui.cli.commands import cli
@@ -107,3 +108,61 @@ def test_what_is_not_in_a_backup_says_where_it_comes_from(
     assert wanted in capsys.readouterr().out
     with pytest.raises(Unavailable, match="run `rankloop init`, which fetches it anew"):
         checks.model(load_settings(home=restored))
+
+
+def _let_go(home: Home) -> None:
+    """Close the database as the end of each command's process does."""
+    home.engine.dispose()
+    gc.collect()
+
+
+def test_what_was_revoked_after_a_backup_is_told_and_done_again(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ada", "bob", "eve l"):
+        home.account(name)
+    home.account("root", Role.ADMIN)
+    assert at(home, "account", "token", "bob", "--name", "CI") == 0
+    file = str(tmp_path / "backup.tar")
+    assert at(home, "backup", "--out", file) == 0
+    assert at(home, "account", "revoke-token", "bob", "1") == 0
+    assert at(home, "account", "switch-off", "bob") == 0
+    assert at(home, "account", "role", "eve l", "none", "--in-project") == 0
+    assert at(home, "privacy", "erase", "ada", "--yes") == 0
+    _let_go(home)
+    capsys.readouterr()
+    assert at(home, "restore", file, "--replace") == 0
+    said = capsys.readouterr().out
+    assert "0 sign-ins, 0 open invitations, 1 token. Everybody signs in anew." in said
+    todo = [line.partition(": ") for line in said.splitlines() if line.startswith("  ")]
+    assert [what.strip() for what, _, _ in todo] == [
+        "account 1 was erased", "bob was switched off", "eve l had the role none in default",
+    ]  # fmt: skip
+    assert "ada" not in said
+    with reading(home.engine) as session:
+        told = session.exec(select(Event.detail).where(Event.kind == "database.restored")).one()
+    assert told["closed"] == {"sign_ins": 0, "invitations": 0, "tokens": 1}
+    assert told["changed_ids"] == [1, 2, 3]
+    for _, _, command in todo:
+        words = shlex.split(command.removeprefix("rankloop "))
+        assert at(home, *words, *(["--yes"] if "erase" in words else [])) == 0, command
+    with reading(home.engine) as session:
+        ada, bob, eve = (session.get_one(Account, key) for key in (1, 2, 3))
+    assert ada.erased_at is not None and not bob.active and eve.project_roles == {"1": ""}
+
+
+def test_who_keeps_the_sign_ins_of_a_backup_is_told_what_that_means(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.account("bob")
+    file = str(tmp_path / "backup.tar")
+    assert at(home, "backup", "--out", file) == 0
+    other = tmp_path / "restored"
+    capsys.readouterr()
+    assert run(cli, ["--home", str(other), "restore", file, "--keep-sign-ins"]) == 0
+    said = capsys.readouterr().out
+    assert "revoked since is good again" in said and "Nothing was there to compare with" in said
+    _let_go(home)
+    assert run(cli, ["--home", str(other), "restore", file, "--replace", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["changed"] == [] and told["closed"]["tokens"] == 0

@@ -46,6 +46,16 @@ def test_a_person_is_handed_out_and_erased(
     assert "last admin" in capsys.readouterr().err
 
 
+def test_a_person_is_erased_by_number(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, ["privacy", "erase", "--yes"]) == WRONG_USAGE
+    assert run(cli, ["privacy", "erase", "ada", "--number", "1", "--yes"]) == WRONG_USAGE
+    assert "a NAME, or --number" in capsys.readouterr().err
+    assert run(cli, ["privacy", "erase", "--number", "9", "--yes"]) == FAILED
+    assert "There is no account 9" in capsys.readouterr().err
+    assert run(cli, ["privacy", "erase", "--number", "1", "--yes"]) == DONE
+    assert "The account is erased-1 now" in capsys.readouterr().out
+
+
 def test_the_audit_log_is_shown_and_taken_away(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

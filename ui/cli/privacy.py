@@ -4,12 +4,18 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from storage.plurals import counted, form
 from ui.cli.accounts import account_named
 from ui.cli.frame import Group, Options, pass_options
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from storage.tables import Account
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 
@@ -50,7 +56,9 @@ def export(options: Options, name: str, out: Path, as_json: bool) -> None:
 
 
 @privacy.command("erase", example="rankloop privacy erase ada --judgments keep --yes")
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--number", type=int, default=None, metavar="N",
+              help="The account's number instead of its name, as `restore` says it.")  # fmt: skip
 @click.option(
     "--judgments",
     type=click.Choice(["keep", "withdraw"]),
@@ -66,7 +74,8 @@ def export(options: Options, name: str, out: Path, as_json: bool) -> None:
 @JSON
 @pass_options
 def erase(
-    options: Options, name: str, judgments: str | None, texts: bool | None, yes: bool, as_json: bool
+    options: Options, name: str | None, number: int | None, judgments: str | None,
+    texts: bool | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Erase who the account NAME is; what it did stays under a number. There is no way back."""
     from labeling.privacy.erasure import erase_person
@@ -75,10 +84,13 @@ def erase(
     from ui.database import open_database
     from ui.figures.figures_on_disk import forget_figures
 
+    if (name is None) == (number is None):
+        raise click.UsageError("Say whom: a NAME, or --number N.")
     settings = options.settings()
     engine = open_database(settings)
     with reading(engine) as session:
-        account_id = account_named(session, name).id or 0
+        account = _account(session, name, number)
+        account_id, name = account.id or 0, account.name
         left = out_of_reach(session, account_id=account_id, by=None, home=settings.home)
     _ask(name, yes)
     wanted = settings.privacy.judgments
@@ -105,6 +117,18 @@ def erase(
     click.echo("What an erasure cannot reach:")
     for line in left:
         click.echo(f"  {line}")
+
+
+def _account(session: "Session", name: str | None, number: int | None) -> "Account":
+    from storage.errors import NotFound
+    from storage.tables import Account
+
+    if name is not None:
+        return account_named(session, name)
+    found = session.get(Account, number)
+    if found is None:
+        raise NotFound(f"There is no account {number}; see `rankloop account list --json`.")
+    return found
 
 
 def _ask(name: str, yes: bool) -> None:

@@ -52,9 +52,13 @@ def backed_up(engine: Engine, home: Path, out: Path, *, with_files: bool = True)
     return back_up(engine, home=home, out=out, with_files=with_files, progress=quiet)
 
 
-def restored(file: Path, engine: Engine, home: Path, *, replace: bool = True) -> Restored:
+def restored(
+    file: Path, engine: Engine, home: Path, *, replace: bool = True, keep_sign_ins: bool = False
+) -> Restored:
     url = engine.url.render_as_string(hide_password=False)
-    return restore(file, url=url, home=home, replace=replace, progress=quiet)
+    return restore(
+        file, url=url, home=home, replace=replace, keep_sign_ins=keep_sign_ins, progress=quiet
+    )
 
 
 def spoil(engine: Engine) -> None:
@@ -180,7 +184,8 @@ def test_a_backup_of_the_other_kind_says_what_to_do(
 ) -> None:
     made = backed_up(sqlite_engine, home, tmp_path / "b.tar", with_files=False)
     with pytest.raises(BadInput, match="rankloop db copy"):
-        restore(made.file, url="postgresql://x@h/y", home=home, replace=False, progress=quiet)
+        restore(made.file, url="postgresql://x@h/y", home=home, replace=False, keep_sign_ins=False,
+                progress=quiet)  # fmt: skip
 
 
 def test_without_postgresqls_programs_it_is_one_sentence(
@@ -199,7 +204,8 @@ def test_postgresql_comes_back_into_an_empty_database(
     before = hashes(postgres_engine)
     made = backed_up(postgres_engine, home, tmp_path / "b.tar", with_files=False)
     with fresh_database(postgres, template="template1") as url:
-        restore(made.file, url=url, home=tmp_path / "other", replace=False, progress=quiet)
+        restore(made.file, url=url, home=tmp_path / "other", replace=False, keep_sign_ins=False,
+                progress=quiet)  # fmt: skip
         engine = build_engine(url)
         assert hashes(engine) == before
         engine.dispose()
