@@ -17,12 +17,9 @@ from storage import stored_json
 from storage.asking_again import AskingAgain
 from storage.connections import ask_whether_alive, writers_turn
 from storage.errors import BadInput, Unavailable
+from storage.storable import UNSTORABLE, json_text, refuse_nul
 
 BUSY_TIMEOUT_MS = 30_000
-_UNSTORABLE = (
-    "A text holds a NUL character, or half of a pair of surrogates, which cannot be stored; "
-    "take it out."
-)
 
 
 def build_engine(url: str) -> Engine:
@@ -72,8 +69,11 @@ def build_engine(url: str) -> Engine:
 def _refuse_texts(context: ExceptionContext) -> None:
     """Say of a text that cannot be stored, or looked for, what is wrong with it."""
     error = context.original_exception
+    if isinstance(error, BadInput):
+        # Our own, of JSON for SQLite; SQLAlchemy would wrap it.
+        raise error
     if isinstance(error, UnicodeEncodeError) or _is_of_texts(error):
-        raise BadInput(_UNSTORABLE) from error
+        raise BadInput(UNSTORABLE) from error
 
 
 def _is_of_texts(error: BaseException) -> bool:
@@ -116,12 +116,21 @@ def _build_sqlite(url: str, database: str | None) -> Engine:
         url,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
         hide_parameters=True,
+        json_serializer=json_text,
         json_deserializer=stored_json.parsed,
     )
     event.listen(engine, "handle_error", _refuse_texts)
+    event.listen(engine, "before_cursor_execute", _refuse_nul)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _refuse_nul(
+    _connection: Connection, _cursor: Any, _statement: str, parameters: Any, *_more: Any
+) -> None:
+    # SQLite takes it, and PostgreSQL does not: a database could not be copied there.
+    refuse_nul(parameters)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

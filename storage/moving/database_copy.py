@@ -21,6 +21,7 @@ from storage.errors import BadInput, Conflict, Unavailable
 from storage.migrate import check_version, upgrade
 from storage.moving.postgres_rows import copy_rows
 from storage.moving.row_hashes import TableHash, hash_table, stream_rows, tables
+from storage.storable import is_storable
 
 Progress = Callable[[str, float], None]
 
@@ -142,14 +143,33 @@ def _insert(writer: Connection, table: Table, batch: list[dict[str, Any]]) -> No
             copy_rows(writer, table, batch)
         else:
             writer.execute(table.insert(), batch)
-    except (StatementError, writer.dialect.loaded_dbapi.Error) as error:
+    except (StatementError, writer.dialect.loaded_dbapi.Error, BadInput) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        first = ", ".join(str(batch[0][column.name]) for column in table.primary_key.columns)
         raise Unavailable(
-            f"The rows of {table.name} from {first} on cannot be stored in "
-            f"{writer.engine.dialect.name} ({reason}); nothing was copied. Mend that row in the "
-            "source first."
+            f"{_which(table, batch)} cannot be stored in {writer.engine.dialect.name} ({reason}); "
+            "nothing was copied. Mend that row in the source first."
         ) from error
+
+
+def _which(table: Table, batch: list[dict[str, Any]]) -> str:
+    """Name the row and the column of a text that cannot be stored, or else where to look."""
+    for row in batch:
+        for column in table.columns:
+            if not _is_storable(row[column.name]):
+                return f"The {column.name} of row {_key(table, row)} of {table.name}"
+    return f"The rows of {table.name} from {_key(table, batch[0])} on"
+
+
+def _is_storable(value: Any) -> bool:
+    if isinstance(value, str):
+        return is_storable(value)
+    if isinstance(value, dict):
+        return all(map(_is_storable, (*value, *value.values())))
+    return not isinstance(value, list) or all(map(_is_storable, value))
+
+
+def _key(table: Table, row: dict[str, Any]) -> str:
+    return ", ".join(str(row[column.name]) for column in table.primary_key.columns)
 
 
 def _held_back(table: Table, batch: list[dict[str, Any]]) -> list[tuple[str, int, int]]:

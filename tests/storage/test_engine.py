@@ -2,16 +2,20 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, text
 from sqlalchemy.exc import IntegrityError, InternalError
 from sqlmodel import Session, select
 
+from labeling.imports.bulk_insert import insert_rows
 from storage import engine as storage_engine
+from storage.clock import now
+from storage.core import table_of
 from storage.engine import asking, build_engine, reading, writing
 from storage.errors import BadInput, Unavailable
-from storage.tables import Event, Project
+from storage.tables import Event, Project, Prompt, Split
 from tests.forked import forked
 from tests.unflushed_sqlite import configure_as_shipped
 
@@ -124,21 +128,57 @@ def test_postgresql_urls_get_the_driver_that_is_installed() -> None:
 
 @pytest.mark.parametrize("text", ["half a \ud800 pair", "a NUL \x00"], ids=["surrogate", "NUL"])
 @pytest.mark.parametrize("where", ["stored", "as JSON", "looked for"])
-def test_a_text_that_cannot_be_stored_is_bad_input(
-    postgres_engine: Engine, text: str, where: str
+def test_a_text_that_cannot_be_stored_everywhere_is_bad_input(
+    engine: Engine, text: str, where: str
 ) -> None:
-    with pytest.raises(BadInput, match="take it out"), writing(postgres_engine) as session:
+    with pytest.raises(BadInput, match="take it out"), writing(engine) as session:
         if where == "looked for":
             session.exec(select(Project).where(Project.name == text)).all()
         elif where == "stored":
             session.add(Project(name=text))
         else:
             session.add(Event(kind="x", detail={"name": [text]}))
+    with reading(engine) as session:
+        assert _count(session) == 0
 
 
-def test_sqlite_says_so_of_half_a_pair(sqlite_engine: Engine) -> None:
-    with pytest.raises(BadInput, match="take it out"), writing(sqlite_engine) as session:
-        session.add(Project(name="\udfff"))
+@pytest.mark.parametrize("text", ["half a \ud800 pair", "a NUL \x00"], ids=["surrogate", "NUL"])
+@pytest.mark.parametrize("where", ["source", "tags"])
+def test_no_row_of_many_holds_such_a_text(
+    engine: Engine, project: Project, text: str, where: str
+) -> None:
+    with pytest.raises(BadInput, match="take it out"), writing(engine) as session:
+        rows = [prompt_row(project, number) for number in range(3)]
+        rows[1][where] = text if where == "source" else [text]
+        insert_rows(session, table_of(Prompt), rows)
+
+
+def prompt_row(project: Project, number: int) -> dict[str, Any]:
+    return {
+        "project_id": project.id, "messages": [], "content_sha256": f"{number:064}",
+        "split": Split.TRAIN, "source": "", "license": "", "tags": [], "language": "en",
+        "created_at": now(),
+    }  # fmt: skip
+
+
+SPOKEN_OF = [
+    "\\u0000",
+    "\\\\u0000",
+    "a\\\\\\u0000",
+    "\\ud800",
+    "\U0001f469\u200d\U0001f469",
+    "0x00",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", SPOKEN_OF)
+def test_a_text_that_only_speaks_of_it_is_stored_as_it_is(engine: Engine, text: str) -> None:
+    with writing(engine) as session:
+        session.add(Event(kind=text[:10], detail={text: [text, {"a": text}]}))
+    with reading(engine) as session:
+        event = session.exec(select(Event)).one()
+    assert (event.kind, event.detail) == (text[:10], {text: [text, {"a": text}]})
 
 
 def test_a_text_that_only_speaks_of_it_fails_as_any_other(engine: Engine) -> None:

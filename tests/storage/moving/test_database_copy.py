@@ -12,7 +12,7 @@ from storage.engine import build_engine, reading, writing
 from storage.errors import BadInput, Conflict, Unavailable
 from storage.moving import database_copy
 from storage.moving.database_copy import copy_database
-from storage.tables import Account, Event, Role, Round, Task
+from storage.tables import Account, Event, Project, Role, Round, Task
 from tests.storage.moving.odd_rows import ODD, fill, hashes
 
 
@@ -123,12 +123,39 @@ def test_a_row_that_arrives_changed_is_found(
         copy_database(sqlite_engine, url, progress=quiet)
 
 
-def test_a_row_that_postgresql_cannot_hold_is_named(
-    sqlite_engine: Engine, postgres_engine: Engine
-) -> None:
+@pytest.fixture
+def older_file(sqlite_engine: Engine) -> Engine:
+    """Return a database that older versions wrote to: they took a NUL."""
     with writing(sqlite_engine) as session:
-        session.add(Event(kind="odd.stored", detail={"text": "a\x00b"}))
-    url = postgres_engine.url.render_as_string(hide_password=False)
-    with pytest.raises(Unavailable, match="rows of event from 1 on cannot be stored in postgresql"):
-        copy_database(sqlite_engine, url, progress=quiet)
-    assert not any(found.rows for found in hashes(postgres_engine).values())
+        session.add_all([Event(kind="odd.stored", detail={"text": [name]}) for name in "abc"])
+        session.add_all([Project(name="first"), Project(name="second")])
+    return sqlite_engine
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("INSERT INTO event (kind, detail, audited, created_at) SELECT kind, "
+         "'{\"text\": [\"a\\u0000b\"]}', audited, created_at FROM event WHERE id = 1",
+         "The detail of row 4 of event"),
+        ("UPDATE project SET name = 'second' || char(0) WHERE id = 2",
+         "The name of row 2 of project"),
+    ],
+    ids=["JSON", "text"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_a_row_that_postgresql_cannot_hold_is_named(
+    older_file: Engine, change: str, named: str, kind: str,
+    request: pytest.FixtureRequest, tmp_path: Path,
+) -> None:  # fmt: skip
+    with older_file.begin() as connection:
+        connection.exec_driver_sql(change)
+    url = f"sqlite:///{tmp_path / 'copy.db'}"
+    if kind == "postgresql":
+        other: Engine = request.getfixturevalue("postgres_engine")
+        url = other.url.render_as_string(hide_password=False)
+    with pytest.raises(Unavailable, match=f"{named} cannot be stored in {kind}"):
+        copy_database(older_file, url, progress=quiet)
+    arrived = build_engine(url)
+    assert not any(found.rows for found in hashes(arrived).values())
+    arrived.dispose()
