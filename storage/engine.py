@@ -20,6 +20,8 @@ from storage.errors import BadInput, Unavailable
 from storage.storable import UNSTORABLE, json_text, refuse_nul
 
 BUSY_TIMEOUT_MS = 30_000
+#: how long readers are waited for before SQLite's log is left as it is
+LOG_TIMEOUT_MS = 2_000
 
 
 def build_engine(url: str) -> Engine:
@@ -141,6 +143,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     _switch_to_wal(cursor)
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # What is erased is written over with zeros; whether that is the default depends on the build.
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 
@@ -157,6 +161,33 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def empty_log(engine: Engine) -> bool:
+    """Write SQLite's log (-wal) into its file and cut it to nothing; say whether that was done.
+
+    The log holds pages as they were before what was erased. Those who read may need it: after a
+    moment it is left as it is, and False is returned. It is emptied then when the last process ends
+    that has the file open, or by the next call. PostgreSQL is left alone.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        # While it waits for readers, nobody can write: not for as long as writers wait.
+        cursor.execute(f"PRAGMA busy_timeout = {LOG_TIMEOUT_MS}")
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = cursor.fetchone()[0]
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            cursor.close()
+    finally:
+        connection.close()
+    return not busy
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -37,7 +37,29 @@ def out_of_reach(session: Session, *, account_id: int, by: Account | None, home:
     for project in _projects(session, account_id):
         traces = touched(session, project=project, account=None, scope=scope, home=home)
         found += [f"Project {project.name}: {each}" for each in _of_project(traces)]
-    return [*found, *_queries(session, account), *_copies(session, account_id), *_ELSEWHERE]
+    found += [*_queries(session, account), *_copies(session, account_id), *_beside(session)]
+    return [*found, *_ELSEWHERE]
+
+
+#: what an erasure says where somebody read the database at that moment
+LOG_LEFT = (
+    "SQLite's log (the file ending in -wal) may hold what was there before until it is written "
+    "over: restart the server, or erase anybody else."
+)
+
+
+def _beside(session: Session) -> Iterator[str]:
+    """Yield a sentence that names what upgrades and restores left beside a SQLite file."""
+    bind = session.get_bind()
+    if bind.dialect.name != "sqlite" or not bind.engine.url.database:
+        return
+    file = Path(bind.engine.url.database)
+    copies = sorted(
+        each.name for each in file.parent.glob(f"{file.name}.*") if each.suffix != ".part"
+    )
+    if copies:
+        hold = form(len(copies), "holds", "hold")
+        yield f"{', '.join(copies)} beside the database {hold} what was there before; delete such."
 
 
 _ELSEWHERE = (

@@ -13,7 +13,7 @@ from labeling.imports.bulk_insert import insert_rows
 from storage import engine as storage_engine
 from storage.clock import now
 from storage.core import table_of
-from storage.engine import asking, build_engine, reading, writing
+from storage.engine import asking, build_engine, empty_log, reading, writing
 from storage.errors import BadInput, Unavailable
 from storage.tables import Event, Project, Prompt, Split
 from tests.forked import forked
@@ -43,7 +43,27 @@ def test_sqlite_is_durable_and_checked_on_every_connection(sqlite_engine: Engine
             assert _pragma(session, "journal_mode") == "wal"
             assert _pragma(session, "synchronous") == 2
             assert _pragma(session, "foreign_keys") == 1
+            assert _pragma(session, "secure_delete") == 1
             assert _pragma(session, "busy_timeout") >= 10_000
+
+
+def test_the_log_is_emptied_unless_somebody_reads(
+    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_engine, "LOG_TIMEOUT_MS", 50)
+    log = Path(f"{sqlite_engine.url.database}-wal")
+    with writing(sqlite_engine) as session:
+        session.add(Event(kind="first"))
+    with reading(sqlite_engine) as session:
+        assert _count(session) == 1
+        with writing(sqlite_engine) as other:
+            other.add(Event(kind="second"))
+        assert not empty_log(sqlite_engine)
+    assert log.stat().st_size > 0
+    assert empty_log(sqlite_engine)
+    assert log.stat().st_size == 0
+    with reading(sqlite_engine) as session:
+        assert _count(session) == 2 and _pragma(session, "busy_timeout") >= 10_000
 
 
 def test_an_error_rolls_the_whole_block_back(engine: Engine) -> None:

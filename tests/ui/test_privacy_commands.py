@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from labeling.accounts import create_account
+from labeling.keys import key_of
+from labeling.people.failed_sign_ins import record_failure
+from labeling.people.sign_ins import Browser, open_sign_in
 from labeling.permissions import PERMITTED, role_table
 from storage.engine import build_engine, writing
 from storage.tables import Role
@@ -54,6 +57,31 @@ def test_a_person_is_erased_by_number(home: Path, capsys: pytest.CaptureFixture[
     assert "There is no account 9" in capsys.readouterr().err
     assert run(cli, ["privacy", "erase", "--number", "1", "--yes"]) == DONE
     assert "The account is erased-1 now" in capsys.readouterr().out
+
+
+def test_no_file_of_the_home_tells_who_was_erased(home: Path) -> None:
+    # A server has the file open: its log is not put away when the command ends.
+    server = build_engine(f"sqlite:///{home / 'rankloop.db'}")
+    with writing(server) as session:
+        ada = create_account(session, name="Ada Lovelace", role=Role.LEAD, password="long enough 1")
+        secret = str(ada.password_hash).rpartition("$")[2]
+        session.flush()
+        record_failure(session, name="Ada Lovelace", browser=Browser("192.0.2.77", "Babbage OS"))
+        open_sign_in(session, account_id=key_of(ada), hours=1, browser=Browser("192.0.2.77", "OS"))
+    traces = ["Ada Lovelace", secret, "192.0.2.77"]
+    assert _holding(home, traces) == {(trace, "rankloop.db-wal") for trace in traces}
+    assert run(cli, ["privacy", "erase", "Ada Lovelace", "--yes"]) == DONE
+    assert _holding(home, traces) == set()
+    server.dispose()
+    assert _holding(home, traces) == set()
+
+
+def _holding(home: Path, traces: list[str]) -> set[tuple[str, str]]:
+    """Return each trace with the name of each file under home that holds it."""
+    files = {each.name: each.read_bytes() for each in home.rglob("*") if each.is_file()}
+    return {
+        (trace, name) for trace in traces for name, held in files.items() if trace.encode() in held
+    }
 
 
 def test_the_audit_log_is_shown_and_taken_away(

@@ -79,8 +79,8 @@ def erase(
 ) -> None:  # fmt: skip
     """Erase who the account NAME is; what it did stays under a number. There is no way back."""
     from labeling.privacy.erasure import erase_person
-    from labeling.privacy.out_of_reach import out_of_reach
-    from storage.engine import reading, writing
+    from labeling.privacy.out_of_reach import LOG_LEFT, out_of_reach
+    from storage.engine import empty_log, reading, writing
     from ui.database import open_database
     from ui.figures.figures_on_disk import forget_figures
 
@@ -101,6 +101,8 @@ def erase(
             session, account_id=account_id, by=None, judgments=wanted,
             texts=settings.privacy.erase_texts if texts is None else texts,
         )  # fmt: skip
+    if not empty_log(engine):
+        left.append(LOG_LEFT)
     forget_figures(settings.home)
     if as_json:
         click.echo(json.dumps({**asdict(done), "out_of_reach": left}, indent=2))

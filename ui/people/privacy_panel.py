@@ -9,8 +9,8 @@ from labeling.keys import key_of
 from labeling.people.directory import AccountRow
 from labeling.privacy.erasure import erase_person
 from labeling.privacy.export import export_person
-from labeling.privacy.out_of_reach import out_of_reach
-from storage.engine import reading, writing
+from labeling.privacy.out_of_reach import LOG_LEFT, out_of_reach
+from storage.engine import empty_log, reading, writing
 from storage.errors import BadInput
 from storage.privacy_settings import ErasedJudgments
 from storage.tables import Account
@@ -92,6 +92,8 @@ def _erase(account_id: int) -> str:
     texts = bool(state[f"erase texts {account_id}"])
     with writing(engine) as rows:
         done = erase_person(rows, account_id=account_id, by=by, judgments=kind, texts=texts)
+    if not empty_log(engine):
+        left.append(LOG_LEFT)
     forget_figures(home)
     state[_LEFT] = left
     return words.say("privacy.erased", name=done.name, count=done.judgments)
