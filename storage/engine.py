@@ -179,7 +179,7 @@ def empty_log(engine: Engine) -> bool:
         cursor.execute(f"PRAGMA busy_timeout = {LOG_TIMEOUT_MS}")
         try:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            busy = cursor.fetchone()[0]
+            found = cursor.fetchone()
         except sqlite3.OperationalError:
             return False
         finally:
@@ -187,7 +187,7 @@ def empty_log(engine: Engine) -> bool:
             cursor.close()
     finally:
         connection.close()
-    return not busy
+    return found is not None and not found[0]
 
 
 def _begin_sqlite(connection: Connection) -> None:
