@@ -126,9 +126,6 @@ def _pair(row: Row, place: Place) -> _Found:
     keys = [row.get(name) for name in ("judgment_id", "chosen_id", "rejected_id")]
     if any(key is None for key in keys):
         return _Found(ranking)
-    if ranking.strength is not None:
-        # A row of this project's own export has the strength as it was asked, from 1 to 4.
-        ranking = replace(ranking, strength=ranking.strength - 1)
     return _Found(ranking, str(keys[0]), (str(keys[1]), str(keys[2])))
 
 
@@ -205,12 +202,22 @@ def _common(row: Row, place: Place) -> dict[str, Any]:
         raise place.bad(f"{named!r} is no split; use train or test", "split")
     return {
         "weight": 1.0 if weight is None else weight,
-        "strength": _number(row, "strength", place),
+        "strength": _strength(row, place),
         "split": SPLITS.get(named),
         "subset": label_of(row, "subset", place),
         "source": label_of(row, "source", place),
         "where": place.words,
     }
+
+
+def _strength(row: Row, place: Place) -> float | None:
+    """Return the strength from 0 to 3; this project's own exports have it as asked, 1 to 4."""
+    given = _number(row, "strength", place)
+    own = row.get("chosen_id") is not None and row.get("rejected_id") is not None
+    least = 1 if own else 0
+    if given is not None and not least <= given <= least + 3:
+        raise place.bad(f"{given:g} is not from {least} to {least + 3}", "strength")
+    return None if given is None else given - least
 
 
 def _list(row: Row, name: str, place: Place, size: int | None = None) -> list[Any]:
@@ -275,5 +282,18 @@ def _whole(pairs: Sequence[_Found]) -> RankedText | None:
     if made != {one.ids for one in pairs} or len(made) != len(pairs):
         return None
     return replace(
-        pairs[0].ranking, completions=[texts[name] for name in names], ranks=ranks, scores=None
+        pairs[0].ranking,
+        completions=[texts[name] for name in names],
+        ranks=ranks,
+        scores=_scores(pairs, names),
     )
+
+
+def _scores(pairs: Sequence[_Found], names: Sequence[str]) -> list[float] | None:
+    """Return what each completion was scored; None where a pair does not say, or two differ."""
+    scores: dict[str, float] = {}
+    for one in pairs:
+        for name, score in zip(one.ids, one.ranking.scores or (), strict=False):
+            if scores.setdefault(name, score) != score:
+                return None
+    return [scores[name] for name in names] if len(scores) == len(names) else None

@@ -26,6 +26,8 @@ CANDIDATE = "candidate"
 AGAINST = "against"
 BASE = "base"  # the bare model, before any tuning
 REFERENCE = "reference"
+FIRST = "first"  # the bare model, where neither side is it
+FEW_SHOT = "few_shot"  # the bare model with examples before the prompt
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def evaluate_policies(
     batch_size: int = 96,
     reference: str | None = None,
     demonstrations: Sequence[Sequence[str]] = (),
+    few_shot: Sequence[list[int]] = (),
     on_policy: Callable[[str], None] = lambda name: None,
 ) -> EvaluationReport:
     """Compare two policies on prompts, without a database.
@@ -124,7 +127,10 @@ def evaluate_policies(
         batch_size: sequences decoded together.
         reference: what KL is taken to.
         demonstrations: for each prompt, texts to hold the completions against, or nothing at all.
-        on_policy: hears "candidate" and "against" before each is sampled.
+        few_shot: each prompt with examples before it, or nothing at all: the bare model answers the
+            first `settings.baseline_prompts` of them, too, and of the prompts as they are, where
+            it is neither side.
+        on_policy: hears the name of each before it is sampled.
     """
     judges = {REWARD_MODEL: scorer, SECOND_REWARD_MODEL: second}
     evaluator = Evaluator(
@@ -146,7 +152,22 @@ def evaluate_policies(
             adapter=adapter,
             demonstrations=demonstrations[: settings.prompts],
         )
+    baselines = {FEW_SHOT: few_shot}
+    if None not in (candidate, against):
+        baselines[FIRST] = used
+    fewer = min(settings.baseline_prompts, len(used))
+    for name, asked in baselines.items():
+        if asked and fewer:
+            on_policy(name)
+            measured[name] = evaluator.measure(
+                used[:fewer],
+                evaluator.sample(None, asked[:fewer], 1),
+                adapter=None,
+                kl=False,
+                demonstrations=demonstrations[:fewer],
+            )
     adapters = {CANDIDATE: candidate, AGAINST: against, BASE: None, REFERENCE: reference}
+    adapters |= {FIRST: None} if FIRST in measured else {}
     return report_of(evaluator, measured, adapters)
 
 

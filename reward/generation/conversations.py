@@ -97,6 +97,10 @@ def answer_ids(
 def answer_text(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], end_tokens: Sequence[int]
 ) -> str:
-    """Return the text of sampled ids, without end tokens and outer white space."""
+    """Return the text of sampled ids, without end tokens and outer white space.
+
+    A NUL is replaced (U+FFFD): no database that a report or a task goes to stores one.
+    """
     kept = [token for token in ids if token not in end_tokens]
-    return str(tokenizer.decode(kept, skip_special_tokens=True)).strip()
+    text = str(tokenizer.decode(kept, skip_special_tokens=True))
+    return text.replace("\x00", "\ufffd").strip()

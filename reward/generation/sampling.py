@@ -81,6 +81,12 @@ def sample(
     return [found[index] for index in range(len(prompts))]
 
 
+def check_speech(backbone: Backbone, adapter: str | None, prompt: Sequence[int]) -> None:
+    """Raise `FloatingPointError` where the role cannot answer, as after updates too large."""
+    one_token = SamplingSettings(max_new_tokens=1)
+    sample(backbone, adapter, [prompt], one_token, seed=0, batch_size=1)
+
+
 def _points(seed: int, rows: Sequence[int], count: int) -> Tensor:
     """Return uniform random numbers (len(rows), count), those of a row by its number."""
     drawn = [np.random.default_rng((seed, row)).random(count, dtype=np.float32) for row in rows]
@@ -162,7 +168,9 @@ def draw(logits: Tensor, settings: SamplingSettings, points: Tensor) -> tuple[Te
     """Draw one token id from each row of (B, V) logits, under temperature and nucleus.
 
     The cumulative distribution is inverted at `points` (B,), uniform in [0, 1). Returns the ids
-    (B,) and their log-probabilities (B,), under the nucleus where there is one.
+    (B,) and their log-probabilities (B,), under the nucleus where there is one. Raises
+    `FloatingPointError` where the logits make no probabilities, as those of weights that have run
+    away.
     """
     probabilities = (logits / settings.temperature).softmax(-1)
     if settings.top_p < 1.0:
@@ -181,6 +189,8 @@ def _invert(probabilities: Tensor, points: Tensor) -> Tensor:
     # whose cumulative sum exceeds the point has a probability above 0, as long as rounding does not
     # carry the point to the whole sum.
     cumulative = probabilities.cumsum(-1)
+    if not torch.isfinite(cumulative[:, -1]).all():
+        raise FloatingPointError("The policy's probabilities are not finite numbers")
     below = points[:, None].clamp(max=1.0 - 2.0**-20) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, below, right=True)
 

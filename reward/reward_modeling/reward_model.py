@@ -5,6 +5,7 @@ al. 2022, §3.5). Several heads on one adapter, each fitted to its own bootstrap
 how sure the score is. Trained by `reward/reward_modeling/reward_training.py`.
 """
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -187,8 +188,12 @@ class RewardModel:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             folder / HEAD_FILE,
-            metadata={"pooling": self.pooling, "conservatism": repr(self.conservatism)},
+            # One entry: safetensors writes several in another order each time.
+            metadata={"reward_model": json.dumps(self._said(), sort_keys=True)},
         )
+
+    def _said(self) -> dict[str, Any]:
+        return {"pooling": self.pooling, "conservatism": self.conservatism}
 
     @classmethod
     def load(cls, backbone: Backbone, folder: Path, adapter: str = "reward") -> "RewardModel":
@@ -196,7 +201,9 @@ class RewardModel:
         file = folder / HEAD_FILE
         try:
             with safe_open(file, framework="pt") as opened:
-                said = opened.metadata() or {}
+                said = dict(opened.metadata() or {})
+                # An older version has its entries beside each other.
+                said |= json.loads(said.pop("reward_model", "{}"))
                 state = {name: opened.get_tensor(name) for name in ("weight", "bias")}
                 # One head of an older version has a number where there is a row now.
                 norm = {n: opened.get_tensor(n).float().reshape(-1) for n in ("shift", "scale")}

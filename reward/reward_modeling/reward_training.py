@@ -99,6 +99,13 @@ def check_examples(examples: Sequence[RankedExample], settings: RewardSettings) 
             f"There are {len(pairs)} comparisons on training prompts, fewer than the "
             f"{settings.min_comparisons} of training.reward.min_comparisons: judge more tasks."
         )
+    if settings.loss == "score_difference" and not any(
+        bool(_said(one, settings, torch.device("cpu")).gaps.any()) for one in examples
+    ):
+        raise BadInput(
+            "The loss score_difference has nothing to learn from: in no comparison did the better "
+            "completion score more. Choose another training.reward.loss."
+        )
     if all(one.answers[better] == one.answers[worse] for one, better, worse in pairs):
         raise BadInput(
             "There is one class only: in every comparison both completions are the same; raise "

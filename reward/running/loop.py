@@ -116,6 +116,8 @@ class Loop:
             outcome = STEPS[one.state](self._context(one))
         except LeaseLost:
             raise
+        except FloatingPointError as error:
+            return self._end(one, RoundState.FAILED, f"{error}; lower the learning rates.")
         except (CannotTrain, RankloopError, torch.OutOfMemoryError) as error:
             return self._end(one, RoundState.FAILED, str(error) or "The device is out of memory.")
         seconds = {f"seconds_{one.state.value}": round(time.monotonic() - began, 2)}

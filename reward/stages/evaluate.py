@@ -1,17 +1,24 @@
 """The evaluation alone: two policies answer the prompts of a file, side by side.
 
-Win rates are by a reward model, with a bootstrap interval over prompts; everything else that is
-measured is in `reward/evaluating/evaluation.py`. Called by `rankloop evaluate`.
+Win rates are by a reward model, and by a second one, with a bootstrap interval over prompts. The
+bare model answers, too, where neither policy is it, and with examples before the prompt where a
+file of rankings has some. Everything else that is measured is in
+`reward/evaluating/evaluation.py`. Called by `rankloop evaluate`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from labeling.imports.prompt_files import NewPrompt
+from labeling.imports.ranking_files import read_rankings
 from reward.evaluating.evaluation import AGAINST, CANDIDATE, EvaluationReport, evaluate_policies
+from reward.evaluating.few_shot import best_examples, ids_with_examples
 from reward.evaluating.harness import check_tasks, run_tasks
 from reward.evaluating.policy_figures import REWARD_MODEL
+from reward.evaluating.side_by_side import side_by_side
+from reward.generation.conversations import Messages
 from reward.stages.examples import prompts_with_room, read_demonstrated_prompts
 from reward.stages.model import StageModel, StageRun
 from reward.stages.result import Meter, plain, read_settings
@@ -32,6 +39,8 @@ class EvaluateRequest:
     tasks: tuple[str, ...] = ()  #: of lm-eval, to run on both
     task_folder: Path | None = None  #: YAML tasks of one's own
     task_limit: int | None = None  #: documents of each task, at most
+    second_reward: Path | None = None  #: another reward model, fitted to other data
+    examples: Path | None = None  #: rankings whose best completions the few-shot model is shown
 
 
 def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
@@ -41,34 +50,51 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
     """
     folders = [_folder(request.policy), _folder(request.against)]
     texts, demonstrations = read_demonstrated_prompts(request.prompts)
+    if request.task_folder and not request.tasks:
+        raise BadInput("--task-folder holds tasks that nothing names; name them with --task.")
     if request.tasks:
         check_tasks(request.tasks, folder=request.task_folder)
     reward = request.reward or _own(folders, "reward", run)
-    if reward is not None:
-        check_reward(reward)
+    for given in (reward, request.second_reward):
+        if given is not None:
+            check_reward(given)
+    if request.second_reward and reward is None:
+        raise BadInput("A second reward model needs a first one; name it with --reward.")
+    examples = _examples(request, run, texts)
     run = replace(run, tuning=_tuning(folders))
     model = run.load()
     meter = Meter(model.device)
     prompts = prompts_with_room(model, texts)
     judge = load_judge(model, reward, run.progress) if reward else None
+    second = None
+    if request.second_reward:
+        second = load_judge(model, request.second_reward, run.progress, adapter="second_reward")
     policy, against = (
         load_policy(model, folder, name) if folder else None
         for folder, name in zip(folders, ("policy", "live"), strict=True)
     )
-    report = evaluate_policies(
-        model.backbone,
-        policy,
-        against,
-        prompts,
-        scorer=judge,
-        sampling=model.profile.sampling,
-        settings=model.profile.evaluation,
-        seed=model.seed,
-        batch_size=model.profile.generation.batch,
-        reference=_reference(model, folders, run),
-        demonstrations=demonstrations,
-        on_policy=lambda name: run.say(f"sampling {_named(request)[name]}"),
-    )
+    try:
+        report = evaluate_policies(
+            model.backbone,
+            policy,
+            against,
+            prompts,
+            scorer=judge,
+            second=second,
+            sampling=model.profile.sampling,
+            settings=model.profile.evaluation,
+            seed=model.seed,
+            batch_size=model.profile.generation.batch,
+            reference=_reference(model, folders, run),
+            demonstrations=demonstrations,
+            few_shot=_few_shot(model, texts, prompts, examples),
+            on_policy=lambda name: run.say(f"sampling {_named(request).get(name, name)}"),
+        )
+    except FloatingPointError as error:
+        raise BadInput(
+            f"{error}: a policy was trained until its weights ran away; train it again with a "
+            "lower learning rate."
+        ) from error
     return plain(
         {
             **_win(report),
@@ -77,12 +103,61 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
             "policy": request.policy,
             "against": request.against,
             "reward": str(reward) if reward else None,
+            "second_reward": str(request.second_reward) if request.second_reward else None,
             "seed": model.seed,
             "seconds": meter.seconds,
             "peak_memory_mb": meter.peak_memory_mb,
-            "samples": _samples(model, prompts, report),
+            **side_by_side(
+                [one.messages for one in texts],
+                ("policy", report.candidate),
+                ("against", report.policies[AGAINST]),
+                model.profile.evaluation,
+            ),
         }
     )
+
+
+def _examples(
+    request: EvaluateRequest, run: StageRun, prompts: Sequence[NewPrompt]
+) -> list[Messages]:
+    """Return the examples of the few-shot model, none of them a prompt that is answered."""
+    if request.examples is None:
+        return []
+    asked = [one.messages for one in prompts]
+    rankings = [one for one in read_rankings(request.examples) if one.messages not in asked]
+    found = best_examples(
+        ((one.messages, one.completions, one.ranks) for one in rankings),
+        run.profile.evaluation.few_shot,
+    )
+    if not found:
+        raise BadInput(
+            f"{request.examples}: it has no example to show. One is a ranking with one best "
+            "completion, of a prompt of one turn that is not among --prompts."
+        )
+    return found
+
+
+def _few_shot(
+    model: StageModel,
+    texts: Sequence[NewPrompt],
+    prompts: Sequence[list[int]],
+    examples: Sequence[Messages],
+) -> list[list[int]]:
+    """Return each prompt with examples before it, as it is where none fits; empty without any."""
+    if not examples:
+        return []
+    room = model.backbone.context_length - model.profile.sampling.max_new_tokens
+    return [
+        ids_with_examples(
+            model.backbone.tokenizer,
+            text.messages,
+            examples,
+            system_prompt=model.settings.system_prompt,
+            room=room,
+        )
+        or ids
+        for text, ids in zip(texts, prompts, strict=True)
+    ]
 
 
 def _folder(given: str) -> Path | None:
@@ -153,18 +228,3 @@ def _win(report: EvaluationReport) -> dict[str, Any]:
     if won is None:
         return {"win_rate": None, "win_rate_ci": None}
     return {"win_rate": won.value, "win_rate_ci": [won.low, won.high]}
-
-
-def _samples(
-    model: StageModel, prompts: list[list[int]], report: EvaluationReport
-) -> list[dict[str, str]]:
-    shown = min(model.profile.evaluation.shown_samples, report.candidate.as_dict()["prompts"])
-    tokenizer = model.backbone.tokenizer
-    return [
-        {
-            "prompt": str(tokenizer.decode(prompts[index], skip_special_tokens=True)),
-            "policy": report.candidate.texts[index][0],
-            "against": report.policies[AGAINST].texts[index][0],
-        }
-        for index in range(shown)
-    ]

@@ -239,6 +239,9 @@ def main() -> int:
     except (CannotTrain, RankloopError) as error:
         say(folder, {"error": str(error)})
         return 1
+    except FloatingPointError as error:
+        say(folder, {"error": f"{error}; lower the learning rates."})
+        return 1
     except torch.OutOfMemoryError:
         say(folder, {"error": "The device is out of memory; lower the sizes under training."})
         return 1

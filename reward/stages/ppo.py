@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labeling.imports.ranking_files import RankedText, count_pairs, read_rankings
+from reward.generation.sampling import check_speech
 from reward.policy_optimization.ppo import PPOTrainer, State
 from reward.policy_optimization.pretraining_texts import pretraining_ids
 from reward.policy_optimization.trl_optimizers import preference_pairs
@@ -18,6 +19,7 @@ from reward.stages.examples import ranked_examples, read_stage_prompts, short_pr
 from reward.stages.model import StageModel, StageRun
 from reward.stages.optimizers import Curve, PolicyTask, Stopwatch, iteration_line, trl_curve
 from reward.stages.result import PROGRESS, Meter, described_file, finish, free_folder, running
+from reward.stages.reward import check_classes, weighing
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
 from reward.training.processes import Processes
 from reward.training.progress_checkpoint import load_progress, save_progress
@@ -33,8 +35,9 @@ class PPORequest:
     reward: Path
     out: Path
     sft: Path | None = None  #: the policy that training starts from, and the reference
-    optimizer: str = "ppo"
+    optimizer: str = ""  #: "" is that of the settings
     data: Path | None = None  #: the rankings that dpo trains on
+    iterations: int = 0  #: rollouts (dpo: updates); 0: as the settings say
 
 
 def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
@@ -44,7 +47,11 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
     """
     folder = free_folder(request.out)
     texts = read_stage_prompts(request.prompts)
-    rankings = dpo_rankings(request)
+    request = replace(request, optimizer=request.optimizer or run.profile.optimizer.optimizer)
+    run = _as_long(request, run)
+    if request.data is not None and request.optimizer != "dpo":
+        run.say(f"passed over, since {request.optimizer} reads no rankings: --data")
+    rankings = dpo_rankings(request, run.profile.reward.min_comparisons)
     run = _checked(request, run)
     model = run.load(sharded=request.optimizer == "dpo")
     meter = Meter(model.device)
@@ -61,6 +68,7 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
     made_with = _made_with(request, model)
     with running(folder, made_with) as resumed:
         curve = _ppo(task) if request.optimizer == "ppo" else trl_curve(task, request.optimizer)
+        check_speech(model.backbone, "policy", prompts[0])
         metrics = {
             **curve_metrics(curve),
             "prompts": len(prompts),
@@ -79,6 +87,15 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
         )
 
 
+def _as_long(request: PPORequest, run: StageRun) -> StageRun:
+    """Return the run with the iterations that were asked for."""
+    if not request.iterations:
+        return run
+    section, field = ("ppo", "iterations") if request.optimizer == "ppo" else ("optimizer", "steps")
+    sized = {**run.overrides.get(section, {}), field: request.iterations}
+    return replace(run, overrides={**run.overrides, section: sized})
+
+
 def _checked(request: PPORequest, run: StageRun) -> StageRun:
     """Return the run with its tuning method; raise `BadInput` before anything is loaded."""
     check_reward(request.reward)
@@ -93,15 +110,23 @@ def _checked(request: PPORequest, run: StageRun) -> StageRun:
     return replace(run, tuning=run.tuning or tuning_of(request.sft))
 
 
-def dpo_rankings(request: PPORequest) -> list[RankedText]:
-    """Return the rankings that dpo trains on; raise `BadInput` where dpo has none."""
+def dpo_rankings(request: PPORequest, min_comparisons: int) -> list[RankedText]:
+    """Return the rankings that dpo trains on; raise `BadInput` where dpo has too few."""
     if request.optimizer != "dpo":
         return []
     if request.data is None:
         raise BadInput("The optimizer dpo trains on comparisons; give their file with --data.")
     rankings = [one for one in read_rankings(request.data) if one.split is not Split.HELDOUT]
-    if not count_pairs(rankings):
+    rankings = weighing(rankings, request.data)
+    pairs = count_pairs(rankings)
+    if not pairs:
         raise BadInput(f"{request.data}: there is nothing to learn from, all rankings are ties.")
+    if pairs < min_comparisons:
+        raise BadInput(
+            f"{request.data}: it has {pairs} comparisons to train on, but at least "
+            f"{min_comparisons} are needed (training.reward.min_comparisons); add rankings."
+        )
+    check_classes(rankings, request.data)
     return rankings
 
 
@@ -160,13 +185,18 @@ def _ppo(task: PolicyTask) -> Curve:
 
 
 def curve_metrics(curve: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Return what a run's iterations come to: reward at both ends, last KL, seconds each."""
-    first, last = curve[0], curve[-1]
+    """Return what a run's iterations come to: reward at both ends, last KL, seconds each.
+
+    Where the last rollout left the bounds, the policy that is kept made the one before it, and the
+    figures are of that.
+    """
+    left = bool(curve[-1].get("val/left_bounds", 0.0))
+    first, last = curve[0], curve[-2 if left and len(curve) > 1 else -1]
     return {
         "reward_mean_first": first["objective/scores"],
         "reward_mean_last": last["objective/scores"],
         "kl": last["objective/kl"],
         "seconds_per_iteration": sum(one["time/iteration"] for one in curve) / len(curve),
         "iterations": len(curve),
-        "left_bounds": bool(last.get("val/left_bounds", 0.0)),
+        "left_bounds": left,
     }

@@ -188,6 +188,9 @@ def running(folder: Path, made_with: Json) -> Iterator[bool]:
     try:
         yield goes_on
     except FloatingPointError as error:
+        # Going on from there would come to the same.
+        if processes.is_first:
+            shutil.rmtree(folder, ignore_errors=True)
         raise BadInput(f"{error}; lower the learning rate with --set.") from error
     except CannotTrain as error:
         raise BadInput(str(error)) from error

@@ -7,7 +7,7 @@ held-out rankings are the test. Called by `rankloop train reward`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,9 @@ def _features(
     data: RewardData, folder: Path, run: StageRun, asked: dict[str, Any]
 ) -> dict[str, Any]:
     """Fit the linear model on features of the text, which needs no language model."""
+    unread = sorted(set(run.overrides.get("reward", {})) - {"tuning", "min_comparisons"})
+    if unread:
+        run.say(f"passed over, since feature does not read them: reward.{', reward.'.join(unread)}")
     from reward.stages.features import fit_features, wanted_encoder
 
     encoder = wanted_encoder(run)
@@ -120,6 +123,7 @@ def _features(
 def read_data(request: RewardRequest, min_comparisons: int) -> RewardData:
     """Read the file and split it; raise `BadInput` where it holds too little to fit or to test."""
     train, heldout = split_rankings(read_rankings(request.data), request.heldout_share)
+    train = weighing(train, request.data)
     if request.max_rankings:
         train = train[: request.max_rankings]
     pairs, tests = count_pairs(train), count_pairs(heldout)
@@ -131,16 +135,31 @@ def read_data(request: RewardRequest, min_comparisons: int) -> RewardData:
             f"on, but at least {max(min_comparisons, 1)} and 1 are needed; add rankings or change "
             "--heldout-share."
         )
+    check_classes(train, request.data)
+    return RewardData(train, heldout)
+
+
+def weighing(rankings: Sequence[RankedText], file: Path) -> list[RankedText]:
+    """Return the rankings that count, without those of weight 0; `BadInput` where none does."""
+    kept = [one for one in rankings if one.weight > 0]
+    if rankings and not kept:
+        raise BadInput(
+            f"{file}: there is nothing to learn from, every ranking to train on has weight 0."
+        )
+    return kept
+
+
+def check_classes(rankings: Sequence[RankedText], file: Path) -> None:
+    """Raise `BadInput` where no comparison is of two different completions."""
     if all(
         one.completions[better] == one.completions[worse]
-        for one in train
+        for one in rankings
         for better, worse in pairs_of(one.ranks)
     ):
         raise BadInput(
-            f"{request.data}: there is one class only, in every comparison to train on both "
-            "completions are the same."
+            f"{file}: there is one class only, in every comparison to train on both completions "
+            "are the same."
         )
-    return RewardData(train, heldout)
 
 
 def with_a_whole_pass(run: StageRun, rankings: int) -> TrainingProfile:
@@ -229,6 +248,7 @@ def report_metrics(report: RewardReport) -> dict[str, Any]:
         "prompts": report.accuracy.clusters,
         "loss_heldout": report.loss,
         "calibration_error": report.calibration_error,
+        "reliability": [asdict(one) for one in report.reliability],
     }
     named = {subset: one for subset, one in report.by_subset.items() if subset}
     if named:

@@ -64,15 +64,19 @@ def tuning_of(folder: Path) -> str:
     return str(read_settings(folder).get("tuning") or read_checkpoint(folder).tuning)
 
 
-def load_judge(model: StageModel, folder: Path, progress: Progress | None = None) -> Judge:
+def load_judge(
+    model: StageModel, folder: Path, progress: Progress | None = None, *, adapter: str = "reward"
+) -> Judge:
     """Return the reward model of a folder; raise `BadInput` or `Unavailable` if it holds none.
 
-    `progress` hears of the sentence encoder where one is fetched for it (None: the log).
+    `adapter` is its role's name on a backbone. `progress` hears of the sentence encoder where one
+    is fetched for it (None: the log).
     """
     check_reward(folder)
     check_made_for(model, folder, "reward model")
     if (folder / FEATURE_FILE).is_file() or tuning_of(folder) == model.backbone.tuning:
-        return Judge(load_reward_scorer(model.backbone, folder, progress=progress), None)
+        scorer = load_reward_scorer(model.backbone, folder, adapter, progress)
+        return Judge(scorer, None)
     made_with = read_settings(folder).get("training", {})
     tuning = tuning_of(folder)
     usual = computing_dtype(model.device, tuning)

@@ -1,9 +1,9 @@
 """What a round's candidate is held against beside the live policy.
 
-The first policy shows what all rounds together gained. The few-shot model is the bare model with a
-few top-ranked completions before the prompt (Brown et al. 2020, §2): what prompting gives before
-any tuning. Both answer the same prompts in every round, so what they answered is kept in the home's
-folder `evaluations`, named by the hash of everything that it depends on.
+The first policy shows what all rounds together gained, the few-shot model
+(`reward/evaluating/few_shot.py`) what prompting gives before any tuning. Both answer the same
+prompts in every round, so what they answered is kept in the home's folder `evaluations`, named by
+the hash of everything that it depends on.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from uuid import uuid4
 from sqlmodel import select
 
 from labeling.datasets.snapshots import read_snapshot
+from reward.evaluating.few_shot import best_examples, ids_with_examples
 from reward.evaluating.policy_figures import Evaluator
-from reward.generation.conversations import Messages, prompt_ids
+from reward.generation.conversations import Messages
 from reward.generation.sampling import Sample
 from reward.steps.heldout import HeldoutPrompt
 from reward.steps.outcome import StepContext
 from storage.engine import reading
-from storage.errors import BadInput
 from storage.tables import Policy, Split
 
 FOLDER = "evaluations"
@@ -55,35 +55,25 @@ def few_shot_answers(
 
 def _examples(context: StepContext, count: int) -> list[Messages]:
     rows = read_snapshot(context.round.artefacts["snapshot"], context.runtime.home)
-    examples: dict[int, Messages] = {}
-    for row in rows[rows["split"] == Split.TRAIN.value].itertuples():
-        messages, ranks = json.loads(str(row.messages)), list(row.ranks)
-        best = ranks.index(min(ranks))
-        lone = ranks.count(min(ranks)) == 1
-        if len(examples) < count and lone and len(messages) == 1 and row.prompt_id not in examples:
-            answer = {"role": "assistant", "content": row.completions[best]}
-            examples[int(row.prompt_id)] = [*messages, answer]
-    return list(examples.values())
+    rankings = (
+        (json.loads(str(row.messages)), row.completions, row.ranks)
+        for row in rows[rows["split"] == Split.TRAIN.value].itertuples()
+    )
+    return best_examples(rankings, count)
 
 
 def _with_examples(
     context: StepContext, prompt: HeldoutPrompt, examples: list[Messages]
 ) -> list[int]:
     runtime = context.runtime
-    room = runtime.backbone.context_length - runtime.profile.sampling.max_new_tokens
-    system = [one for one in prompt.messages[:1] if one["role"] == "system"]
-    rest = prompt.messages[len(system) :]
-    for count in range(len(examples), 0, -1):
-        turns = [turn for example in examples[:count] for turn in example]
-        try:
-            ids = prompt_ids(
-                runtime.backbone.tokenizer, system + turns + rest, runtime.project.system_prompt
-            )
-        except BadInput:
-            continue
-        if len(ids) <= room:
-            return ids
-    return prompt.ids
+    found = ids_with_examples(
+        runtime.backbone.tokenizer,
+        prompt.messages,
+        examples,
+        system_prompt=runtime.project.system_prompt,
+        room=runtime.backbone.context_length - runtime.profile.sampling.max_new_tokens,
+    )
+    return found or prompt.ids
 
 
 def _kept_or_sampled(

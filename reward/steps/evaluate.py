@@ -4,7 +4,15 @@ from typing import Any
 
 from labeling.labeling_settings import labeling_settings
 from labeling.work_queue.arena import human_win_rates
-from reward.evaluating.evaluation import BASE, CANDIDATE, REFERENCE, EvaluationReport, report_of
+from reward.evaluating.evaluation import (
+    BASE,
+    CANDIDATE,
+    FEW_SHOT,
+    FIRST,
+    REFERENCE,
+    EvaluationReport,
+    report_of,
+)
 from reward.evaluating.gate import LIVE, GateCheck, check_people, check_policy, refusal
 from reward.evaluating.policy_figures import (
     REWARD_MODEL,
@@ -13,7 +21,7 @@ from reward.evaluating.policy_figures import (
     PolicyFigures,
     Scorer,
 )
-from reward.generation.conversations import Messages
+from reward.evaluating.side_by_side import side_by_side
 from reward.running.runtime import LIVE as LIVE_ADAPTER
 from reward.steps.baselines import few_shot_answers, first_policy_answers
 from reward.steps.heldout import HeldoutPrompt, heldout_prompts
@@ -21,9 +29,6 @@ from reward.steps.outcome import StepContext, StepOutcome
 from reward.steps.ppo import load_reference, load_reward
 from storage.engine import reading
 from storage.tables import Policy, Project
-
-FIRST = "first"
-FEW_SHOT = "few_shot"
 
 
 def evaluate_candidate(context: StepContext) -> StepOutcome:
@@ -171,32 +176,9 @@ def _samples(
     context: StepContext, prompts: list[HeldoutPrompt], report: EvaluationReport
 ) -> dict[str, list[dict[str, Any]]]:
     """Return completions side by side: the best and the worst by reward difference, and others."""
-    settings = context.runtime.profile.evaluation
-    candidate, live = report.candidate, report.policies[LIVE]
-    ours, theirs = candidate.scores[REWARD_MODEL], live.scores[REWARD_MODEL]
-
-    def row(index: int) -> dict[str, Any]:
-        return {
-            "prompt": _in_words(prompts[index].messages),
-            "candidate": candidate.texts[index][0],
-            "live": live.texts[index][0],
-            "candidate_reward": ours[index][0],
-            "live_reward": theirs[index][0],
-        }
-
-    order = sorted(range(len(prompts)), key=lambda i: theirs[i][0] - ours[i][0])
-    extremes = min(settings.extreme_samples, len(order) // 3)
-    best, worst = order[:extremes], order[len(order) - extremes :][::-1]
-    others = [index for index in range(len(prompts)) if index not in {*best, *worst}]
-    return {
-        "samples": [row(index) for index in others[: settings.shown_samples]],
-        "best_samples": [row(index) for index in best],
-        "worst_samples": [row(index) for index in worst],
-    }
-
-
-def _in_words(messages: Messages) -> str:
-    """Return a conversation as people read it: one turn alone, or each with its role."""
-    if len(messages) == 1:
-        return messages[0]["content"]
-    return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in messages)
+    return side_by_side(
+        [one.messages for one in prompts],
+        (CANDIDATE, report.candidate),
+        (LIVE, report.policies[LIVE]),
+        context.runtime.profile.evaluation,
+    )

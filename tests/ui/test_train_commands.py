@@ -95,6 +95,7 @@ def test_reward_ends_with_one_json_of_metrics(say: Say) -> None:
     assert {**heldout, "out": "made"} == found
     assert found["pairs"] + found["train_pairs"] == 3 * 40
     assert found["pairs"] == sum(one["pairs"] for one in found["by_subset"].values()) > 0
+    assert found["pairs"] == sum(one["count"] for one in found["reliability"])
     assert found["loss_first"] == pytest.approx(0.6931, abs=1e-3)
     assert found["loss_last"] < found["loss_first"]
     assert found["seconds"] > 0
@@ -210,6 +211,60 @@ def test_other_optimizers_give_the_same_figures(say: Say, reward: Path, optimize
     wanted = {"reward_mean_first", "reward_mean_last", "kl", "seconds_per_iteration"}
     assert all(isinstance(found[name], float) for name in wanted)
     assert found["iterations"] == 2
+    assert ("passed over" in err) == (optimizer != "dpo")
+
+
+def test_the_optimizer_of_the_settings_holds_where_no_option_says_another(
+    say: Say, reward: Path
+) -> None:
+    write("prompts.jsonl", prompts())
+    sizes = ("optimizer.optimizer=rloo", "optimizer.prompts=2", "optimizer.generations=2")
+    command = ("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--out")
+    small = (*SIZES, *sizes, "optimizer.micro_batch=2")
+    assert say(*command, "policy", "--iterations", "1", sizes=small)[0] == 0
+    assert json.loads(Path("policy/settings.json").read_text())["optimizer"] == "rloo"
+
+
+def test_a_policy_whose_weights_ran_away_is_named_and_not_saved(say: Say, reward: Path) -> None:
+    write("prompts.jsonl", prompts())
+    runs_away = ("ppo.learning_rate=1e30", "ppo.minibatches=1", "ppo.epochs=1")
+    command = ("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--out", "made")
+    for iterations in ("1", "2"):
+        code, _, err = say(*command, "--iterations", iterations, sizes=(*SIZES, *runs_away))
+        assert code == 1
+        assert "not finite numbers; lower the learning rate with --set." in err
+        assert not Path("made").exists()
+
+
+def test_what_dpo_cannot_learn_from_is_named(say: Say, reward: Path) -> None:
+    write("prompts.jsonl", prompts())
+    alike = [{"prompt": f"{n}?", "chosen": "same", "rejected": "same"} for n in range(12)]
+    for rows, named in (
+        (rankings(3), "9 comparisons to train on, but at least 10 are needed"),
+        (rankings(weight=0), "every ranking to train on has weight 0"),
+        (alike, "there is one class only"),
+    ):
+        write("bad.jsonl", rows)
+        code, _, err = say(
+            *("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward"),
+            *("--out", "policy", "--optimizer", "dpo", "--data", "bad.jsonl"),
+        )
+        assert code == 1 and named in err, err
+        assert not Path("policy").exists()
+
+
+def test_what_a_reward_model_cannot_learn_from_is_named(say: Say) -> None:
+    for rows, loss, named in (
+        (rankings(weight=0), "log_sigmoid", "every ranking to train on has weight 0"),
+        (rankings(scores=[2, 2, 2]), "score_difference", "did the better completion score more"),
+    ):
+        write("bad.jsonl", rows)
+        code, _, err = say(
+            *("train", "reward", "--data", "bad.jsonl", "--out", "made"),
+            sizes=(*SIZES, f"reward.loss={loss}"),
+        )
+        assert code == 1 and named in err, err
+        assert not Path("made").exists()
 
 
 def test_every_stage_and_every_option_of_it_is_documented() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from storage.settings import Settings
 
 Overrides = dict[str, dict[str, Any]]
-HIDDEN = ("curve", "samples")  # too long for a summary in words
+HIDDEN = ("curve", "samples", "best_samples", "worst_samples")  # too long for a summary in words
 
 
 def run_reward(
@@ -49,33 +49,35 @@ def run_sft(options: Options, *, data: Path, out: Path, **common: Any) -> None:
 
 
 def run_ppo(
-    options: Options, *, prompts: Path, reward: Path, out: Path, sft: Path | None, optimizer: str,
-    data: Path | None, iterations: int | None, tuning: str | None, overrides: Overrides,
-    **common: Any,
+    options: Options, *, prompts: Path, reward: Path, out: Path, sft: Path | None,
+    optimizer: str | None, data: Path | None, iterations: int | None, tuning: str | None,
+    overrides: Overrides, **common: Any,
 ) -> None:  # fmt: skip
     """Move a policy up a reward model."""
 
     def stage(run: Any) -> dict[str, Any]:
         from reward.stages.ppo import PPORequest, train_ppo_stage
 
-        return train_ppo_stage(PPORequest(prompts, reward, out, sft, optimizer, data), run)
+        request = PPORequest(prompts, reward, out, sft, optimizer or "", data, iterations or 0)
+        return train_ppo_stage(request, run)
 
-    if iterations:
-        section, field = ("ppo", "iterations") if optimizer == "ppo" else ("optimizer", "steps")
-        overrides.setdefault(section, {})[field] = iterations
     _run(options, stage, tuning=tuning, out=out, overrides=overrides, together=True, **common)
 
 
 def run_evaluate(
     options: Options, *, policy: str, against: str, prompts: Path, reward: Path | None,
-    tasks: tuple[str, ...], task_folder: Path | None, task_limit: int | None, **common: Any,
+    tasks: tuple[str, ...], task_folder: Path | None, task_limit: int | None,
+    second_reward: Path | None, examples: Path | None, **common: Any,
 ) -> None:  # fmt: skip
     """Compare two policies on a file's prompts."""
 
     def stage(run: Any) -> dict[str, Any]:
         from reward.stages.evaluate import EvaluateRequest, evaluate_stage
 
-        request = EvaluateRequest(policy, against, prompts, reward, tasks, task_folder, task_limit)
+        request = EvaluateRequest(
+            policy, against, prompts, reward, tasks, task_folder, task_limit, second_reward,
+            examples,
+        )  # fmt: skip
         return evaluate_stage(request, run)
 
     _run(options, stage, **common)

@@ -93,7 +93,7 @@ def train_sft(options: Options, /, **given: Any) -> None:
               help="Reward model that `train reward` made.")  # fmt: skip
 @OUT
 @click.option("--sft", type=FOLDER, help="Policy to start from and to measure KL to.")
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="ppo", show_default=True,
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), show_default="the setting, else ppo",
               help="How the policy is moved (docs/optimizers.md).")  # fmt: skip
 @click.option("--data", type=FILE, help="Rankings or pairs that dpo trains on.")
 @click.option("--iterations", type=click.IntRange(1), help="Rollouts (dpo: updates).")
@@ -119,6 +119,10 @@ def train_ppo(options: Options, /, **given: Any) -> None:
               "against: JSONL, CSV or Parquet.")  # fmt: skip
 @click.option("--reward", type=FOLDER,
               help="Reward model that judges (default: the policy's own).")  # fmt: skip
+@click.option("--second-reward", type=FOLDER,
+              help="Another reward model that judges, fitted to other data.")  # fmt: skip
+@click.option("--examples", type=FILE,
+              help="Rankings whose best completions a few-shot model is shown.")  # fmt: skip
 @click.option("--task", "tasks", multiple=True, metavar="NAME",
               help="Task of lm-eval to run on both; repeatable.")  # fmt: skip
 @click.option("--task-folder", type=FOLDER, help="Folder of tasks of one's own (YAML).")

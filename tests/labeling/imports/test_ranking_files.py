@@ -162,6 +162,30 @@ def test_the_strength_of_an_exported_pair_is_counted_from_0(tmp_path: Path) -> N
     assert [row["margin"] for row in rows] == [0.0, 1.0, 0.0]
 
 
+def test_the_scores_of_an_exported_ranking_stay_with_its_completions(tmp_path: Path) -> None:
+    scored = {"a": 9.0, "b": 7.0, "c": 2.0}
+    rows = [
+        {
+            "prompt": "Why?", "chosen": better, "rejected": worse, "judgment_id": 1,
+            "chosen_id": better, "rejected_id": worse, "score_chosen": scored[better],
+            "score_rejected": scored[worse],
+        }
+        for better, worse in (("b", "c"), ("a", "c"), ("a", "b"))
+    ]  # fmt: skip
+    (found,) = read_rankings(write(tmp_path, rows))
+    assert dict(zip(found.completions, found.scores or [], strict=True)) == scored
+    rows[0]["score_chosen"] = 7.5
+    assert read_rankings(write(tmp_path, rows))[0].scores is None
+
+
+@pytest.mark.parametrize(("own", "strength"), [(True, 0), (True, 5), (False, -2), (False, 999)])
+def test_a_strength_that_is_none_is_named(tmp_path: Path, own: bool, strength: int) -> None:
+    ids = {"judgment_id": 1, "chosen_id": 1, "rejected_id": 2} if own else {}
+    row = {"prompt": "Why?", "chosen": "a", "rejected": "b", "strength": strength, **ids}
+    with pytest.raises(BadInput, match=r"line 1.*strength"):
+        read_rankings(write(tmp_path, [row]))
+
+
 def test_pairs_that_go_round_in_a_circle_stay_pairs(tmp_path: Path) -> None:
     rows = [
         {**PAIR, "judgment_id": 1, "chosen_id": better, "rejected_id": worse}

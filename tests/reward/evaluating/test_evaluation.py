@@ -52,6 +52,26 @@ def _shaken(backbone: Backbone) -> str:
     return "shaken"
 
 
+def test_the_bare_model_answers_too_where_neither_side_is_it(backbone: Backbone) -> None:
+    one, other = _shaken(backbone), "other"
+    backbone.add_adapter(other)
+
+    def names(candidate: str | None, few_shot: list[list[int]]) -> list[str]:
+        report = evaluate_policies(
+            backbone, candidate, other, PROMPTS, scorer=LowIds(), sampling=SAMPLING,
+            settings=SETTINGS, seed=0, few_shot=few_shot,
+        )  # fmt: skip
+        assert {row["against"] for row in report.as_dict()["comparisons"]} == {*report.policies} - {
+            "candidate"
+        }
+        return list(report.policies)
+
+    assert names(None, []) == ["candidate", "against"]
+    assert set(names(one, [])) == {"candidate", "against", "first"}
+    shown = [[1, 2, *prompt] for prompt in PROMPTS]
+    assert set(names(one, shown)) == {"candidate", "against", "first", "few_shot"}
+
+
 def test_win_rate_counts_every_pair_of_a_prompt_and_ties_as_half() -> None:
     # 0 = 0 (½), 0 < 0.5 (0), 1 > 0 (1), 1 > 0.5 (1)
     found = win_rate(_figures([[0.0, 1.0]]), _figures([[0.0, 0.5]]), REWARD_MODEL, 0)

@@ -68,6 +68,11 @@ def test_only_an_answer_that_ended_has_the_end_token(tokenizer: PreTrainedTokeni
     assert answer_ids(tokenizer, "", ended=False, end_token=2) == [2], "no answer is empty"
 
 
+def test_a_nul_that_a_model_writes_is_replaced(tokenizer: PreTrainedTokenizerBase) -> None:
+    ids = tokenizer("a\x00b", add_special_tokens=False)["input_ids"]
+    assert answer_text(tokenizer, ids, [2]) == "a\ufffdb"
+
+
 @pytest.mark.parametrize("templated", [True, False])
 @pytest.mark.parametrize("one", STORABLE, ids=lambda one: one.name)
 def test_no_hostile_text_ends_its_turn_or_begins_another(

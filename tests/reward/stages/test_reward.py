@@ -48,6 +48,13 @@ def test_every_tuning_method_fits_and_says_what_it_trains(
     assert json.loads((out / "settings.json").read_text())["tuning"] == tuning
 
 
+def test_the_same_fit_writes_the_same_bytes(tiny_folder: Path, data: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        train_reward_stage(RewardRequest(data, tmp_path / name, 0.2), stage_run(tiny_folder))
+    both = [(tmp_path / name / "head.safetensors").read_bytes() for name in ("one", "two")]
+    assert both[0] == both[1]
+
+
 def test_features_need_no_language_model(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,7 +72,9 @@ def test_features_need_no_language_model(
         say=told.append,
     )
     metrics = train_reward_stage(RewardRequest(data, tmp_path / "made", 0.2), run)
-    assert told[:2] == ["Downloading", "fitting a linear model on features of the text"]
+    passed_over = "passed over, since feature does not read them: reward.max_steps"
+    assert told[0].startswith(passed_over)
+    assert told[1:3] == ["Downloading", "fitting a linear model on features of the text"]
     # A completion's length decides here, and it is among the features.
     assert metrics["accuracy"] == 1.0
     assert (tmp_path / "made" / "feature_model.json").exists()
