@@ -29,7 +29,8 @@ def form(project: Project) -> None:
         )  # fmt: skip
         st.text_input(
             "Environment variable with the secret", placeholder="HOOK_SECRET", key="webhook secret",
-            help="Of the process that delivers. The secret itself is never kept here.",
+            help="Of the process that delivers; it begins with HOOK_ or WEBHOOK_, and is no other "
+            "address's. The secret itself is never kept here.",
         )  # fmt: skip
         st.form_submit_button("Add", on_click=_add, args=(project,))
 

@@ -15,13 +15,12 @@ from labeling.webhooks.addresses import checked_url
 from labeling.webhooks.delivering import deliver_one
 from labeling.webhooks.messages import known_kinds
 from labeling.webhooks.outbox import put_in_test
+from labeling.webhooks.secret_variables import claim_variable
 from labeling.webhooks.sending import Answer
 from storage.engine import writing
-from storage.errors import BadInput, Conflict, NotFound
+from storage.errors import Conflict, NotFound
 from storage.tables import Account, Event, Project, Webhook, WebhookDelivery
 from storage.tables.webhooks import PENDING_DELIVERY
-
-_LONGEST_VARIABLE = 100
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,12 @@ def add_webhook(
 
     The key is in the environment variable `secret_env` of whoever delivers, or in the file that
     `SECRET_ENV_FILE` names. `private` is the server's setting `webhook_private_addresses`. Raises
-    `BadInput`, `Conflict` where the address is there already, `NotAllowed`.
+    `BadInput`, `Conflict` where the address is there already or the variable is another address's,
+    `NotAllowed`.
     """
     _may(by, key_of(project))
     url = checked_url(url, private=private).geturl()
-    if not secret_env.isidentifier() or len(secret_env) > _LONGEST_VARIABLE:
-        raise BadInput(
-            f"{secret_env!r} is no name of an environment variable; name the one that holds the "
-            "secret, never the secret itself."
-        )
+    claim_variable(session, variable=secret_env, url=url)
     project_id = key_of(project)
     there = select(Webhook.id).where(Webhook.project_id == project_id, Webhook.url == url)
     if session.exec(there).first() is not None:

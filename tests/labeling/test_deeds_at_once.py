@@ -90,8 +90,16 @@ def at_once(engine: Engine, first: Deed, second: Deed) -> list[type]:
 def add(session: Session, stage: Stage) -> Webhook:
     return add_webhook(
         session, project=stage.project, by=None, url="https://example.org/hook",
-        kinds=["judgment.stored"], secret_env="SECRET", private=False,
+        kinds=["judgment.stored"], secret_env="HOOK_SECRET", private=False,
     )  # fmt: skip
+
+
+def test_of_two_addresses_one_has_the_variable(stage: Stage) -> None:
+    other = partial(
+        add_webhook, project=stage.project, by=None, url="https://example.org/other",
+        kinds=["judgment.stored"], secret_env="HOOK_SECRET", private=False,
+    )  # fmt: skip
+    assert at_once(stage.engine, partial(add, stage=stage), other) == [Conflict]
 
 
 def added(stage: Stage) -> int:

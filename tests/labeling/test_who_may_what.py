@@ -190,7 +190,7 @@ class Scene:
             "second": 1,
             "url": "https://example.org/hook",
             "kinds": ["judgment.stored"],
-            "secret_env": "SECRET",
+            "secret_env": "HOOK_SECRET",
             "private": False,
             "webhook_id": 1,
             "scope": Scope(annotator_id=self.people["somebody"]),

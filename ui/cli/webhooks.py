@@ -12,7 +12,9 @@ import click
 from storage.plurals import counted, form
 from ui.cli.frame import DONE, FAILED, Command, Group, Options, pass_options, project_of
 
-_ADD = "rankloop webhook add https://example.org/hook --event task.completed --secret-env SECRET"
+_ADD = (
+    "rankloop webhook add https://example.org/hook --event task.completed --secret-env HOOK_SECRET"
+)
 
 
 @click.group(cls=Group, example=_ADD)
@@ -25,7 +27,8 @@ def webhook() -> None:
 @click.option("--event", "kinds", multiple=True, required=True, metavar="KIND",
               help="What it is told; repeatable. `rankloop webhook kinds` lists them.")  # fmt: skip
 @click.option("--secret-env", required=True, metavar="NAME",
-              help="Environment variable of the secret; or NAME_FILE, of its file.")  # fmt: skip
+              help="Environment variable of the secret, HOOK_… or WEBHOOK_…; or NAME_FILE, of "
+              "its file.")  # fmt: skip
 @pass_options
 def add(options: Options, url: str, kinds: tuple[str, ...], secret_env: str) -> None:
     """Tell URL of the project's events from now on."""

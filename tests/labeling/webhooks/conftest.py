@@ -5,12 +5,13 @@ from sqlalchemy import Engine
 
 from storage.tables import Project
 from tests.labeling.stage import Stage, set_stage
-from tests.labeling.webhooks.receiver import SECRET, VARIABLE, Receiver, receiving
+from tests.labeling.webhooks.receiver import SECRET, VARIABLES, Receiver, receiving
 
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    monkeypatch.setenv(VARIABLE, SECRET)
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, SECRET)
     with receiving() as found:
         yield found
 

@@ -9,7 +9,9 @@ from typing import Any
 
 #: 32 bytes, as base64.
 SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
-VARIABLE = "TEST_WEBHOOK_SECRET"
+VARIABLE = "WEBHOOK_TEST_SECRET"
+#: Each address has a variable of its own; all of them hold the one key.
+VARIABLES = (VARIABLE, *(f"{VARIABLE}_{number}" for number in range(2, 6)))
 
 Respond = Callable[[BaseHTTPRequestHandler], None]
 

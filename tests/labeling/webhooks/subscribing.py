@@ -8,20 +8,22 @@ from labeling.events import record
 from labeling.webhooks.subscriptions import add_webhook
 from storage.clock import now
 from storage.engine import reading, writing
-from storage.tables import WebhookDelivery
+from storage.tables import Webhook, WebhookDelivery
 from tests.labeling.stage import Stage
-from tests.labeling.webhooks.receiver import VARIABLE, Receiver
+from tests.labeling.webhooks.receiver import VARIABLES, Receiver
 
 
 def subscribe(stage: Stage, url: str, *kinds: str) -> int:
     with writing(stage.engine) as session:
+        others = select(Webhook.secret_env).where(Webhook.url != url)
+        taken = set(session.exec(others))
         webhook = add_webhook(
             session,
             project=stage.project,
             by=None,
             url=url,
             kinds=kinds,
-            secret_env=VARIABLE,
+            secret_env=next(one for one in VARIABLES if one not in taken),
             private=True,
         )
     return webhook.id or 0

@@ -31,7 +31,7 @@ NEEDS = {
     "POST /preferences": "import", "GET /webhooks": "manage_webhooks",
     "POST /webhooks": "manage_webhooks", "DELETE /webhooks/{id}": "manage_webhooks",
 }  # fmt: skip
-HOOK = {"url": "https://hooks.example.org/x", "kinds": ["task.completed"], "secret_env": "S"}
+HOOK = {"url": "https://hooks.example.org/x", "kinds": ["task.completed"], "secret_env": "HOOK_S"}
 
 
 def ask(client: TestClient, endpoint: Endpoint) -> int:
