@@ -1,6 +1,7 @@
 """Step 1: freeze the judgments and demonstrations that this round trains on."""
 
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from reward.steps.prompts import check_prompts
 from storage.engine import reading
 from storage.errors import BadInput
 from storage.tables import Snapshot, Split
+
+log = logging.getLogger(__name__)
 
 
 def take_snapshot(context: StepContext) -> StepOutcome:
@@ -78,12 +81,12 @@ def demonstrations_of_round(context: StepContext, split: Split) -> pandas.DataFr
 def labelled(rows: pandas.DataFrame, labels: pandas.DataFrame) -> pandas.DataFrame:
     """Return one row a task, ranked as its label says.
 
-    It is no annotator's, so judgment_id is 0 and nobody said a strength of it. `rows` as
+    It is no annotator's, so judgment_id is 0 and nobody said a strength or a score of it. `rows` as
     `read_snapshot`, `labels` as `read_consolidated` give them.
     """
     tasks = rows.drop_duplicates("task_id")
     ranks = labels.set_index("task_id")["ranks"].loc[tasks["task_id"]]
-    return tasks.assign(ranks=ranks.to_list(), judgment_id=0, strength=None)
+    return tasks.assign(ranks=ranks.to_list(), judgment_id=0, strength=None, likert="{}")
 
 
 def reliability_weights(rows: pandas.DataFrame) -> list[float]:
@@ -103,11 +106,12 @@ def ranked_examples(
     """Turn snapshot rows into ranked examples; the completions keep their task positions.
 
     `weights` is what each row counts, 1 where it is None; a row of weight 0 teaches nothing and is
-    left out.
+    left out. So is one that is longer than the model's context, of which the log has the number.
     """
     tokenizer, end = runtime.backbone.tokenizer, end_token(runtime.backbone)
     limit = runtime.backbone.context_length
     examples = []
+    too_long = 0
     for row, weight in zip(rows.itertuples(), weights or [1.0] * len(rows), strict=True):
         if weight <= 0:
             continue
@@ -119,21 +123,40 @@ def ranked_examples(
             answer_ids(tokenizer, text, ended=reason == "stop", end_token=end)
             for text, reason in zip(row.completions, row.finish_reasons, strict=True)
         ]
-        if len(prompt) + max(len(answer) for answer in answers) <= limit:
-            ranks = [int(rank) for rank in row.ranks]
-            examples.append(
-                RankedExample(
-                    prompt,
-                    answers,
-                    ranks,
-                    int(row.prompt_id),
-                    weight=weight,
-                    strength=_strength(row),
-                    subset=f"policy {row.policy_version}",
-                    judgment_id=int(row.judgment_id),
-                )
+        if len(prompt) + max(len(answer) for answer in answers) > limit:
+            too_long += 1
+            continue
+        strength = _strength(row)
+        examples.append(
+            RankedExample(
+                prompt,
+                answers,
+                [int(rank) for rank in row.ranks],
+                int(row.prompt_id),
+                weight=weight,
+                strength=strength,
+                # Where it was asked how much better, that is what a margin is made of.
+                scores=None if strength is not None else _scores(row),
+                subset=f"policy {row.policy_version}",
+                judgment_id=int(row.judgment_id),
             )
+        )
+    if too_long:
+        log.warning(
+            "%d of %d rankings have more than the %d tokens of the model's context and teach "
+            "nothing.", too_long, len(rows), limit,
+        )  # fmt: skip
     return examples
+
+
+def _scores(row: Any) -> list[float] | None:
+    """Return each completion's mean Likert answer, over the criteria that all of them have."""
+    # A snapshot of an older version does not say.
+    asked: dict[str, list[Any]] = json.loads(getattr(row, "likert", None) or "{}")
+    whole = [given for given in asked.values() if None not in given]
+    if not whole:
+        return None
+    return [sum(given) / len(given) for given in zip(*whole, strict=True)]
 
 
 def _strength(row: Any) -> float | None:

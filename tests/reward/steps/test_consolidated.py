@@ -1,5 +1,8 @@
 """A round that learns from one label a task."""
 
+import json
+
+import pytest
 from sqlmodel import col, select
 
 from labeling.datasets.snapshots import read_snapshot
@@ -92,3 +95,33 @@ def test_a_round_has_the_strength_that_was_asked_and_a_label_has_none(judged: Se
     assert {each.strength for each in ranked_examples(runtime, labelled(told, labels))} == {None}
     older = rows.drop(columns="strength")
     assert {each.strength for each in ranked_examples(runtime, older)} == {None}
+
+
+def test_a_round_has_the_scores_that_were_asked_where_no_strength_was(judged: Settings) -> None:
+    runtime = Runtime(build_engine(judged.url), judged)
+    runtime.read_project()
+    one = Round(project_id=runtime.project_id, number=1)
+    context = StepContext(runtime, one, lambda step, steps, metrics: None, lambda words: None)
+    rows = read_snapshot(take_snapshot(context).artefacts["snapshot"], runtime.home).head(3)
+    k = len(rows["ranks"].iloc[0])
+    answers = {"helpful": [7] * k, "harmless": list(range(1, k + 1)), "partly": [None] * k}
+    told = rows.assign(likert=[json.dumps(answers), "{}", json.dumps(answers)])
+    told = told.assign(strength=[None, None, 2])
+    found = [each.scores for each in ranked_examples(runtime, told)]
+    assert found == [[(7 + each) / 2 for each in range(1, k + 1)], None, None]
+    labels = rows.drop_duplicates("task_id")[["task_id", "ranks"]]
+    assert {each.scores for each in ranked_examples(runtime, labelled(told, labels))} == {None}
+    assert {each.scores for each in ranked_examples(runtime, rows.drop(columns="likert"))} == {None}
+
+
+def test_rankings_that_are_too_long_are_counted_in_the_log(
+    judged: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime = Runtime(build_engine(judged.url), judged)
+    runtime.read_project()
+    one = Round(project_id=runtime.project_id, number=1)
+    context = StepContext(runtime, one, lambda step, steps, metrics: None, lambda words: None)
+    rows = read_snapshot(take_snapshot(context).artefacts["snapshot"], runtime.home).head(3)
+    long = [["word " * 5000, *texts[1:]] for texts in rows["completions"]]
+    assert ranked_examples(runtime, rows.assign(completions=long)) == []
+    assert "3 of 3 rankings have more than the" in caplog.text
