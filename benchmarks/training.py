@@ -1,11 +1,11 @@
 """`make bench-training`: the speeds of training, each against its peer, printed as tables.
 
-python -m benchmarks.training            everything, about 45 minutes on 2 cores
-python -m benchmarks.training --quick    fewer iterations, about 20 minutes
+python -m benchmarks.training            everything, about 80 minutes on 2 cores
+python -m benchmarks.training --quick    fewer iterations, about 25 minutes
 
 In order: PPO against trl 1.12 (12 minutes, 5 if quick), the reward model against TRL's
-RewardTrainer (25 and 10), the trainer beside the web server (5 and 3). The embedded model is
-prepared in RANKLOOP_HOME, or in `--work`, where trl 1.12 is installed too; both are kept.
+RewardTrainer (25 and 10), the trainer beside the web server (5 and 3), reward curves of PPO beside
+trl 1.12's (36, on three seeds, and 5, on one). The embedded model is prepared in RANKLOOP_HOME, or in `--work`, where trl 1.12 is installed too; both are kept.
 """
 
 import argparse
@@ -56,6 +56,16 @@ def _benchmarks(options: argparse.Namespace) -> list[tuple[str, str, list[str], 
             "together",
             ["--submits", "30", "--iterations", "2"] if quick else [],
             "" if has_browser() else "there is no Chromium; `make test` as root installs it",
+        ),
+        (
+            "Reward curves of PPO and of trl 1.12's",
+            "ppo_against_trl",
+            [
+                *("--work", work, "--learn", "--new-tokens", "24", "--epochs", "2"),
+                *("--minibatches", "4", "--learning-rate", "5e-4"),
+                *(("--iterations", "3", "--seeds", "1") if quick else ("--iterations", "8")),
+            ],
+            _peer_missing(options.work),
         ),
     ]
 
