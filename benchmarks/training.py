@@ -5,7 +5,8 @@ python -m benchmarks.training --quick    fewer iterations, about 25 minutes
 
 In order: PPO against trl 1.12 (12 minutes, 5 if quick), the reward model against TRL's
 RewardTrainer (25 and 10), the trainer beside the web server (5 and 3), reward curves of PPO beside
-trl 1.12's (36, on three seeds, and 5, on one). The embedded model is prepared in RANKLOOP_HOME, or in `--work`, where trl 1.12 is installed too; both are kept.
+trl 1.12's (36, on three seeds, and 5, on one). The embedded model is prepared in RANKLOOP_HOME, or
+in `--work`, where trl 1.12 is installed too; both are kept.
 """
 
 import argparse
