@@ -3,6 +3,11 @@
 from urllib.parse import urlsplit
 
 COOKIE = "rankloop_sign_in"
+# Kept after signing out: a browser that was signed in to an account does not wait for what
+# strangers guessed wrong (labeling/people/failed_sign_ins.py). Sent to the sign-in page alone.
+KNOWN_COOKIE = "rankloop_known"
+KNOWN_PATH = "/login"
+KNOWN_SECONDS = 90 * 24 * 3600
 LANGUAGE_COOKIE = "rankloop_language"
 LANGUAGE_SECONDS = 365 * 24 * 3600
 # Longer than any sign-in: whether the token still counts is the database's to say, and a page

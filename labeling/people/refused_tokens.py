@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 from labeling.events import record
 from labeling.people.access_tokens import not_good
 from labeling.people.failed_sign_ins import recently, wait_after
+from labeling.people.networks import network_of
 from labeling.people.sign_ins import Browser
 from storage.tables import Event
 
@@ -31,7 +32,9 @@ def is_worth_recording(session: Session, *, secret: str, browser: Browser) -> bo
     for detail, personal, at in _recent(session):
         other = detail.get("token_id")
         unknown += other is None
-        same_address = str(personal.get("address", "")) == browser.address[:45]
+        same_address = network_of(str(personal.get("address", ""))) == network_of(
+            browser.address[:45]
+        )
         if other == token_id and (same_address or token_id is not None):
             alike.append(at)
     if token_id is None and unknown >= MOST_UNKNOWN:

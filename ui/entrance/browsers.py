@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from labeling.people.sign_ins import Browser
-from ui.cookie import COOKIE, COOKIE_SECONDS
+from ui.cookie import COOKIE, COOKIE_SECONDS, KNOWN_COOKIE, KNOWN_PATH, KNOWN_SECONDS
 
 FORM_BYTES = 16_384
 
@@ -36,7 +36,7 @@ def is_secure(request: Request) -> bool:
 
 
 def give_cookie(response: Response, request: Request, token: str) -> None:
-    """Give the browser its sign-in's token.
+    """Give the browser its sign-in's token, to be signed in by and to be known by afterwards.
 
     Lax, not Strict: with Strict, whoever follows a link in a mail would seem to be signed out, and
     a provider of OpenID Connect could not send people back.
@@ -49,8 +49,17 @@ def give_cookie(response: Response, request: Request, token: str) -> None:
         samesite="lax",
         secure=is_secure(request),
     )
+    response.set_cookie(
+        KNOWN_COOKIE,
+        token,
+        max_age=KNOWN_SECONDS,
+        path=KNOWN_PATH,
+        httponly=True,
+        samesite="strict",
+        secure=is_secure(request),
+    )
 
 
 def take_cookie(response: Response, request: Request) -> None:
-    """Take the token away again."""
+    """Take the token away again; what tells that the browser was signed in once stays."""
     response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=is_secure(request))

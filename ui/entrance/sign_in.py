@@ -18,7 +18,7 @@ from storage.engine import reading, writing
 from storage.errors import NotAllowed, Unavailable
 from storage.tables import SignInWay
 from ui import process
-from ui.cookie import COOKIE, LANGUAGE_COOKIE, LANGUAGE_SECONDS, safe_path
+from ui.cookie import COOKIE, KNOWN_COOKIE, LANGUAGE_COOKIE, LANGUAGE_SECONDS, safe_path
 from ui.database import retried
 from ui.entrance.browsers import browser_of, form_fields, give_cookie, is_secure, take_cookie
 from ui.entrance.frame import page, part, words_of
@@ -114,9 +114,10 @@ async def _log_in(request: Request, hashing: CapacityLimiter) -> Response:
         return sign_in_page(words, problem=words.say("sign_in.elsewhere"), status=403)
     fields = await form_fields(request)
     name, target = fields.get("name", "").strip(), safe_path(fields.get("next"))
-    given = name, fields.get("password", ""), browser_of(request)
+    browser = browser_of(request)
+    given = name, fields.get("password", ""), browser, request.cookies.get(KNOWN_COOKIE)
     try:
-        with from_address(given[-1].address):
+        with from_address(browser.address):
             token = await to_thread.run_sync(_open, *given, limiter=hashing)
     except Unavailable:
         return trouble(words, target=target, name=name)
@@ -149,14 +150,14 @@ async def _log_out(request: Request) -> Response:
     return response
 
 
-def _open(name: str, password: str, browser: Browser) -> str:
-    return retried(lambda: _open_once(name, password, browser))
+def _open(name: str, password: str, browser: Browser, known: str | None) -> str:
+    return retried(lambda: _open_once(name, password, browser, known))
 
 
-def _open_once(name: str, password: str, browser: Browser) -> str:
+def _open_once(name: str, password: str, browser: Browser, known: str | None) -> str:
     engine = process.engine()
     with reading(engine) as session:
-        wait = seconds_to_wait(session, name=name, browser=browser)
+        wait = seconds_to_wait(session, name=name, browser=browser, token=known)
         if wait > 0:
             raise TooManyFailures(wait)
         # Hashing takes long, so nobody else's writing waits for it.
@@ -175,7 +176,7 @@ def _open_once(name: str, password: str, browser: Browser) -> str:
                 # It may have been changed, and all sign-ins closed, since it was compared.
                 password_hash=account.password_hash,
             )
-        record_failure(session, name=name, browser=browser)
+        record_failure(session, name=name, browser=browser, token=known)
     raise NotAllowed("Name and password do not fit; check both, or ask an admin.")
 
 

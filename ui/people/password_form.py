@@ -45,7 +45,9 @@ def _change() -> str:
         raise BadInput(words.say("join.differ"))
     account = acting()
     with process.reading() as rows:
-        wait = seconds_to_wait(rows, name=account.name, browser=Browser())
+        wait = seconds_to_wait(
+            rows, name=account.name, browser=Browser(), token=session.own_token()
+        )
     if wait > 0:
         raise BadInput(words.say("sign_in.wait", count=max(1, round(wait))))
     try:
@@ -61,7 +63,10 @@ def _change() -> str:
     except WrongPassword:
         # Whoever finds an open page may not guess on, and an admin sees it.
         with process.writing() as rows:
-            record_failure(rows, name=account.name, browser=Browser(), place="your account")
+            record_failure(
+                rows, name=account.name, browser=Browser(), place="your account",
+                token=session.own_token(),
+            )  # fmt: skip
         raise
     return words.say("password.changed", count=count)
 

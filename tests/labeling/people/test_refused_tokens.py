@@ -107,6 +107,6 @@ def test_a_flood_from_everywhere_is_bounded_and_hides_no_token_that_was_good(
     token_id, secret = made(sqlite_engine, lead)
     with writing(sqlite_engine) as session:
         revoke_token(session, account=lead, token_id=token_id, by=lead)
-    come_from = (Browser(address=f"2001:db8::{number:x}") for number in range(MOST_UNKNOWN * 2))
+    come_from = (Browser(address=f"2001:db8:{number:x}::1") for number in range(MOST_UNKNOWN * 2))
     assert sum(come(sqlite_engine, "rlt_x", each) for each in come_from) == MOST_UNKNOWN
     assert come(sqlite_engine, secret) == 1

@@ -9,7 +9,7 @@ from storage.engine import reading
 from storage.tables import Event, SignIn
 from tests.ui.conftest import PASSWORD, Home
 from tests.ui.entrance.conftest import client_of
-from ui.cookie import COOKIE
+from ui.cookie import COOKIE, KNOWN_COOKIE
 
 
 def attempt(client: TestClient, name: str, password: str = PASSWORD, **headers: str) -> int:
@@ -17,8 +17,8 @@ def attempt(client: TestClient, name: str, password: str = PASSWORD, **headers: 
     return client.post("/login", data=fields, headers=headers).status_code
 
 
-def attributes(answer: Iterable[str]) -> dict[str, str]:
-    (cookie,) = [each for each in answer if each.startswith(f"{COOKIE}=")]
+def attributes(answer: Iterable[str], name: str = COOKIE) -> dict[str, str]:
+    (cookie,) = [each for each in answer if each.startswith(f"{name}=")]
     parts = (each.partition("=") for each in cookie.split("; ")[1:])
     return {name.lower(): value for name, _, value in parts}
 
@@ -70,6 +70,41 @@ def test_guessing_one_name_is_slowed_down_from_any_address_and_in_any_process(
     statuses = [attempt(client_of(each), "ada", "not this one") for each in addresses]
     assert statuses == [401] * 5 + [429]
     assert attempt(client_of("192.0.2.9"), "ada") == 429
+
+
+def test_a_browser_that_was_signed_in_before_is_not_kept_out_by_strangers(
+    entrance_home: Home,
+) -> None:
+    entrance_home.account("ada")
+    entrance_home.account("eve")
+    known, of_another = client_of(), client_of()
+    assert attempt(known, "ada") == attempt(of_another, "eve") == 303
+    assert known.post("/logout").status_code == 303 and COOKIE not in known.cookies
+    for number in range(6):
+        attempt(client_of(f"192.0.2.{number}"), "ada", "not this one")
+    assert attempt(client_of(), "ada") == attempt(of_another, "ada") == 429
+    # Its own failures count, and its token opens nothing.
+    assert known.get("/").status_code == 303
+    assert attempt(known, "ada", "a slip") == 401
+    assert attempt(known, "ada") == 303
+    statuses = [attempt(known, "ada", "not this one") for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_a_browser_is_known_by_is_for_the_sign_in_page_alone(
+    client: TestClient, entrance_home: Home, scheme: str
+) -> None:
+    entrance_home.account("ada")
+    answer = client.post(
+        "/login", data={"name": "ada", "password": PASSWORD},
+        headers={"x-forwarded-proto": scheme},
+    )  # fmt: skip
+    found = attributes(answer.headers.get_list("set-cookie"), KNOWN_COOKIE)
+    secure = {"secure": ""} if scheme == "https" else {}
+    assert found == {
+        "httponly": "", "samesite": "strict", "path": "/login", "max-age": "7776000", **secure
+    }  # fmt: skip
 
 
 @pytest.mark.slow
