@@ -3,14 +3,15 @@
 python -m benchmarks.tuning_methods --data rankings.jsonl       a file of rankings or pairs
 python -m benchmarks.tuning_methods --home HOME --docs          a judged home; table into the docs
 
-Each method is one run of `rankloop train reward`, in a process of its own: seconds and peak memory
-are those of the fit and its test, with nothing left over from the method before. Runs of several
+Each method is one run of `rankloop train reward`, in a process of its own: processor seconds
+and peak memory are those of the whole command, with nothing left over from the method before. Runs of several
 seeds share a line: their held-out comparisons are pooled by their mean, its interval the widest.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from reward.tuning.method import TUNINGS
 
 DOCS = Path(__file__).parent.parent / "docs" / "tuning.md"
 HEAD = [
-    "| method | trainable parameters | peak memory | seconds | held-out accuracy [95 %] |",
+    "| method | trainable parameters | peak memory | processor seconds | held-out accuracy [95 %] |",
     "| --- | ---: | ---: | ---: | --- |",
 ]
 
@@ -64,11 +65,13 @@ def _fitted(
         command += ["--model", options.model] if options.model else []
         for size in [*options.set, *_own_sizes(method, options.own)]:
             command += ["--set", size]
+        before = _processor_seconds()
         try:
             runs.append(json.loads(_run(command, options.home)))
         except subprocess.CalledProcessError as error:
             print(f"{method}: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             return None
+        runs[-1]["seconds"] = _processor_seconds() - before
         print(f"{method}, seed {seed}: {runs[-1]['accuracy']:.3f}", file=sys.stderr, flush=True)
     return {
         "method": method,
@@ -81,6 +84,12 @@ def _fitted(
         "pairs": int(runs[0]["pairs"]),
         "rankings": int(runs[0]["train_rankings"]),
     }
+
+
+def _processor_seconds() -> float:
+    """Return what processes that have ended took, which other work on the machine hardly moves."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _own_sizes(method: str, given: Sequence[str]) -> list[str]:
