@@ -3,9 +3,10 @@
 python -m benchmarks.tuning_methods --data rankings.jsonl       a file of rankings or pairs
 python -m benchmarks.tuning_methods --home HOME --docs          a judged home; table into the docs
 
-Each method is one run of `rankloop train reward`, in a process of its own: processor seconds
-and peak memory are those of the whole command, with nothing left over from the method before. Runs of several
-seeds share a line: their held-out comparisons are pooled by their mean, its interval the widest.
+Each method is one run of `rankloop train reward`, in a process of its own: processor seconds and
+peak memory are those of the whole command, with nothing left over from the method before. Runs of
+several seeds share a line: their held-out comparisons are pooled by their mean, its interval the
+widest.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from reward.tuning.method import TUNINGS
 
 DOCS = Path(__file__).parent.parent / "docs" / "tuning.md"
 HEAD = [
-    "| method | trainable parameters | peak memory | processor seconds | held-out accuracy [95 %] |",
+    "| method | trainable parameters | peak memory | processor s | held-out accuracy [95 %] |",
     "| --- | ---: | ---: | ---: | --- |",
 ]
 
