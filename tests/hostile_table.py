@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow
@@ -33,7 +33,7 @@ from storage.settings import load_settings
 from storage.tables import Event, Project
 from storage.telemetry.logs import build_formatter
 from tests.hostile_texts import TEXTS, HostileText
-from tests.labeling.test_hostile_texts import read, write
+from tests.labeling.test_hostile_texts import FIELDS, read, write
 from tests.ui.hostile_stage import Watch
 from tests.ui.ranking.ranking_stage import ADDRESS, context_for, open_stage, task
 from ui.cli.terminal import SafeTerminal
@@ -114,6 +114,17 @@ def through_rationale(one: HostileText, _folder: Path) -> str:
     return SAME if kept == one.text else "without NUL and halves"
 
 
+def through_fields(one: HostileText, _folder: Path) -> str:
+    """Name a snapshot, a tag, a language, a source, a model and an address so."""
+    taken = {}
+    for field, check in FIELDS.items():
+        with suppress(BadInput):
+            taken[field] = check(one.text)
+    if not all(map(str.isprintable, taken.values())):
+        return "COMMANDS"
+    return ", ".join(taken) or REFUSED
+
+
 def _calm(text: str, shown: str, *, keep: str) -> str:
     if printable(shown, keep=keep) != shown:
         return "COMMANDS"
@@ -158,6 +169,7 @@ WAYS: dict[str, Way] = {
     "log": through_log,
     "webhook": through_webhook,
     "a reason": through_rationale,
+    "names that take it": through_fields,
 }
 
 

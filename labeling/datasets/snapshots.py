@@ -50,6 +50,8 @@ __all__ = [
     "take_snapshot",
 ]
 
+LONGEST_NAME = 100
+
 
 def default_query(project: Project) -> SnapshotQuery:
     """Return what a round trains on: all that may be used, as the project says."""
@@ -84,6 +86,7 @@ def take_snapshot(
     """
     if account is not None:
         require(account, Action.EXPORT, project_id=key_of(project))
+    name = valid_name(name)
     wanted = query or default_query(project)
     with (
         repeatable_reading(engine) as session,
@@ -142,7 +145,7 @@ def _stored(
     session.exec(
         select(Project.id).where(Project.id == project_id).with_for_update(key_share=True)
     ).one()
-    _check_name(session, project_id, name)
+    _refuse_taken(session, project_id, name)
     same = _same(session, project_id, ready, folder.parent)
     if same is not None and not name:
         return same
@@ -190,12 +193,22 @@ def _uploaded(ready: Frozen, folder: Path, store: str) -> str:
     return uri
 
 
-def _check_name(session: Session, project_id: int, name: str) -> None:
-    if name.isdecimal() or len(name) > 100:
+def valid_name(name: str) -> str:
+    """Return what a snapshot may be called, or ""; raise `BadInput` otherwise.
+
+    It is found by it in addresses and commands, so it looks like no number and like no path.
+    """
+    found = " ".join(name.split())
+    fits = len(found) <= LONGEST_NAME and found.isprintable() and not found.isdecimal()
+    if not fits or bool(found) != bool(name) or found in (".", "..") or set(found) & {"/", "\\"}:
         raise BadInput(
-            f"A snapshot cannot be called {name[:100]!r}; use at most 100 characters, not only "
-            "digits."
+            f"A snapshot cannot be called {name[:LONGEST_NAME]!r}; a name has 1 to {LONGEST_NAME} "
+            "printable characters without / and \\, not only digits or dots."
         )
+    return found
+
+
+def _refuse_taken(session: Session, project_id: int, name: str) -> None:
     if name and named_snapshot(session, project_id=project_id, name=name) is not None:
         raise Conflict(f"There is a snapshot {name} already, and it stays; choose another name.")
 

@@ -36,6 +36,7 @@ from storage.errors import BadInput
 from storage.tables import Account, Import, Project, Task
 
 Progress = Callable[[str, float], None]
+LONGEST_MODEL = 200
 _READER = Reader("completions", completion_rows.SHAPE, completion_rows.read)
 
 
@@ -75,14 +76,14 @@ def import_completions(
     A task has completions of different models where there are some. A text that a prompt has twice
     is kept once, and counts under `nothing_to_compare`, like a completion that is alone. `model`
     names the policy of those that name none. `by` asks (None: the person at the server's shell).
-    Raises `Conflict` where the same file is in the project already, `BadInput` where nothing is
-    left to rank, `NotAllowed`. The session must be writing.
+    Raises `Conflict` where the same file is in the project already, `BadInput` where `source` or
+    `model` is no name or nothing is left to rank, `NotAllowed`. The session must be writing.
     """
     if by is not None:
         require(by, Action.IMPORT, project_id=key_of(project))
     wait_for_other_imports(session, project_id=key_of(project))
     refuse_second_import(session, project_id=key_of(project), sha256=staged.sha256)
-    source = valid_source(source or default_source(staged.path))
+    source, model = valid_source(source or default_source(staged.path)), valid_model(model)
     row = add_import(session, project=project, staged=staged, by=by)
     store = TaskStore(
         session,
@@ -120,6 +121,16 @@ def import_completions(
     )
     session.flush()
     return row
+
+
+def valid_model(model: str) -> str:
+    """Return what completions' model may be called, or ""; raise `BadInput` otherwise."""
+    found = " ".join(model.split())
+    if len(found) > LONGEST_MODEL or not found.isprintable():
+        raise BadInput(
+            f"The name of the model must have at most {LONGEST_MODEL} printable characters."
+        )
+    return found
 
 
 def in_tasks(

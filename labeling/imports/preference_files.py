@@ -35,7 +35,7 @@ class PromptDefaults:
     license: str = ""
 
     def __post_init__(self) -> None:
-        """Raise `BadInput` where the language is too long for one; cut and count tags once."""
+        """Raise `BadInput` where language or tags cannot be used; cut and count tags once."""
         object.__setattr__(self, "language", valid_language(self.language))
         object.__setattr__(self, "tags", valid_tags(self.tags))
 

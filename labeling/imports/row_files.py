@@ -1,6 +1,6 @@
 """Read rows from files that people bring, and say which line and field does not fit."""
 
-import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,17 +8,22 @@ from typing import Any, TypeVar
 from labeling.imports.row_shape import BadRow, Place, Row, RowShape
 from labeling.imports.row_streams import ENDINGS, RowStream
 from storage.errors import BadInput
+from storage.storable import is_storable
 
 __all__ = ["ENDINGS", "ROLES", "BadRow", "Place", "Row", "RowShape", "each_row", "read_rows"]
 
 Made = TypeVar("Made")
 Progress = Callable[[str, float], None]
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ROLES = ("system", "user", "assistant")
 LONGEST_TAG = 100
 LONGEST_LANGUAGE = 35
-_NO_LANGUAGE = "it must be a tag of a language such as en"
+_NO_LANGUAGE = (
+    "it must be a tag of a language such as en, zh-Hans or pt_BR, or its name: at most "
+    f"{LONGEST_LANGUAGE} letters and digits, with blanks, hyphens or the like between"
+)
+#: beside letters, the marks on them and digits: datasets have "Scots Gaelic" and "English (US)"
+_WITHIN_LANGUAGES = frozenset("-_ .,;/+()'")
 TOLD_EVERY = 500  #: rows between two words of progress
 
 
@@ -123,11 +128,22 @@ def tags_of(row: Row, place: Place) -> tuple[str, ...]:
     values = value.split(",") if isinstance(value, str) else value
     if not isinstance(values, list):
         raise place.bad("it must be a list of texts", "tags")
-    return valid_tags([text_of(one, place, "tags", may_be_empty=True) for one in values])
+    return _each_once(text_of(one, place, "tags", may_be_empty=True) for one in values)
 
 
 def valid_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Return each tag once, without blanks around it and cut where too long, but no empty one."""
+    """Return each tag once, without blanks around it and cut where too long, but no empty one.
+
+    Raises `BadInput` where one holds characters that cannot be seen.
+    """
+    found = _each_once(tags)
+    for tag in found:
+        if not tag.isprintable():
+            raise BadInput(f"The tag {tag!r} cannot be used: it must have printable characters.")
+    return found
+
+
+def _each_once(tags: Iterable[str]) -> tuple[str, ...]:
     found = (tag.strip()[:LONGEST_TAG] for tag in tags)
     return tuple(dict.fromkeys(tag for tag in found if tag))
 
@@ -141,15 +157,21 @@ def language_of(row: Row, place: Place) -> str:
 
 
 def valid_language(language: str) -> str:
-    """Return a tag of a language, or ""; raise `BadInput` where it is too long for one."""
+    """Return a tag or name of a language, or ""; raise `BadInput` where it cannot be one."""
     language = language.strip()
-    if len(language) > LONGEST_LANGUAGE:
+    if len(language) > LONGEST_LANGUAGE or not _may_be_language(language):
         raise BadInput(f"The language cannot be used: {_NO_LANGUAGE}.")
     return language
 
 
+def _may_be_language(text: str) -> bool:
+    return text[:1].isalnum() == bool(text) and all(
+        one in _WITHIN_LANGUAGES or unicodedata.category(one)[0] in "LMN" for one in text
+    )
+
+
 def _storable(value: str, place: Place, field: str) -> str:
     # PostgreSQL stores no NUL, and no database stores half a surrogate pair.
-    if _UNSTORABLE.search(value):
+    if not is_storable(value):
         raise place.bad("the text has a NUL or half of a surrogate pair", field)
     return value

@@ -24,8 +24,15 @@ def checked_url(url: str, *, private: bool) -> SplitResult:
 
     It is HTTPS, or with `private` HTTP too, and holds no user, password or fragment.
     """
+    url = url.strip()
+    # Before it is taken apart, where tabs and controls are dropped from it.
+    if len(url) > LONGEST_URL or not (url.isascii() and url.isprintable()) or " " in url:
+        raise BadInput(
+            f"The address must be of printable ASCII characters, without spaces, {LONGEST_URL} at "
+            "most."
+        )
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise BadInput(f"The address {url!r} cannot be read: {error}.") from error
@@ -34,8 +41,6 @@ def checked_url(url: str, *, private: bool) -> SplitResult:
         raise BadInput(f"The address {url!r} must be like {schemes[0]}://example.org/hook.")
     if parts.username or parts.password or parts.fragment:
         raise BadInput("The address must hold no user, password or #fragment.")
-    if len(url) > LONGEST_URL or not url.strip().isascii() or any(c.isspace() for c in url.strip()):
-        raise BadInput(f"The address must be ASCII, without spaces, of {LONGEST_URL} at most.")
     if not private:
         _check_literal(parts.hostname)
     return parts
@@ -65,6 +70,8 @@ def addresses_of(parts: SplitResult, *, private: bool) -> list[str]:
 
 def _check_literal(host: str) -> None:
     """Raise where the host is an address, not a name, and no public one; no name is looked up."""
+    # A name that is whole ends in a dot, which says nothing else.
+    host = host.rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         _check_public(host, ["127.0.0.1"])
     try:

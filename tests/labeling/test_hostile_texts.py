@@ -5,6 +5,7 @@ import io
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,21 +16,24 @@ from sqlmodel import select
 
 from labeling.datasets.export_preferences import export_preferences
 from labeling.datasets.file_types import FILE_TYPES
+from labeling.datasets.snapshots import valid_name
 from labeling.formats.example import Answer, Example, Ranking, WrittenAnswer
 from labeling.formats.hh_rlhf import dialogue
 from labeling.formats.registry import FORMATS
 from labeling.imports.bad_rows import BadRows
-from labeling.imports.completions import import_completions, stage_completions
+from labeling.imports.completions import import_completions, stage_completions, valid_model
+from labeling.imports.imported_accounts import valid_source
 from labeling.imports.preference_files import stage_files
 from labeling.imports.preference_rows.registry import READERS
 from labeling.imports.preferences import import_staged, staged_file
 from labeling.imports.prompt_files import read_prompts
 from labeling.imports.prompts import import_prompts, staged_prompts
-from labeling.imports.row_files import BadRow
+from labeling.imports.row_files import BadRow, valid_language, valid_tags
 from labeling.imports.staging import Staging
 from labeling.judging.answers import valid_rationale
 from labeling.labeling_sections import PageSettings
 from labeling.spreadsheets import defused
+from labeling.webhooks.addresses import checked_url
 from labeling.webhooks.messages import body_of
 from storage.engine import reading, writing
 from storage.errors import BadInput
@@ -305,3 +309,27 @@ def test_a_rationale_is_kept_or_refused(one: HostileText) -> None:
     assert kept == one.text or not one.storable
     kept.encode()
     assert "\x00" not in kept
+
+
+#: What a request says beside its file, by the field that an error is to name.
+FIELDS: dict[str, Callable[[str], str]] = {
+    "snapshot": valid_name,
+    "tag": lambda text: ",".join(valid_tags([text])),
+    "language": valid_language,
+    "source": valid_source,
+    "model": valid_model,
+    "address": lambda text: checked_url(f"https://example.org/{text}", private=False).geturl(),
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("one", TEXTS, ids=lambda one: one.name)
+def test_what_a_request_names_is_printable_or_refused_by_its_field(
+    one: HostileText, field: str
+) -> None:
+    try:
+        kept = FIELDS[field](one.text)
+    except BadInput as error:
+        assert field in str(error) and len(str(error)) < 700
+        return
+    assert kept.isprintable() and one.storable

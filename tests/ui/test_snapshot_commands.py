@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from labeling.simulated.simulation import simulate
-from storage.engine import reading
-from storage.tables import Project
+from storage.engine import reading, writing
+from storage.tables import Project, Snapshot
 from tests.ui.conftest import Home
 from ui.cli.commands import cli
 from ui.cli.frame import run
@@ -69,6 +69,18 @@ def test_the_words_of_each(judged: Home, capsys: pytest.CaptureFixture[str]) -> 
     assert "no snapshot nobody" in capsys.readouterr().err
     assert run(cli, ["export", "formats"]) == 0
     assert "trl_unpaired" in capsys.readouterr().out
+
+
+def test_a_name_of_an_older_version_commands_no_reader_of_a_pipe(
+    judged: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(judged, capsys, "snapshot", "create", "--name", "all")
+    with writing(judged.engine) as session:
+        session.get_one(Snapshot, 1).name = "a\u202eb\x1b[2J"
+    for arguments in (["list"], ["show", "1"]):
+        assert run(cli, ["--home", str(judged.path), "snapshot", *arguments]) == 0
+        assert "a\\u202eb\\x1b[2J" in capsys.readouterr().out
+    assert told(judged, capsys, "snapshot", "list")[0]["name"] == "a\u202eb\x1b[2J"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from storage.plurals import counted
+from storage.printable import printable
 from ui.cli.frame import Group, Options, pass_options, project_of, shell_account
 
 
@@ -74,7 +75,8 @@ def _line(one: dict[str, Any]) -> str:
 
 def _outside_line(one: dict[str, Any]) -> str:
     # The version is what `snapshot create --policy` and figures by policy name it by.
-    start = f"version {one['version']:<3} {one['kind']:<8} {one['status']:<12} {one['name']}"
+    name = printable(one["name"])
+    start = f"version {one['version']:<3} {one['kind']:<8} {one['status']:<12} {name}"
     if "used" not in one:
         return start
     used = one["used"]

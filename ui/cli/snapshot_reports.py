@@ -16,6 +16,7 @@ from labeling.datasets.snapshots import default_query, take_snapshot
 from labeling.keys import key_of
 from storage.engine import reading
 from storage.plurals import counted, form
+from storage.printable import printable
 from storage.settings import Settings
 from storage.tables import Snapshot
 from ui.cli.figures import plain
@@ -65,7 +66,7 @@ def show_list(settings: Settings, *, as_json: bool) -> None:
         click.echo("No snapshot yet; `rankloop snapshot create` makes one, and so does a round.")
     for each in found:
         rounds = f"  round {', '.join(map(str, each.rounds))}" if each.rounds else ""
-        name = f"  {each.name}" if each.name else ""
+        name = f"  {printable(each.name)}" if each.name else ""
         noun = form(each.judgments, "judgment", "judgments")
         click.echo(
             f"{each.id:>4}  {each.created_at:%Y-%m-%d %H:%M}  {each.judgments:>8,} {noun:<9}  "
@@ -108,7 +109,7 @@ def _print(found: Snapshot, *, as_json: bool) -> None:
 
 def _lines(found: Snapshot) -> Iterator[str]:
     manifest = found.manifest
-    named = f" ({found.name})" if found.name else ""
+    named = f" ({printable(found.name)})" if found.name else ""
     yield f"Snapshot {found.id}{named}: {found.uri}, {found.created_at:%Y-%m-%d %H:%M} UTC"
     yield f"SHA-256 of its rows: {found.rows_sha256}"
     yield f"Asked for: {json.dumps(found.query) if found.query else 'all that training may use'}"

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from storage.plurals import counted, form
+from storage.printable import printable
 from ui.cli.frame import DONE, FAILED, Command, Group, Options, pass_options, project_of
 
 _ADD = (
@@ -88,7 +89,7 @@ def list_(options: Options, deliveries: int, as_json: bool) -> None:
     for row in rows:
         state = "" if row.active else "  SWITCHED OFF"
         click.echo(
-            f"{row.id:<4} {row.url}  {', '.join(row.kinds)}  ({row.waiting} waiting, "
+            f"{row.id:<4} {printable(row.url)}  {', '.join(row.kinds)}  ({row.waiting} waiting, "
             f"{row.delivered} delivered, {row.given_up} given up){state}"
         )
     for one in last:

@@ -169,6 +169,25 @@ def test_one_moment_is_one_question_in_whichever_zone(sqlite_stage: Stage, tmp_p
         assert freeze(sqlite_stage, tmp_path, since=asked).id == first.id
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["../../x", "a/b", "a\\b", ".", "..", " ", "\t\n", "a\x00", "\x1b[2J", "a\u202eb", "\ud800",
+     "x" * 101, "\u0661"],
+)  # fmt: skip
+def test_a_name_that_commands_or_leads_elsewhere_is_none(
+    sqlite_stage: Stage, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(BadInput, match=r"A snapshot cannot be called .* printable") as caught:
+        freeze(sqlite_stage, tmp_path, name=name)
+    assert str(caught.value).isprintable()
+    assert not (tmp_path / "snapshots").exists(), "nothing was frozen for it"
+
+
+@pytest.mark.parametrize("name", ["2026-03", "v1.2 (late)", " late  spring ", "\u6625"])
+def test_other_names_are_taken(sqlite_stage: Stage, tmp_path: Path, name: str) -> None:
+    assert freeze(sqlite_stage, tmp_path, name=name).name == " ".join(name.split())
+
+
 def test_names_are_found_and_never_given_twice(sqlite_stage: Stage, tmp_path: Path) -> None:
     stage = sqlite_stage
     named = freeze(stage, tmp_path, name="spring")

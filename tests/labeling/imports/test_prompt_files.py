@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from labeling.imports.prompt_files import read_prompts
+from labeling.imports.row_files import valid_language
 from storage.errors import BadInput
 
 GOOD = '{"prompt": "Why?", "source": "mine", "license": "MIT"}\n'
@@ -84,6 +85,10 @@ BAD_LINES = [
     ('{"prompt": "x", "license": ["MIT"]}', "field license", "must be text, not list"),
     ('{"prompt": "a\\u0000b"}', "field prompt", "NUL"),
     ('{"prompt": "a\\ud800b"}', "field prompt", "surrogate"),
+    ('{"prompt": "x", "language": "\\u001b"}', "field language", "a tag of a language"),
+    ('{"prompt": "x", "language": "zz-<x>"}', "field language", "a tag of a language"),
+    ('{"prompt": "x", "language": "-en"}', "field language", "a tag of a language"),
+    ('{"prompt": "x", "tags": ["a\\u0000"]}', "field tags", "NUL"),
 ]
 
 
@@ -151,3 +156,17 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path, name: str) -> None:
         pd.DataFrame({"prompt": pd.Series([], dtype=str)}).to_parquet(path)
     with pytest.raises(BadInput, match="holds no prompts"):
         read_prompts(path)
+
+
+LANGUAGES = [
+    "", "en", "zh-Hans", "pt_BR", "de-CH-1996", "es-419", "x-klingon", "sr-Latn-RS", "English",
+    "Scots Gaelic", "Chinese (Simplified)", "en, fr", "en/de", "N'Ko", "\u4e2d\u6587",
+    "\u0939\u093f\u0928\u094d\u0926\u0940",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_languages_are_taken_as_data_sets_call_them(tmp_path: Path, language: str) -> None:
+    row = json.dumps({"prompt": "x", "language": f" {language} "})
+    (found,) = read_prompts(write(tmp_path, "mine.jsonl", row + "\n"))
+    assert found.language == valid_language(language) == language

@@ -49,6 +49,12 @@ def test_addresses_of_the_own_network_are_refused(host: str) -> None:
     assert "WEBHOOK_PRIVATE_ADDRESSES" in answer.error
 
 
+@pytest.mark.parametrize("host", ["localhost.", "LOCALHOST..", "any.localhost.", "127.0.0.1."])
+def test_a_dot_at_the_end_makes_no_other_name(host: str) -> None:
+    with pytest.raises(BadInput, match="not of the public internet"):
+        checked_url(f"https://{host}/", private=False)
+
+
 @pytest.mark.parametrize("host", ["93.184.215.14", "[2606:2800:21f:cb07:6820:80da:af6b:8b2c]"])
 def test_public_addresses_are_taken(host: str) -> None:
     assert addresses_of(checked_url(f"https://{host}/", private=False), private=False)
@@ -90,6 +96,13 @@ def test_a_name_is_looked_up_once_so_that_a_second_answer_changes_nothing(
         "https://user:word@example.org/",
         "https://example.org/#part",
         "https://example.org/a b",
+        "https://example.org/\x00",
+        "https://example.org/\x1b[2J",
+        "https://exam\nple.org/",
+        "\x00https://example.org/",
+        "https://example.org/\x7f",
+        "https://example.org/a\u202eb",
+        "https://example.org/" + "x" * 2000,
         "https://example.org:99999/",
         "https://[::1",
         "nothing",

@@ -34,6 +34,10 @@ NEEDS = {
 HOOK = {"url": "https://hooks.example.org/x", "kinds": ["task.completed"], "secret_env": "HOOK_S"}
 
 
+def hook(name: str) -> dict[str, object]:
+    return {**HOOK, "url": f"https://example.org/{name}", "secret_env": f"HOOK_{name}"}
+
+
 def ask(client: TestClient, endpoint: Endpoint) -> int:
     path = BASE + endpoint.path.replace("{which}", "999").replace("{id}", "999")
     body: dict[str, object] = {}
@@ -182,7 +186,7 @@ def test_events_come_once_they_are_asked_for_after(api_as: As) -> None:
 
 def test_webhooks_are_managed(api_as: As) -> None:
     client = api_as(Role.LEAD)
-    made = client.post(f"{BASE}/webhooks", json={**HOOK, "url": "https://example.org/other"})
+    made = client.post(f"{BASE}/webhooks", json=hook("other"))
     assert made.status_code == 201, made.text
     assert made.json()["id"] in [each["id"] for each in client.get(f"{BASE}/webhooks").json()]
     path = f"{BASE}/webhooks/{made.json()['id']}"
@@ -193,7 +197,7 @@ def test_webhooks_are_managed(api_as: As) -> None:
 
 def test_numbers_that_no_database_holds_are_refused_and_name_no_other(api_as: As) -> None:
     client = api_as(Role.LEAD)
-    made = client.post(f"{BASE}/webhooks", json={**HOOK, "url": "https://example.org/kept"}).json()
+    made = client.post(f"{BASE}/webhooks", json=hook("kept")).json()
     longer = f"{made['id']:018d}7"
     assert client.delete(f"{BASE}/webhooks/{longer}").status_code == 400
     assert made["id"] in [each["id"] for each in client.get(f"{BASE}/webhooks").json()]
