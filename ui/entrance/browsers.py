@@ -42,20 +42,20 @@ def give_cookie(response: Response, request: Request, token: str) -> None:
     a provider of OpenID Connect could not send people back.
     """
     response.set_cookie(
-        COOKIE,
-        token,
-        max_age=COOKIE_SECONDS,
-        httponly=True,
-        samesite="lax",
-        secure=is_secure(request),
-    )
-    response.set_cookie(
         KNOWN_COOKIE,
         token,
         max_age=KNOWN_SECONDS,
         path=KNOWN_PATH,
         httponly=True,
         samesite="strict",
+        secure=is_secure(request),
+    )
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=COOKIE_SECONDS,
+        httponly=True,
+        samesite="lax",
         secure=is_secure(request),
     )
 

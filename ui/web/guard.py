@@ -13,15 +13,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from storage.errors import Unavailable
 from ui.cookie import COOKIE
 
+#: what Streamlit answers itself, and without its page
+STREAMLIT_PATHS = (
+    "/favicon.png", "/manifest.json", "/_stcore/health", "/_stcore/host-config",
+)  # fmt: skip
+STATIC_FOLDER = "/static/"
+# Where nothing answers them, `ui.web.nothing_here` does.
 # /metrics asks for a token itself, or for this machine; so does the API, which takes no cookie.
 PUBLIC_PATHS = (
     "/login", "/logout", "/join", "/oidc/login", "/oidc/begin", "/oidc/callback",
-    "/healthz", "/readyz", "/metrics",
-    "/favicon.png", "/favicon.ico", "/manifest.json",
+    "/healthz", "/readyz", "/metrics", "/favicon.ico",
+    *STREAMLIT_PATHS,
 )  # fmt: skip
 # What is done there looks the sign-in up itself, and most of what people do comes there.
 ASKING_THEMSELVES = ("/rank/events",)
-PUBLIC_FOLDERS = ("/api/v1/", "/static/", "/_stcore/health", "/_stcore/host-config")
+PUBLIC_FOLDERS = ("/api/v1/", STATIC_FOLDER)
 
 # Streamlit compiles nothing but Vega's chart expressions ('unsafe-eval'), has inline styles and one
 # inline script, whose hash is named, and loads a component's code from a blob. Nothing is fetched

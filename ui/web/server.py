@@ -38,23 +38,25 @@ def build_app() -> "App":
     from ui.observing import routes
     from ui.observing.requests import Requests
     from ui.ranking import rank_events
+    from ui.web import nothing_here
     from ui.web.guard import Guard
     from ui.web.inline_scripts import page_hashes
     from ui.web.limits import Limits
     from ui.web.packed_files import PackedFiles
     from ui.web.page_language import PageLanguage
 
+    own = [
+        *sign_in.routes(),
+        *join.routes(),
+        *oidc.routes(),
+        *api.routes(),
+        *served.routes(),
+        *rank_events.routes(),
+        *routes.routes(),
+    ]
     return App(
         SCRIPT,
-        routes=[
-            *sign_in.routes(),
-            *join.routes(),
-            *oidc.routes(),
-            *api.routes(),
-            *served.routes(),
-            *rank_events.routes(),
-            *routes.routes(),
-        ],
+        routes=[*own, *nothing_here.routes(own)],
         middleware=[
             Middleware(Requests),
             Middleware(
@@ -64,6 +66,7 @@ def build_app() -> "App":
                 script_hashes=page_hashes(),
             ),
             Middleware(Limits, upload_megabytes=process.settings().upload_megabytes),
+            Middleware(nothing_here.FilesAlone),
             Middleware(PageLanguage),
             Middleware(PackedFiles),
         ],

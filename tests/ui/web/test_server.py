@@ -20,6 +20,7 @@ from tests.ui.conftest import (
     running_server,
 )
 from ui.cookie import COOKIE
+from ui.web.nothing_here import static_paths
 
 Answer = tuple[int, dict[str, str], str]
 
@@ -64,6 +65,53 @@ def test_a_stranger_is_sent_to_the_sign_in_page(server: Server) -> None:
 @pytest.mark.parametrize("path", ["/media/abc.png", "/_stcore/upload_file/a/b", "/_stcore/metrics"])
 def test_a_stranger_gets_nothing_else(server: Server, path: str) -> None:
     assert ask(server, "GET", path, Accept="*/*")[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/logout", 405), ("HEAD", "/logout", 405), ("DELETE", "/login", 405),
+        ("PUT", "/join", 405), ("POST", "/healthz", 405), ("POST", "/metrics", 405),
+        ("GET", "/oidc/login", 404), ("GET", "/oidc/begin", 404), ("GET", "/oidc/callback", 404),
+        ("GET", "/favicon.ico", 404), ("GET", "/static/nonexistent.js", 404),
+        ("GET", "/static/", 404), ("GET", "/static/js", 404), ("GET", "/static/rounds", 404),
+        ("GET", "/static/js/..%2f..%2fnonexistent", 404), ("GET", "/api/v1/nonexistent", 404),
+        ("GET", "/_stcore/healthy", 303), ("GET", "/_stcore/host-configuration", 303),
+    ],
+)  # fmt: skip
+def test_no_public_address_shows_a_stranger_the_page(
+    server: Server, method: str, path: str, status: int
+) -> None:
+    found, headers, text = ask(server, method, path)
+    assert found == status
+    assert "<html" not in text and "set-cookie" not in headers
+    if found == 405:
+        assert method not in headers["allow"].split(", ")
+
+
+@pytest.mark.parametrize(
+    "path", ["/favicon.png", "/manifest.json", "/_stcore/health", "/_stcore/host-config"]
+)
+def test_what_streamlit_has_for_everybody_is_there(server: Server, path: str) -> None:
+    status, _, text = ask(server, "GET", path, Accept="*/*")
+    assert status == 200 and "<html" not in text
+
+
+def test_every_file_of_streamlits_folder_is_there(server: Server) -> None:
+    kinds = {Path(path).suffix: path for path in static_paths()}
+    assert {".js", ".css", ".woff2"} <= set(kinds)
+    for path in kinds.values():
+        status, _, text = ask(server, "GET", path, Accept="*/*")
+        assert status == 200 and "<html" not in text, path
+
+
+def test_who_is_signed_in_gets_the_page_at_every_address_of_one(
+    server: Server, cookie: str
+) -> None:
+    for path in ("/", "/rounds", "/rank", "/account"):
+        status, _, text = ask(server, "GET", path, Cookie=cookie)
+        assert status == 200 and "Streamlit" in text
+    assert ask(server, "GET", "/logout", Cookie=cookie)[0] == 405
 
 
 def test_the_first_page_leads_to_the_sign_in_page_whoever_asks(server: Server) -> None:
