@@ -133,10 +133,10 @@ def test_nothing_is_left_that_nobody_says() -> None:
 #: Modules that draw what annotators see, and nothing of leads' pages.
 ANNOTATORS_PAGES = (
     *("views/rank.py", "views/history.py", "views/own_prompts.py", "views/waiting.py"),
-    *("views/account.py", "views/no_business.py", "desk.py", "sitting.py", "deeds.py"),
-    *("judgment_cards.py", "correction.py", "figure_table.py", "people/password_form.py"),
-    *("people/privacy_panel.py", "people/sign_in_list.py", "people/token_list.py"),
-    *("people/said.py", "language_choice.py", "session.py"),
+    *("views/account.py", "views/no_business.py", "ranking/desk.py", "ranking/sitting.py"),
+    *("ranking/deeds.py", "ranking/correction.py", "judgment_cards.py", "charts/figure_table.py"),
+    *("people/password_form.py", "people/privacy_panel.py", "people/sign_in_list.py"),
+    *("people/token_list.py", "people/said.py", "language_choice.py", "session.py"),
 )
 #: Words for leads alone, in a module that draws for both.
 FOR_LEADS = {"CSV", "Choose a row to see the judgments behind it."}
@@ -182,7 +182,7 @@ def test_no_page_of_annotators_holds_words_of_its_own(file: str) -> None:
 
 
 def test_words_of_its_own_would_be_found() -> None:
-    assert {"Position bias", "Annotators"} <= drawn_literals("annotator_tables.py")
+    assert {"Position bias", "Annotators"} <= drawn_literals("quality/annotator_tables.py")
     assert drawn_literals("figure_table.py") == FOR_LEADS
 
 
