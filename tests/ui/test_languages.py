@@ -183,7 +183,7 @@ def test_no_page_of_annotators_holds_words_of_its_own(file: str) -> None:
 
 def test_words_of_its_own_would_be_found() -> None:
     assert {"Position bias", "Annotators"} <= drawn_literals("quality/annotator_tables.py")
-    assert drawn_literals("figure_table.py") == FOR_LEADS
+    assert drawn_literals("charts/figure_table.py") == FOR_LEADS
 
 
 # ---- which language -----------------------------------------------------------------------------
