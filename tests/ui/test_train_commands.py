@@ -155,6 +155,28 @@ def test_ppo_and_evaluate_go_on_from_a_reward_folder(say: Say, reward: Path) -> 
     report = json.loads(out)
     assert report["win_rate"] == pytest.approx(0.5)
     assert report["policies"][0]["rouge1"]["value"] >= 0
+    write("others.jsonl", [{"prompt": f"What else, {n}?"} for n in range(9)])
+    code, out, err = say(
+        *("evaluate", "--policy", "policy", "--against", "policy", "--prompts", "others.jsonl"),
+        *("--second-reward", "reward", "--examples", "rankings.jsonl", "--json"),
+    )
+    assert code == 0, err
+    report = json.loads(out)
+    named = [row["policy"] for row in report["policies"]]
+    assert named[:2] == ["candidate", "against"] and set(named[2:]) == {"first", "few_shot"}
+    assert {row["judge"] for row in report["comparisons"]} == {
+        "reward_model",
+        "second_reward_model",
+    }
+    best, worst = report["best_samples"][0], report["worst_samples"][0]
+    gains = [one["policy_reward"] - one["against_reward"] for one in (best, worst)]
+    assert gains[0] >= gains[1] and best["prompt"].startswith("What else, ")
+    write("same.jsonl", rankings(12))
+    code, _, err = say(
+        *("evaluate", "--policy", "policy", "--against", "base", "--prompts", "prompts.jsonl"),
+        *("--examples", "same.jsonl"),
+    )
+    assert code == 1 and "same.jsonl: it has no example to show" in err
 
 
 def test_sft_gives_a_policy_that_ppo_starts_from(say: Say, reward: Path) -> None:
