@@ -12,7 +12,7 @@ import psutil
 import pytest
 from sqlmodel import select
 
-from storage.engine import reading
+from storage.engine import reading, repeatable_reading
 from storage.settings import Settings
 from storage.tables import WorkerLease
 from tests.faults.conftest import Tell
@@ -111,7 +111,8 @@ def storm(
                 assert time.monotonic() < deadline, f"{ended}, {breaker.done}\n{site.last_lines()}"
                 time.sleep(pace * breaker.chance.uniform(*BETWEEN))
                 breaker.once()
-                with reading(site.engine) as session:
+                # Annotators go on meanwhile: all is to be counted at one moment.
+                with repeatable_reading(site.engine) as session:
                     assert broken(session, [], settings.home) == []
         ended, wrong = ended_rounds(site), what_is_broken(site, team)
     row = Row(
