@@ -85,11 +85,14 @@ class Breaker:
         assert self.cluster is not None
         self.cluster.kill()
         self.cluster.start()
+        # Connections of the test itself went with it, too.
+        self.site.engine.dispose()
         return True
 
     def _restart(self) -> bool:
         assert self.cluster is not None
         self.cluster.restart()
+        self.site.engine.dispose()
         return True
 
 
