@@ -165,9 +165,9 @@ def valid_language(language: str) -> str:
 
 
 def _may_be_language(text: str) -> bool:
-    return text[:1].isalnum() == bool(text) and all(
-        one in _WITHIN_LANGUAGES or unicodedata.category(one)[0] in "LMN" for one in text
-    )
+    if text and not text[0].isalnum():
+        return False
+    return all(one in _WITHIN_LANGUAGES or unicodedata.category(one)[0] in "LMN" for one in text)
 
 
 def _storable(value: str, place: Place, field: str) -> str:
