@@ -2,10 +2,10 @@
 
 `feature`: sentence embeddings and plain numbers of the text, a linear model. `head`: the backbone
 frozen, a linear head on its states (what `tuning = head` trains, at its optimum). Every other name
-is a tuning method of the backbone, fitted by `reward/reward_modeling/reward_training.py` with the
-settings of the CPU profile. Seconds are the processor's, so that other work on the machine does not
-count, and leave out what is done once for a text: its embedding, or its pass through the frozen
-layers.
+is a tuning method of the backbone (`head by gradient`: `tuning = head`), fitted by
+`reward/reward_modeling/reward_training.py` with the settings of the CPU profile. Seconds are the
+processor's, so that other work on the machine does not count, and leave out what is done once for a
+text: its embedding, or its pass through the frozen layers.
 """
 
 import time
@@ -54,19 +54,22 @@ FEATURES = {
     "feature, joint": FeatureSettings(embeddings=("completion", "joint")),
 }
 HEADS = tuple(f"head, {pooling} {layer}" for layer in LAYERS for pooling in POOLINGS)
-# Fields of RewardSettings laid over the profile's.
-TRAINED: dict[str, dict[str, object]] = {
-    "lora, one head": {"heads": 1},
-    "lora": {},
-    "lora, last token": {"pooling": "last"},
-    "lora, Plackett-Luce": {"loss": "plackett_luce"},
-    "lora, margin": {"loss": "margin"},
-    "lora, smoothed": {"label_smoothing": 0.2},
-    "full": {},
-    "prompt": {},
-    "prefix": {},
-    "adapter": {},
-    "bitfit": {},
+BY_GRADIENT = "head by gradient"
+# Fields of RewardSettings laid over the profile's: pooling, losses and ensembles.
+VARIANTS: dict[str, dict[str, object]] = {
+    "": {},
+    ", one head": {"heads": 1},
+    ", last token": {"pooling": "last"},
+    ", Plackett-Luce": {"loss": "plackett_luce"},
+    ", margin": {"loss": "margin"},
+    ", score difference": {"loss": "score_difference"},
+    ", smoothed": {"label_smoothing": 0.2},
+}
+# A head alone costs next to nothing once the texts were read, so every variant can have its curve.
+TRAINED: dict[str, tuple[str, dict[str, object]]] = {
+    **{BY_GRADIENT + variant: ("head", own) for variant, own in VARIANTS.items()},
+    **{"lora" + variant: ("lora", own) for variant, own in VARIANTS.items()},
+    **{tuning: (tuning, {}) for tuning in ("full", "prompt", "prefix", "adapter", "bitfit")},
 }
 CHEAP = (*FEATURES, *HEADS)
 
@@ -213,10 +216,12 @@ class Workshop:
     def _trained(
         self, name: str, train: Sequence[Ranked], test: Sequence[Ranked], seed: int
     ) -> tuple[Margins, float]:
-        profile = training_profile(torch.device("cpu"))
-        backbone = self.backbone(name.partition(",")[0], profile.top_layers)
+        tuning, own = TRAINED[name]
+        # Told of the method, for each has a learning rate of its own.
+        profile = training_profile(torch.device("cpu"), {"backbone": {"tuning": tuning}})
+        backbone = self.backbone(tuning, profile.top_layers)
         backbone.seed = seed
-        settings = replace(profile.reward, **TRAINED[name])  # type: ignore[arg-type]
+        settings = replace(profile.reward, **own)  # type: ignore[arg-type]
         seen = self._read_once(backbone, train)
         began = time.process_time()
         model = RewardModel.fresh(backbone, settings)

@@ -16,6 +16,7 @@ from reward.evaluating.policy_figures import (
     SECOND_REWARD_MODEL,
     EvaluationSettings,
     Evaluator,
+    GeneratorOf,
     PolicyFigures,
     Scorer,
 )
@@ -109,6 +110,7 @@ def evaluate_policies(
     reference: str | None = None,
     demonstrations: Sequence[Sequence[str]] = (),
     few_shot: Sequence[list[int]] = (),
+    generator: GeneratorOf | None = None,
     on_policy: Callable[[str], None] = lambda name: None,
 ) -> EvaluationReport:
     """Compare two policies on prompts, without a database.
@@ -130,6 +132,7 @@ def evaluate_policies(
         few_shot: each prompt with examples before it, or nothing at all: the bare model answers the
             first `settings.baseline_prompts` of them, too, and of the prompts as they are, where
             it is neither side.
+        generator: opens what samples an adapter; None: the backbone.
         on_policy: hears the name of each before it is sampled.
     """
     judges = {REWARD_MODEL: scorer, SECOND_REWARD_MODEL: second}
@@ -141,6 +144,7 @@ def evaluate_policies(
         reference=reference,
         seed=seed,
         batch_size=batch_size,
+        generator=generator,
     )
     used = prompts[: settings.prompts]
     measured = {}

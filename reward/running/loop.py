@@ -30,7 +30,7 @@ from reward.steps.publish import check_base, check_candidate, publish
 from reward.steps.reward import train_reward
 from reward.steps.sft import train_on_demonstrations
 from reward.steps.snapshot import take_snapshot
-from reward.training.tracking import Tracker
+from reward.training.tracking import LOGS, Tracker
 from storage.engine import writing
 from storage.errors import RankloopError
 from storage.tables import Round, RoundState
@@ -88,7 +88,8 @@ class Loop:
             return None
         settings = self.runtime.settings
         sizes = as_json(self.runtime.profile)
-        with Tracker(settings.home, one.number, settings.report_to, sizes) as tracker:
+        logs, name = settings.home / LOGS, f"round-{one.number}"
+        with Tracker(logs / name, name, settings.report_to, sizes, shared=logs) as tracker:
             self._tracker = tracker
             while not one.state.ended:
                 state = one.state.value

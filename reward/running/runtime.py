@@ -12,22 +12,20 @@ from labeling.events import record
 from labeling.keys import key_of
 from labeling.policies import live_policy
 from labeling.projects import get_project
-from reward.generation.completion_fleet import completion_servers
-from reward.generation.generator import BackboneGenerator, Generator
-from reward.generation.server_generator import served_policy
+from reward.generation.generator import Generator
+from reward.generation.policy_generator import policy_generator
 from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.devices import describe_device, find_device
 from reward.language_models.models import check_model_folder, is_embedded, model_folder
 from reward.language_models.profiles import training_profile
 from storage.blobs import MANIFEST, checked_path, local_path, verify
 from storage.engine import reading, writing
-from storage.errors import BadInput, Unavailable
+from storage.errors import Unavailable
 from storage.settings import Settings
 from storage.tables import Policy, PolicyStatus, Project
 
 log = logging.getLogger(__name__)
 
-TRANSFORMERS = "transformers"  # the setting `generator`: sample with the backbone of this process
 LIVE = "live"  # the adapter that completions are sampled with
 
 
@@ -122,17 +120,13 @@ class Runtime:
         Raises `BadInput` where the setting `generator` is none that can, and `Unavailable` where
         the server that it names cannot be asked.
         """
-        if self.settings.generator == TRANSFORMERS:
-            yield BackboneGenerator(self.backbone, adapter, self.profile.generation.batch)
-            return
-        if adapter is not None and self.backbone.tuning != "lora":
-            raise BadInput(
-                f"Policies of tuning {self.backbone.tuning} cannot be served; set generator to "
-                f"{TRANSFORMERS}, or training.backbone.tuning to lora."
-            )
-        server = completion_servers(self.settings)
-        folder = self._folders[adapter] if adapter is not None else None
-        with served_policy(server, self.backbone, folder) as generator:
+        with policy_generator(
+            self.settings,
+            self.backbone,
+            adapter,
+            self._folders[adapter] if adapter is not None else None,
+            batch_size=self.profile.generation.batch,
+        ) as generator:
             yield generator
 
     def live_policy(self) -> tuple[Policy, str | None]:

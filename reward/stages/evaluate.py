@@ -7,7 +7,9 @@ file of rankings has some. Everything else that is measured is in
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from reward.evaluating.harness import check_tasks, run_tasks
 from reward.evaluating.policy_figures import REWARD_MODEL
 from reward.evaluating.side_by_side import side_by_side
 from reward.generation.conversations import Messages
+from reward.generation.generator import Generator
+from reward.generation.policy_generator import policy_generator
 from reward.stages.examples import prompts_with_room, read_demonstrated_prompts
 from reward.stages.model import StageModel, StageRun
 from reward.stages.result import Meter, plain, read_settings
@@ -88,6 +92,9 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
             reference=_reference(model, folders, run),
             demonstrations=demonstrations,
             few_shot=_few_shot(model, texts, prompts, examples),
+            generator=partial(
+                _generator, model, dict(zip(("policy", "live"), folders, strict=True))
+            ),
             on_policy=lambda name: run.say(f"sampling {_named(request).get(name, name)}"),
         )
     except FloatingPointError as error:
@@ -114,6 +121,19 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
                 model.profile.evaluation,
             ),
         }
+    )
+
+
+def _generator(
+    model: StageModel, folders: Mapping[str | None, Path | None], adapter: str | None
+) -> AbstractContextManager[Generator]:
+    """Return what samples a policy, or the bare model: a server where a setting names one."""
+    return policy_generator(
+        model.settings,
+        model.backbone,
+        adapter,
+        folders.get(adapter),
+        batch_size=model.profile.generation.batch,
     )
 
 

@@ -1,7 +1,7 @@
 """The policy moved by TRL's trainers (rloo, grpo, dpo) on what `rankloop train ppo` was given."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,8 @@ class PolicyTask:
     reference: str | None
     folder: Path
     say: Say
+    #: hears a step and its metrics
+    track: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None
 
 
 class Stopwatch:
@@ -65,6 +67,7 @@ def trl_curve(task: PolicyTask, optimizer: str) -> Curve:
         found = {**metrics, "time/iteration": clock.lap()}
         curve.append(found)
         task.say(iteration_line(step, steps, found))
+        task.track(step, found)
 
     train_with(
         optimizer,

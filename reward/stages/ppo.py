@@ -7,6 +7,7 @@ with the same figures. Called by `rankloop train ppo`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from reward.generation.sampling import check_speech
 from reward.policy_optimization.ppo import PPOTrainer, State
 from reward.policy_optimization.pretraining_texts import pretraining_ids
 from reward.policy_optimization.trl_optimizers import preference_pairs
+from reward.stages.curves import stage_tracker
 from reward.stages.examples import ranked_examples, read_stage_prompts, short_prompts
 from reward.stages.model import StageModel, StageRun
 from reward.stages.optimizers import Curve, PolicyTask, Stopwatch, iteration_line, trl_curve
@@ -67,7 +69,9 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
     )
     made_with = _made_with(request, model)
     with running(folder, made_with) as resumed:
-        curve = _ppo(task) if request.optimizer == "ppo" else trl_curve(task, request.optimizer)
+        with stage_tracker(folder, model) as tracker:
+            task = replace(task, track=partial(tracker.log, request.optimizer))
+            curve = _ppo(task) if request.optimizer == "ppo" else trl_curve(task, request.optimizer)
         check_speech(model.backbone, "policy", prompts[0])
         metrics = {
             **curve_metrics(curve),
@@ -172,6 +176,7 @@ def _ppo(task: PolicyTask) -> Curve:
     def on_iteration(iteration: int, metrics: dict[str, float]) -> None:
         metrics["time/iteration"] = clock.lap()
         say(iteration_line(iteration, profile.ppo.iterations, metrics))
+        task.track(iteration, metrics)
 
     def keep(state: State) -> None:
         if processes.is_first:

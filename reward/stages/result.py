@@ -27,8 +27,10 @@ from storage.blobs import write_folder
 from storage.errors import BadInput, Conflict, Unavailable
 
 PROGRESS = "progress"
-SETTINGS_FILE = "settings.json"
+LOGS = "logs"  # the curves for other tools, within progress and in the finished folder
 LOSSES_FILE = "losses.txt"
+CURVES = (LOSSES_FILE, LOGS)  # what progress has that no run can go on from
+SETTINGS_FILE = "settings.json"
 METRICS_FILE = "metrics.json"
 CARD = "README.md"
 
@@ -115,44 +117,10 @@ def begin(folder: Path, made_with: Json) -> bool:
     return False
 
 
-class LossCurve:
-    """The losses of a run's steps, said as they fall, kept beside the trainer's progress."""
-
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        """Take up the losses of a run that was cut off."""
-        self.file = folder / PROGRESS / LOSSES_FILE
-        self.say = say
-        self.writes = Processes.current().is_first
-        self._by_step: dict[int, float] = {}
-        if self.file.exists():
-            # A line that a kill cut short is that of a step which is done again.
-            for line in self.file.read_text().splitlines():
-                with suppress(ValueError):
-                    step, loss = line.split()
-                    self._by_step[int(step)] = float(loss)
-
-    @property
-    def losses(self) -> list[float]:
-        """Return the loss of every step, in order."""
-        return [self._by_step[step] for step in sorted(self._by_step)]
-
-    def add(self, step: int, steps: int, loss: float) -> None:
-        """Keep a step's loss; every tenth of the run, say the mean since the last."""
-        self._by_step[step] = loss
-        if not self.writes:
-            return
-        with self.file.open("a") as stream:
-            stream.write(f"{step} {loss!r}\n")
-        tenth = max(1, steps // 10)
-        if step % tenth == 0 or step == steps:
-            recent = self.losses[-tenth:]
-            self.say(f"step {step} of {steps}: loss {sum(recent) / len(recent):.3f}")
-
-
 def abandon(folder: Path) -> None:
     """Remove the folder of a run that kept no progress."""
     with suppress(OSError):
-        if {each.name for each in (folder / PROGRESS).iterdir()} <= {SETTINGS_FILE, LOSSES_FILE}:
+        if {each.name for each in (folder / PROGRESS).iterdir()} <= {SETTINGS_FILE, *CURVES}:
             shutil.rmtree(folder)
 
 
@@ -169,6 +137,8 @@ def finish(
     try:
         with write_folder(folder.parent, folder.name) as target:
             save(target)
+            if (folder / PROGRESS / LOGS).is_dir():
+                shutil.copytree(folder / PROGRESS / LOGS, target / LOGS)
             (target / SETTINGS_FILE).write_text(_text(made_with))
             (target / METRICS_FILE).write_text(_text(written))
             (target / CARD).write_text(card_of(made_with, written))

@@ -22,11 +22,11 @@ from reward.reward_modeling.reward_model import RewardModel, head_scores, pair_m
 from reward.reward_modeling.reward_report import JudgedRanking, RewardReport, reward_report
 from reward.reward_modeling.reward_settings import RewardSettings
 from reward.reward_modeling.reward_training import FitProgress, check_examples, train_reward_model
+from reward.stages.curves import LossCurve, stage_tracker
 from reward.stages.examples import ranked_examples
 from reward.stages.model import FEATURE, Say, StageModel, StageRun, described
 from reward.stages.result import (
     PROGRESS,
-    LossCurve,
     Meter,
     described_file,
     finish,
@@ -182,15 +182,21 @@ def _fit(
     settings = model.profile.reward
     fitted = RewardModel.fresh(model.backbone, settings, "reward")
     curve = LossCurve(folder, say)
-    last = train_reward_model(
-        fitted,
-        _cached(model, train, say),
-        settings,
-        seed=model.seed,
-        on_step=curve.add,
-        progress=FitProgress(folder, PROGRESS, "reward"),
-        processes=Processes.current(),
-    )
+    with stage_tracker(folder, model) as tracker:
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            curve.add(step, steps, loss)
+            tracker.log("reward", step, {"loss/reward": loss})
+
+        last = train_reward_model(
+            fitted,
+            _cached(model, train, say),
+            settings,
+            seed=model.seed,
+            on_step=on_step,
+            progress=FitProgress(folder, PROGRESS, "reward"),
+            processes=Processes.current(),
+        )
     say("normalising the scores on completions of the bare model")
     fitted.normalise(torch.cat(head_scores(fitted, _reference(model, train, settings)), dim=1))
     return fitted, {"loss_first": curve.losses[0], "loss_last": last, "steps": len(curve.losses)}

@@ -11,16 +11,9 @@ from typing import Any
 
 from labeling.imports.demonstration_files import DemonstrationText, read_demonstrations
 from reward.language_models.profiles import TrainingProfile
+from reward.stages.curves import LossCurve, stage_tracker
 from reward.stages.model import Say, StageModel, StageRun
-from reward.stages.result import (
-    PROGRESS,
-    LossCurve,
-    Meter,
-    described_file,
-    finish,
-    free_folder,
-    running,
-)
+from reward.stages.result import PROGRESS, Meter, described_file, finish, free_folder, running
 from reward.steps.snapshot import end_token
 from reward.training.sft import DemonstratedAnswer, demonstrated_answer, train_sft
 from storage.errors import BadInput
@@ -113,17 +106,19 @@ def _fit(
     model: StageModel, demonstrations: Sequence[DemonstratedAnswer], folder: Path, say: Say
 ) -> list[float]:
     curve = LossCurve(folder, say)
+    with stage_tracker(folder, model) as tracker:
 
-    def on_step(step: int, steps: int, metrics: dict[str, float]) -> None:
-        curve.add(step, steps, metrics["loss/sft"])
+        def on_step(step: int, steps: int, metrics: dict[str, float]) -> None:
+            curve.add(step, steps, metrics["loss/sft"])
+            tracker.log("sft", step, metrics)
 
-    train_sft(
-        model.backbone,
-        "policy",
-        demonstrations,
-        model.profile.sft,
-        seed=model.seed,
-        on_step=on_step,
-        folder=folder / PROGRESS / "sft",
-    )
+        train_sft(
+            model.backbone,
+            "policy",
+            demonstrations,
+            model.profile.sft,
+            seed=model.seed,
+            on_step=on_step,
+            folder=folder / PROGRESS / "sft",
+        )
     return curve.losses

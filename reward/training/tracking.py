@@ -1,9 +1,9 @@
-"""The curves of a round for TensorBoard, trackio, Weights & Biases or MLflow, by `report_to`.
+"""The curves of training for TensorBoard, trackio, Weights & Biases or MLflow, by `report_to`.
 
-The database keeps the curves that the pages draw; this is a copy of them, under the names that TRL
-and summarize-from-feedback use, for people who have such a tool open. A stage is a run of its own,
-since each counts its steps from 1. It goes through accelerate's trackers, and nothing that goes
-wrong in one reaches the round.
+The database keeps the curves of rounds that the pages draw; this is a copy of them, and of the
+curves of `rankloop train`, under the names that TRL and summarize-from-feedback use, for people who
+have such a tool open. A stage is a run of its own, since each counts its steps from 1. It goes
+through accelerate's trackers, and nothing that goes wrong in one reaches the training.
 """
 
 import json
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 REPORT_TO = ("none", "tensorboard", "trackio", "wandb", "mlflow")
 PROJECT = "rankloop"
-LOGS = "logs"  # the folder under home
+LOGS = "logs"  # the folder under home, or of what `rankloop train` makes
 
 
 def check_report_to(report_to: str) -> None:
@@ -38,17 +38,27 @@ def check_report_to(report_to: str) -> None:
 
 
 class Tracker:
-    """Writes a round's metrics to one tool; every stage begins its run when it first logs.
+    """Writes metrics to one tool; every stage begins its run when it first logs.
 
-    What goes wrong is logged in one sentence, and then nothing more is written of that round.
+    What goes wrong is logged in one sentence, and then nothing more is written.
     """
 
     def __init__(
-        self, home: Path, round_number: int, report_to: str, settings: Mapping[str, Any]
+        self,
+        folder: Path,
+        name: str,
+        report_to: str,
+        settings: Mapping[str, Any],
+        *,
+        shared: Path | None = None,
     ) -> None:
-        """Log under `home`/logs/round-N; `settings` are stored with every run."""
-        self.name = f"round-{round_number}"
-        self.folder = home / LOGS / self.name
+        """Log into `folder`, as runs that begin with `name`; `settings` are stored with each.
+
+        `shared` is where a tool that has one place for all runs keeps it; None: its own default.
+        """
+        self.name = name
+        self.folder = folder
+        self.shared = shared
         self.report_to = report_to
         self.settings = flat(settings)
         self._stage = ""
@@ -84,6 +94,8 @@ class Tracker:
         if stage != self._stage:
             self.close()
             self.folder.mkdir(parents=True, exist_ok=True)
+            if self.shared is not None:
+                _keep_within(self.shared)
             self._run = _begin(self.report_to, self.folder, self.name, stage)
             self._stage = stage
             _store_settings(self._run, self.settings)
@@ -93,7 +105,7 @@ class Tracker:
         try:
             work()
         except Exception as error:
-            # A round is worth more than its curves in another tool.
+            # What is trained is worth more than its curves in another tool.
             log.warning("The curves of %s are not reported: %s", self.name, error)
             self.report_to, self._run, self._stage = "none", None, ""
 
@@ -110,15 +122,18 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _keep_within(shared: Path) -> None:
+    """Have the tools with one place for all runs write there, unless another place was set."""
+    os.environ.setdefault("TRACKIO_DIR", str(shared / "trackio"))
+    os.environ.setdefault("MLFLOW_TRACKING_URI", (shared / "mlflow").absolute().as_uri())
+
+
 def _begin(report_to: str, folder: Path, name: str, stage: str) -> Any:
     # Imported here: the worker of a project that reports to nothing needs none of it.
     from accelerate import PartialState, tracking
 
     PartialState()  # without it accelerate's own logger refuses to work
     run = f"{name}-{stage}"
-    # Both would write outside of home; whoever has set another place keeps it.
-    os.environ.setdefault("TRACKIO_DIR", str(folder.parent / "trackio"))
-    os.environ.setdefault("MLFLOW_TRACKING_URI", (folder.parent / "mlflow").absolute().as_uri())
     if report_to == "tensorboard":
         begun: Any = tracking.TensorBoardTracker(stage, folder)
     elif report_to == "wandb":

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.tiny_model import make_tiny_model
 from ui.cli.commands import cli
@@ -57,6 +58,13 @@ def write(name: str, rows: list[Any]) -> None:
     Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def scalars(folder: Path, name: str) -> list[tuple[int, float]]:
+    """Return the curve of that name that TensorBoard finds in a folder."""
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return [(event.step, event.value) for event in found.Scalars(name)]
+
+
 def rankings(count: int = 40, **more: Any) -> list[dict[str, Any]]:
     """Return rankings in which the shorter completion is always the better one."""
     draw = random.Random(0)
@@ -103,8 +111,11 @@ def test_reward_ends_with_one_json_of_metrics(say: Say) -> None:
     assert "step 8 of 8: loss" in err
     assert {each.name for each in Path("made").iterdir()} == {
         *("README.md", "adapter_config.json", "adapter_model.safetensors", "head.safetensors"),
-        *("manifest.json", "metrics.json", "settings.json"),
+        *("logs", "manifest.json", "metrics.json", "settings.json"),
     }
+    curve = scalars(Path("made/logs/reward"), "loss/reward")
+    assert [step for step, _ in curve] == list(range(1, 9))
+    assert curve[0][1] == pytest.approx(found["loss_first"])
 
 
 def test_what_a_folder_was_made_with_stands_in_it(reward: Path) -> None:
@@ -136,6 +147,8 @@ def test_ppo_and_evaluate_go_on_from_a_reward_folder(say: Say, reward: Path) -> 
     assert 0 < found["seconds_per_iteration"] < found["seconds"]
     assert found["peak_memory_mb"] > 100
     assert "iteration 2 of 2: reward" in err
+    scores = [value for _, value in scalars(Path("policy/logs/ppo"), "objective/scores")]
+    assert scores == pytest.approx([one["objective/scores"] for one in found["curve"]])
     code, out, err = say(
         *("evaluate", "--policy", "policy", "--against", "base", "--prompts", "prompts.jsonl"),
         "--json",

@@ -93,6 +93,7 @@ def _run(
     overrides: Overrides,
     seed: int | None,
     model: str | None,
+    generator: str | None = None,
     together: bool = False,
 ) -> None:
     """Run a stage with what libraries print kept off stdout, and print its metrics there.
@@ -101,7 +102,9 @@ def _run(
     """
     from storage.settings import load_settings
 
-    settings = load_settings(home=options.home, project=options.project, model=model, seed=seed)
+    settings = load_settings(
+        home=options.home, project=options.project, model=model, seed=seed, generator=generator
+    )
     _prepare_libraries(settings.model)
     if together and settings.processes > 1 and "WORLD_SIZE" not in os.environ:
         _run_in_processes(settings)

@@ -47,7 +47,8 @@ def train() -> None:
     """Run one stage of training on files, without a project.
 
     Progress goes to stderr. The folder that comes out holds the weights, settings.json,
-    metrics.json and a card; a run that was cut off goes on when it is started again.
+    metrics.json, curves for TensorBoard and a card; a run that was cut off goes on when it is
+    started again.
     """
 
 
@@ -123,6 +124,9 @@ def train_ppo(options: Options, /, **given: Any) -> None:
               help="Another reward model that judges, fitted to other data.")  # fmt: skip
 @click.option("--examples", type=FILE,
               help="Rankings whose best completions a few-shot model is shown.")  # fmt: skip
+@click.option("--generator", metavar="URL",
+              help="OpenAI-compatible server that draws both policies' completions (default: the "
+              "setting generator, this process).")  # fmt: skip
 @click.option("--task", "tasks", multiple=True, metavar="NAME",
               help="Task of lm-eval to run on both; repeatable.")  # fmt: skip
 @click.option("--task-folder", type=FOLDER, help="Folder of tasks of one's own (YAML).")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from reward.reward_modeling.reward_model import RewardModel
 from reward.stages.evaluate import EvaluateRequest, evaluate_stage
 from reward.stages.model import StageRun
 from reward.stages.roles import load_judge, load_policy
-from storage.errors import BadInput
+from storage.errors import BadInput, Unavailable
 from storage.settings import load_settings
+from tests.reward.completion_server import serving
 
 SIZES = {
     "backbone": {"top_layers": 2, "rank": 4},
@@ -104,3 +106,30 @@ def test_tasks_that_cannot_be_run_are_said_before_a_model_is_loaded(
     )
     with pytest.raises(BadInput, match="There is no folder"):
         evaluate_stage(request, stage_run(tmp_path / "no-model"))
+
+
+def test_a_server_draws_the_completions_of_both_policies(
+    tiny_folder: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    run = stage_run(tiny_folder)
+    own = run.load().backbone
+    own.add_adapter("policy")
+    with torch.no_grad():
+        for weight in own.parameters("policy"):
+            torch.nn.init.normal_(weight, std=0.3)
+    own.save_adapter("policy", tmp_path / "policy")
+    request = EvaluateRequest(str(tmp_path / "policy"), "base", prompts)
+    here = evaluate_stage(request, run)
+    with serving(stage_run(tiny_folder).load().backbone) as served:
+        settings = run.settings.model_copy(update={"generator": served.url})
+        there = evaluate_stage(request, replace(run, settings=settings))
+    asked = [body["model"] for path, body in served.requests if path == "/v1/completions"]
+    policy = asked[0]
+    assert asked == [policy] * 4 + ["tiny"] * 4
+    assert policy.startswith("rankloop-policy-")
+    assert not served.adapters
+    assert there["perplexity"] == here["perplexity"]
+    assert there["policies"][0]["tokens"]["value"] > 0
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        evaluate_stage(request, replace(run, settings=settings))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from reward.stages.curves import LossCurve
 from reward.stages.result import (
-    LossCurve,
     Meter,
     begin,
     finish,

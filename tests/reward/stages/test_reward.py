@@ -83,7 +83,7 @@ def test_features_need_no_language_model(
 def test_a_fit_that_was_cut_off_ends_with_the_same_weights(
     tiny_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reward.stages.result import LossCurve
+    from reward.stages.curves import LossCurve
 
     run = stage_run(tiny_folder)
     whole = train_reward_stage(RewardRequest(data, tmp_path / "whole", 0.2), run)

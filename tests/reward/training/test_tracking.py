@@ -1,6 +1,7 @@
 """A round's curves in TensorBoard's files, and trackers that fail without failing the round."""
 
 import logging
+import os
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -24,11 +25,11 @@ def written(folder: Path) -> EventAccumulator:
 
 
 def test_every_stage_is_a_run_with_the_names_as_they_are(tmp_path: Path) -> None:
-    with Tracker(tmp_path, 7, "tensorboard", SETTINGS) as tracker:
+    with Tracker(tmp_path / "round-7", "round-7", "tensorboard", SETTINGS) as tracker:
         tracker.log("reward", 1, {"loss/reward": 0.7})
         tracker.log("ppo", 1, {"objective/kl": 0.0, "objective/scores": -1.0})
         tracker.log("ppo", 2, {"objective/kl": 1.5, "objective/scores": float("nan"), "x": None})
-    reward, ppo = (written(tmp_path / "logs/round-7" / stage) for stage in ("reward", "ppo"))
+    reward, ppo = (written(tmp_path / "round-7" / stage) for stage in ("reward", "ppo"))
     assert [(e.step, e.value) for e in reward.Scalars("loss/reward")] == [
         (1, pytest.approx(0.7)),
     ]
@@ -40,14 +41,14 @@ def test_every_stage_is_a_run_with_the_names_as_they_are(tmp_path: Path) -> None
 
 def test_a_stage_that_is_begun_again_goes_on_in_its_run(tmp_path: Path) -> None:
     for step in (1, 2):
-        with Tracker(tmp_path, 1, "tensorboard", {}) as tracker:
+        with Tracker(tmp_path / "logs", "one", "tensorboard", {}) as tracker:
             tracker.log("sft", step, {"loss/sft": float(step)})
-    steps = [event.step for event in written(tmp_path / "logs/round-1/sft").Scalars("loss/sft")]
+    steps = [event.step for event in written(tmp_path / "logs/sft").Scalars("loss/sft")]
     assert steps == [1, 2]
 
 
 def test_nothing_is_written_where_nothing_is_asked_for(tmp_path: Path) -> None:
-    with Tracker(tmp_path, 1, "none", SETTINGS) as tracker:
+    with Tracker(tmp_path / "logs", "one", "none", SETTINGS) as tracker:
         tracker.log("ppo", 1, {"objective/kl": 0.0})
     assert not (tmp_path / "logs").exists()
 
@@ -59,7 +60,7 @@ def test_a_library_that_is_missing_is_one_sentence(
     with pytest.raises(Unavailable, match="wandb, which is not installed; run `pip install wandb`"):
         check_report_to("wandb")
     with caplog.at_level(logging.WARNING):
-        tracker = Tracker(tmp_path, 1, "wandb", SETTINGS)
+        tracker = Tracker(tmp_path, "one", "wandb", SETTINGS)
         tracker.log("ppo", 1, {"objective/kl": 0.0})
     assert len(caplog.records) == 1
     assert "not installed" in caplog.text
@@ -76,7 +77,7 @@ def test_a_tracker_that_fails_is_dropped_and_the_round_goes_on(
     def fails(self: object, values: dict[str, Any], **more: Any) -> None:
         raise OSError("no space left")
 
-    tracker = Tracker(tmp_path, 1, "tensorboard", {})
+    tracker = Tracker(tmp_path, "round-1", "tensorboard", {})
     monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.log", fails)
     with caplog.at_level(logging.WARNING):
         for step in range(3):
@@ -112,12 +113,19 @@ def test_other_tools_are_reached_through_accelerate(
 ) -> None:
     # As in a process where nothing has used accelerate yet.
     AcceleratorState._reset_state(reset_partial_state=True)
-    monkeypatch.setenv("TRACKIO_DIR", "elsewhere")
+    monkeypatch.delenv("TRACKIO_DIR", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "elsewhere")
     library = Trackio()
     monkeypatch.setitem(sys.modules, "trackio", library)
-    with Tracker(tmp_path, 2, "trackio", SETTINGS) as tracker:
+    folder = tmp_path / "round-2"
+    with Tracker(folder, "round-2", "trackio", SETTINGS) as tracker:
         tracker.log("ppo", 4, {"objective/kl": 1.5})
+    assert "TRACKIO_DIR" not in os.environ
+    library.logged.clear()
+    with Tracker(folder, "round-2", "trackio", SETTINGS, shared=tmp_path) as tracker:
+        tracker.log("ppo", 4, {"objective/kl": 1.5})
+    assert os.environ["TRACKIO_DIR"] == str(tmp_path / "trackio")
+    assert os.environ["MLFLOW_TRACKING_URI"] == "elsewhere"
     assert tracker.report_to == "trackio"
     assert library.run == ("rankloop", "round-2-ppo")
     assert library.config["ppo/learning_rate"] == 1e-3
