@@ -140,13 +140,13 @@ class Backbone:
         if source != target:
             self._method.copy(source, target)
 
-    def parameters(self, name: str) -> list[nn.Parameter]:
-        """Return a role's own weights; empty where only a scalar head on it is trained."""
-        return self._method.parameters(name)
+    def parameters(self, name: str | None) -> list[nn.Parameter]:
+        """Return a role's own weights; empty for the bare model (None) and where there are none."""
+        return [] if name is None else self._method.parameters(name)
 
     @contextmanager
-    def training(self, name: str) -> Iterator[list[nn.Parameter]]:
-        """Let gradients reach one role inside the block."""
+    def training(self, name: str | None) -> Iterator[list[nn.Parameter]]:
+        """Let gradients reach one role inside the block; the bare model (None) has no weights."""
         parameters = self.parameters(name)
         for parameter in parameters:
             parameter.requires_grad_(True)

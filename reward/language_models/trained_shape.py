@@ -5,8 +5,11 @@ from typing import Any
 from reward.language_models.backbone import Backbone
 
 
-def trained_shape(backbone: Backbone, adapter: str) -> dict[str, Any]:
-    """Return tuning method, first trained layer, precision and the shape of every weight."""
+def trained_shape(backbone: Backbone, adapter: str | None) -> dict[str, Any]:
+    """Return tuning method, first trained layer, precision and the shape of every weight.
+
+    `adapter` None is a run that trains nothing of the backbone.
+    """
     return {
         "tuning": backbone.tuning,
         "first_layer": backbone.split,

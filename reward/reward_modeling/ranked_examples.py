@@ -1,4 +1,8 @@
-"""Rankings as a reward model reads them: token ids, and the trunk's activations of them."""
+"""Rankings as a reward model reads them: token ids, and what the frozen model makes of them.
+
+That is the trunk's activations or, where nothing but scalar heads is trained, one pooled state an
+answer.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +13,7 @@ from torch import Tensor
 from labeling.judging.rankings import pairs_of
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import AnsweredBatch, answered_batch
+from reward.reward_modeling.answer_states import pooled_batch, pooled_ranking
 from reward.reward_modeling.packing import PackedRanking, pack_ranking
 
 # A packed ranking attends over all of its answers at once, which costs the square of its length;
@@ -44,6 +49,7 @@ class CachedExample:
     trunk: Tensor
     pairs: Tensor  #: (P, 2) positions, the better one first
     example: RankedExample
+    pooled: Tensor | None = None  #: (K, H) the bare model's pooled states; the trunk is empty then
 
     @property
     def group(self) -> int:
@@ -58,6 +64,8 @@ class CachedExample:
     @property
     def tokens(self) -> int:
         """Return how many positions a pass over the ranking has, padding counted in."""
+        if self.pooled is not None:
+            return len(self.pooled)
         return self.trunk.shape[0] * self.trunk.shape[1]
 
     @property
@@ -81,8 +89,34 @@ def cache_trunks(
     return cached
 
 
+@torch.no_grad()
+def cache_states(
+    backbone: Backbone,
+    examples: Sequence[RankedExample],
+    pooling: str,
+    on_example: Callable[[int], None] = lambda done: None,
+) -> list[CachedExample]:
+    """Run the bare model once over every example, for heads that read nothing else.
+
+    What is kept is one state an answer, by `pooling` (`mean` or `last`). `on_example` hears how
+    many are done.
+    """
+    cached = []
+    for done, example in enumerate(examples, start=1):
+        sequences, trunk = _lay_out(backbone, example)
+        if isinstance(sequences, PackedRanking):
+            (hidden,) = backbone.top(trunk, None, sequences.layout)
+            pooled = pooled_ranking(sequences, hidden, pooling)
+        else:
+            pooled = pooled_batch(sequences, backbone.top(trunk, None), pooling)
+        pairs = _pairs(example, backbone.device)
+        cached.append(CachedExample(sequences, trunk[:, :0], pairs, example, pooled))
+        on_example(done)
+    return cached
+
+
 def ranked_anew(cached: CachedExample, example: RankedExample) -> CachedExample:
-    """Return what `cache_trunks` would for the same texts under other ranks."""
+    """Return what `cache_trunks` or `cache_states` would for the same texts under other ranks."""
     return replace(cached, pairs=_pairs(example, cached.pairs.device), example=example)
 
 

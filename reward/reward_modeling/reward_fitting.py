@@ -16,8 +16,13 @@ from reward.language_models.backbone import Backbone
 from reward.policy_optimization.reward_scorer import RewardScorer
 from reward.reward_modeling.calibration import order_probability
 from reward.reward_modeling.cross_fitting import cross_fit, folds
-from reward.reward_modeling.ranked_examples import CachedExample, RankedExample, cache_trunks
-from reward.reward_modeling.reward_model import RewardModel, head_scores, pair_margins
+from reward.reward_modeling.ranked_examples import CachedExample, RankedExample
+from reward.reward_modeling.reward_model import (
+    RewardModel,
+    cache_examples,
+    head_scores,
+    pair_margins,
+)
 from reward.reward_modeling.reward_report import RewardReport
 from reward.reward_modeling.reward_settings import RewardSettings
 from reward.reward_modeling.reward_training import (
@@ -69,7 +74,8 @@ def fit_reward(
             what they start from.
         train: rankings to fit; their accuracy is cross-fitted by `group`.
         heldout: rankings that are only tested on, and may be none.
-        settings: sizes; `tuning = "feature"` fits a linear model on sentence embeddings instead.
+        settings: sizes; with `tuning = "feature"` the backbone is not read at all, with "head" it
+            stays as it is.
         seed: of the order, the bootstraps and the intervals.
         normalise_on: completions whose scores are to have mean 0 and standard deviation 1, see
             `reference_samples`; none: those of `train`.
@@ -101,12 +107,12 @@ def fit_reward(
     def read(already: int) -> Callable[[int], None]:
         return lambda done: working(f"reading rankings, {already + done} of {total}")
 
-    cached = cache_trunks(backbone, train, _tenths(read(0)))
-    unseen = cache_trunks(backbone, heldout, _tenths(read(len(train))))
+    cached = cache_examples(backbone, train, settings, _tenths(read(0)))
+    unseen = cache_examples(backbone, heldout, settings, _tenths(read(len(train))))
     fitter = BackboneFitter(backbone, cached, settings, report, progress, processes)
     fitted = cross_fit(fitter, cached, unseen, settings, seed=seed)
     working("normalising the scores")
-    reference = cache_trunks(backbone, normalise_on) if normalise_on else cached
+    reference = cache_examples(backbone, normalise_on, settings) if normalise_on else cached
     for model in (fitted.model, fitted.second):
         model.normalise(torch.cat(head_scores(model, reference), dim=1))
     pairs = unseen_pairs((one.example, margins) for one, margins in fitted.unseen)

@@ -1,12 +1,13 @@
-"""The reward model: an adapter and scalar heads on the backbone, and the scores that they give.
+"""The reward model: scalar heads on a role of the backbone, and the scores that they give.
 
 A ranking of K completions is one packed sequence: one pass serves all K·(K−1)/2 pairs (Ouyang et
 al. 2022, §3.5). Several heads on one adapter, each fitted to its own bootstrap of the prompts, say
-how sure the score is. Trained by `reward/reward_modeling/reward_training.py`.
+how sure the score is. With the tuning method `head` there is no adapter: the heads read the bare
+model, whatever method the other roles have. Trained by `reward/reward_modeling/reward_training.py`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,19 @@ from torch import Tensor, nn
 
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import AnsweredBatch
+from reward.reward_modeling.answer_states import pooled_batch, pooled_ranking
 from reward.reward_modeling.calibration import outcome
 from reward.reward_modeling.packing import PackedRanking, stack_rankings
 from reward.reward_modeling.ranked_examples import (
     CachedExample,
     RankedExample,
+    cache_states,
     cache_trunks,
     parts_at_once,
 )
 from reward.reward_modeling.reward_settings import RewardSettings
 from reward.training.out_of_memory import Halving
+from reward.tuning.checkpoint import read_checkpoint
 from storage.errors import Unavailable
 
 __all__ = [
@@ -43,16 +47,20 @@ __all__ = [
 ]
 
 HEAD_FILE = "head.safetensors"
+HEAD = "head"  # the tuning method that trains nothing of the backbone
 SMALLEST_SPREAD = 1e-6  # scores that differ by less are all alike, and are not scaled up
 
 
 class RewardModel:
-    """An adapter of a backbone and H scalar heads; a head's score is (raw − shift) / scale."""
+    """An adapter of a backbone and H scalar heads; a head's score is (raw − shift) / scale.
+
+    No adapter (None): the heads read the bare model.
+    """
 
     def __init__(
         self,
         backbone: Backbone,
-        adapter: str = "reward",
+        adapter: str | None = "reward",
         *,
         heads: int = 1,
         pooling: str = "mean",
@@ -63,7 +71,8 @@ class RewardModel:
         self.adapter = adapter
         self.pooling = pooling
         self.conservatism = conservatism
-        backbone.add_adapter(adapter, scalar=True)
+        if adapter is not None:
+            backbone.add_adapter(adapter, scalar=True)
         self.head = nn.Linear(backbone.hidden_size, heads, device=backbone.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -79,7 +88,7 @@ class RewardModel:
         """Return an untrained model as the settings want it."""
         return cls(
             backbone,
-            adapter,
+            None if reads_bare_model(backbone, settings) else adapter,
             heads=settings.heads,
             pooling=settings.pooling,
             conservatism=settings.conservatism,
@@ -99,30 +108,23 @@ class RewardModel:
     def raw_scores(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
         """Return the heads' outputs (H, B) for each sequence's answer."""
         hidden = self.backbone.top(trunk, self.adapter)
-        rows = torch.arange(len(batch.ids), device=hidden.device)[:, None]
-        if self.pooling == "last":
-            last = batch.columns.gather(1, batch.mask.sum(1, keepdim=True) - 1) + 1
-            pooled = hidden[rows, last][:, 0].float()
-        else:
-            states = hidden[rows.expand_as(batch.columns), batch.columns + 1].float()
-            mask = batch.mask[..., None]
-            pooled = (states * mask).sum(1) / mask.sum(1)
-        scores: Tensor = self.head(pooled)
+        scores: Tensor = self.head(pooled_batch(batch, hidden, self.pooling))
         return scores.T
 
     def ranking_scores(self, examples: Sequence[CachedExample]) -> list[Tensor]:
         """Return the heads' outputs (H, K) for the answers of each ranking, all in one pass."""
+        pooled = [one.pooled for one in examples if one.pooled is not None]
+        if len(pooled) == len(examples):
+            return [self.head(states).T for states in pooled]
         packed = [one.sequences for one in examples if isinstance(one.sequences, PackedRanking)]
         if len(packed) < len(examples):
             return [self._scores_alone(one) for one in examples]
         layout, trunk = stack_rankings(packed, [one.trunk for one in examples])
         hidden = self.backbone.top(trunk, self.adapter, layout)
-        scores = []
-        for one, row in zip(packed, hidden, strict=True):
-            states = row[: len(one.owner)].float()
-            pool = one.last_by_answer if self.pooling == "last" else one.mean_by_answer
-            scores.append(self.head(pool(states)).T)
-        return scores
+        return [
+            self.head(pooled_ranking(one, row, self.pooling)).T
+            for one, row in zip(packed, hidden, strict=True)
+        ]
 
     def _scores_alone(self, one: CachedExample) -> Tensor:
         if isinstance(one.sequences, PackedRanking):
@@ -178,7 +180,8 @@ class RewardModel:
 
     def save(self, folder: Path) -> None:
         """Write the adapter in its own layout and the heads beside it, as safetensors."""
-        self.backbone.save_adapter(self.adapter, folder)
+        if self.adapter is not None:
+            self.backbone.save_adapter(self.adapter, folder)
         tensors = {
             "weight": self.head.weight,
             "bias": self.head.bias,
@@ -193,36 +196,79 @@ class RewardModel:
         )
 
     def _said(self) -> dict[str, Any]:
-        return {"pooling": self.pooling, "conservatism": self.conservatism}
+        said = {"pooling": self.pooling, "conservatism": self.conservatism}
+        return said if self.adapter is not None else {**said, "tuning": HEAD}
 
     @classmethod
     def load(cls, backbone: Backbone, folder: Path, adapter: str = "reward") -> "RewardModel":
         """Read what `save` wrote; raise `Unavailable` naming the file where it cannot be used."""
         file = folder / HEAD_FILE
         try:
+            said = _what_it_says(file)
             with safe_open(file, framework="pt") as opened:
-                said = dict(opened.metadata() or {})
-                # An older version has its entries beside each other.
-                said |= json.loads(said.pop("reward_model", "{}"))
                 state = {name: opened.get_tensor(name) for name in ("weight", "bias")}
                 # One head of an older version has a number where there is a row now.
                 norm = {n: opened.get_tensor(n).float().reshape(-1) for n in ("shift", "scale")}
             model = cls(
                 backbone,
-                adapter,
+                None if heads_alone(folder) else adapter,
                 heads=len(state["bias"]),
                 pooling=said.get("pooling", "mean"),
                 conservatism=float(said.get("conservatism", 0.0)),
             )
             model._take(state, norm)
+        except Unavailable:
+            raise
         except Exception as error:
             raise Unavailable(f"The checkpoint file {file} cannot be read: {error}.") from error
-        backbone.load_adapter(adapter, folder)
+        if model.adapter is not None:
+            backbone.load_adapter(model.adapter, folder)
         return model
 
     def _take(self, state: dict[str, Any], norm: dict[str, Tensor]) -> None:
         self.head.load_state_dict(state)
         self.shift, self.scale = (norm[n].to(self.backbone.device) for n in ("shift", "scale"))
+
+
+def reads_bare_model(backbone: Backbone, settings: RewardSettings) -> bool:
+    """Say whether a reward model of these settings is heads alone."""
+    return HEAD in (settings.tuning, backbone.tuning)
+
+
+def heads_alone(folder: Path) -> bool:
+    """Say whether the reward model in a folder reads the bare model, so that any backbone serves.
+
+    Raises `Unavailable` naming the file that is missing or cannot be used.
+    """
+    file = folder / HEAD_FILE
+    try:
+        said = _what_it_says(file)
+    except Exception as error:
+        raise Unavailable(f"The checkpoint file {file} cannot be read: {error}.") from error
+    # An older version kept an adapter without weights beside such heads.
+    return bool(said.get("tuning") == HEAD or read_checkpoint(folder).tuning == HEAD)
+
+
+def _what_it_says(file: Path) -> dict[str, Any]:
+    with safe_open(file, framework="pt") as opened:
+        said: dict[str, Any] = dict(opened.metadata() or {})
+    # An older version has its entries beside each other.
+    return said | json.loads(said.pop("reward_model", "{}"))
+
+
+def cache_examples(
+    backbone: Backbone,
+    examples: Sequence[RankedExample],
+    settings: RewardSettings,
+    on_example: Callable[[int], None] = lambda done: None,
+) -> list[CachedExample]:
+    """Run over every example what is frozen in a reward model of these settings, once.
+
+    `on_example` hears how many are done.
+    """
+    if reads_bare_model(backbone, settings):
+        return cache_states(backbone, examples, settings.pooling, on_example)
+    return cache_trunks(backbone, examples, on_example)
 
 
 def _spread(values: Tensor) -> Tensor:

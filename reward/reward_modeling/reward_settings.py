@@ -7,14 +7,16 @@ from reward.training.setting_bounds import above, at_least, finite
 from storage.errors import BadInput
 
 POOLINGS = ("mean", "last")
-TUNINGS = ("", "feature")
+TUNINGS = ("", "feature", "head")
 
 
 @dataclass(frozen=True)
 class RewardSettings:
     """Say how the reward model is made and trained."""
 
-    tuning: str = ""  #: "feature" fits a linear model on sentence embeddings; "" the backbone's way
+    #: "feature" is a linear model on sentence embeddings, "head" one on the frozen model's states,
+    #: and "" is tuned the backbone's way
+    tuning: str = ""
     heads: int = 4  #: scalar heads on one adapter, each fitted to a bootstrap of the prompts
     conservatism: float = 0.25  #: a score is the heads' mean less so many of their deviations
     pooling: str = "mean"  #: what a head reads: the mean of the answer's states, or the last one

@@ -16,6 +16,7 @@ from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.devices import find_device
 from reward.language_models.models import model_folder
 from reward.language_models.profiles import TrainingProfile, as_json, training_profile
+from reward.reward_modeling.reward_model import HEAD
 from reward.stages.result import read_settings
 from reward.training.processes import Processes
 from reward.training.sharded_model import home_of_backbone
@@ -103,8 +104,16 @@ class StageRun:
         """Return every size; raise `BadInput` naming a setting that does not exist."""
         device = find_device(self.settings.device)
         # As an override, since a method brings its own learning rate.
-        method = {} if self.tuning in ("", FEATURE) else {"backbone": {"tuning": self.tuning}}
-        return training_profile(device, self.settings.training, self.overrides, method)
+        return training_profile(device, self.settings.training, self.overrides, self._method())
+
+    def _method(self) -> Overrides:
+        if not self.tuning:
+            return {}
+        if self.tuning == FEATURE:
+            return {"reward": {"tuning": FEATURE}}
+        # A method that is asked for holds for the reward model, too, whatever its own setting is.
+        own = self.tuning if self.tuning == HEAD else ""
+        return {"backbone": {"tuning": self.tuning}, "reward": {"tuning": own}}
 
     @property
     def fits_features(self) -> bool:

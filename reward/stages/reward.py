@@ -16,9 +16,15 @@ import torch
 from labeling.imports.ranking_files import RankedText, count_pairs, read_rankings, split_rankings
 from labeling.judging.rankings import pairs_of
 from reward.language_models.profiles import TrainingProfile
-from reward.reward_modeling.ranked_examples import CachedExample, RankedExample, cache_trunks
+from reward.reward_modeling.ranked_examples import CachedExample, RankedExample
 from reward.reward_modeling.reward_fitting import reference_samples
-from reward.reward_modeling.reward_model import RewardModel, head_scores, pair_margins
+from reward.reward_modeling.reward_model import (
+    HEAD,
+    RewardModel,
+    cache_examples,
+    head_scores,
+    pair_margins,
+)
 from reward.reward_modeling.reward_report import JudgedRanking, RewardReport, reward_report
 from reward.reward_modeling.reward_settings import RewardSettings
 from reward.reward_modeling.reward_training import FitProgress, check_examples, train_reward_model
@@ -65,6 +71,8 @@ def train_reward_stage(request: RewardRequest, run: StageRun) -> dict[str, Any]:
     Raises `BadInput`, `Conflict` or `Unavailable` in one sentence; nothing is left behind then.
     """
     folder = free_folder(request.out)
+    if not run.tuning and run.profile.reward.tuning == HEAD:
+        run = replace(run, tuning=HEAD)
     data = read_data(request, run.profile.reward.min_comparisons)
     asked = {
         "data": described_file(request.data),
@@ -211,7 +219,7 @@ def _reference(
     distinct = dict.fromkeys(tuple(one.prompt) for one in train if len(one.prompt) <= room)
     prompts = [list(prompt) for prompt in distinct][: settings.normalise_prompts]
     if not prompts:
-        return cache_trunks(model.backbone, train)
+        return cache_examples(model.backbone, train, settings)
     drawn = reference_samples(
         model.backbone,
         None,
@@ -220,7 +228,7 @@ def _reference(
         seed=model.seed,
         batch_size=model.profile.generation.batch,
     )
-    return cache_trunks(model.backbone, drawn)
+    return cache_examples(model.backbone, drawn, settings)
 
 
 def _cached(model: StageModel, examples: Sequence[RankedExample], say: Say) -> list[CachedExample]:
@@ -230,7 +238,7 @@ def _cached(model: StageModel, examples: Sequence[RankedExample], say: Say) -> l
         if done % every == 0 or done == len(examples):
             say(f"reading rankings: {done} of {len(examples)}")
 
-    return cache_trunks(model.backbone, examples, read)
+    return cache_examples(model.backbone, examples, model.profile.reward, read)
 
 
 def _report(
@@ -240,7 +248,8 @@ def _report(
     # One at a time: the activations of a whole file would be gigabytes, for one use.
     for one in heldout:
         if one.pairs:
-            (margins,) = pair_margins(fitted, cache_trunks(model.backbone, [one]))
+            read = cache_examples(model.backbone, [one], model.profile.reward)
+            (margins,) = pair_margins(fitted, read)
             judged.append(JudgedRanking(one.group, one.subset, margins))
     return reward_report(judged, seed=model.seed)
 

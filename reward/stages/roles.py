@@ -1,7 +1,8 @@
 """Trained folders taken in as roles: policies on the stage's backbone, and reward models.
 
 A backbone's roles are all of one tuning method. A reward model of another one gets a backbone of
-its own, with the layers that it was trained with.
+its own, with the layers that it was trained with; but heads on the bare model, and a model on
+features, go with any.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from reward.language_models.padding import AnsweredBatch
 from reward.language_models.wheels import Progress
 from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_scorer
 from reward.reward_modeling.feature_model import FILE as FEATURE_FILE
-from reward.reward_modeling.reward_model import HEAD_FILE, RewardModel
+from reward.reward_modeling.reward_model import HEAD_FILE, RewardModel, heads_alone
 from reward.stages.model import StageModel, check_made_for
 from reward.stages.result import read_settings
 from reward.tuning.checkpoint import ADAPTER_FILE, read_checkpoint
@@ -74,7 +75,8 @@ def load_judge(
     """
     check_reward(folder)
     check_made_for(model, folder, "reward model")
-    if (folder / FEATURE_FILE).is_file() or tuning_of(folder) == model.backbone.tuning:
+    anywhere = (folder / FEATURE_FILE).is_file() or heads_alone(folder)
+    if anywhere or tuning_of(folder) == model.backbone.tuning:
         scorer = load_reward_scorer(model.backbone, folder, adapter, progress)
         return Judge(scorer, None)
     made_with = read_settings(folder).get("training", {})

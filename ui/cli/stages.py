@@ -25,9 +25,6 @@ def run_reward(
 ) -> None:  # fmt: skip
     """Fit a reward model to a file's rankings."""
 
-    if tuning == "feature":
-        overrides.setdefault("reward", {})["tuning"] = tuning
-
     def stage(run: Any) -> dict[str, Any]:
         from reward.stages.reward import RewardRequest, train_reward_stage
 

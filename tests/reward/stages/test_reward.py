@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from reward.language_models.sentence_encoder import SentenceEncoder
 from reward.stages.model import Progress, StageRun
 from reward.stages.reward import RewardRequest, train_reward_stage
+from reward.stages.roles import load_judge
 from storage.settings import load_settings
 from tests.reward.tiny_encoder import make_tiny_encoder
 
@@ -46,6 +47,22 @@ def test_every_tuning_method_fits_and_says_what_it_trains(
     assert metrics["loss_last"] <= metrics["loss_first"] + 1e-6
     assert metrics["trainable_parameters"] > 0
     assert json.loads((out / "settings.json").read_text())["tuning"] == tuning
+
+
+def test_a_reward_model_may_be_heads_alone_whatever_the_policy_is_tuned_by(
+    tiny_folder: Path, data: Path, tmp_path: Path
+) -> None:
+    heads = {**SIZES, "reward": {**SIZES["reward"], "tuning": "head"}}
+    run = replace(stage_run(tiny_folder, ""), overrides=heads)
+    metrics = train_reward_stage(RewardRequest(data, tmp_path / "heads", 0.2), run)
+    assert metrics["trainable_parameters"] == 4 * (32 + 1)
+    assert json.loads((tmp_path / "heads/settings.json").read_text())["tuning"] == "head"
+    judge = load_judge(stage_run(tiny_folder, "lora").load(), tmp_path / "heads")
+    assert judge.own is None
+    # A method that is asked for by name wins.
+    train_reward_stage(RewardRequest(data, tmp_path / "lora", 0.2), replace(run, tuning="lora"))
+    assert json.loads((tmp_path / "lora/settings.json").read_text())["tuning"] == "lora"
+    assert (tmp_path / "lora/adapter_model.safetensors").exists()
 
 
 def test_the_same_fit_writes_the_same_bytes(tiny_folder: Path, data: Path, tmp_path: Path) -> None:
