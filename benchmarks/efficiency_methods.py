@@ -28,13 +28,14 @@ from reward.reward_modeling.feature_choice import FeatureSettings, choose, fit_h
 from reward.reward_modeling.feature_model import FeatureRewardModel
 from reward.reward_modeling.feature_space import centred
 from reward.reward_modeling.packing import pack_ranking
-from reward.reward_modeling.ranked_examples import (
-    CachedExample,
-    RankedExample,
-    cache_trunks,
-    ranked_anew,
+from reward.reward_modeling.ranked_examples import CachedExample, RankedExample, ranked_anew
+from reward.reward_modeling.reward_model import (
+    RewardModel,
+    cache_examples,
+    pair_margins,
+    reads_bare_model,
 )
-from reward.reward_modeling.reward_model import RewardModel, pair_margins
+from reward.reward_modeling.reward_settings import RewardSettings
 from reward.reward_modeling.reward_training import train_reward_model
 from reward.reward_modeling.text_features import NAMES
 from reward.reward_modeling.text_rankings import TextRanking, comparisons_of
@@ -80,7 +81,8 @@ class Workshop:
 
     work: Path
     model: str
-    trunks: dict[tuple[int, str], CachedExample] = field(default_factory=dict)
+    #: what the frozen layers made of a ranking, by their number, the pooling and its texts
+    read: dict[tuple[int, str, str], CachedExample] = field(default_factory=dict)
 
     @cached_property
     def encoder(self) -> SentenceEncoder:
@@ -222,22 +224,25 @@ class Workshop:
         backbone = self.backbone(tuning, profile.top_layers)
         backbone.seed = seed
         settings = replace(profile.reward, **own)  # type: ignore[arg-type]
-        seen = self._read_once(backbone, train)
+        seen = self._read_once(backbone, settings, train)
         began = time.process_time()
         model = RewardModel.fresh(backbone, settings)
         train_reward_model(model, seen, settings, seed=seed)
         seconds = time.process_time() - began
-        return pair_margins(model, self._read_once(backbone, test)), seconds
+        return pair_margins(model, self._read_once(backbone, settings, test)), seconds
 
-    def _read_once(self, backbone: Backbone, rankings: Sequence[Ranked]) -> list[CachedExample]:
-        """Return rankings with their trunks; texts go through the frozen layers only once."""
+    def _read_once(
+        self, backbone: Backbone, settings: RewardSettings, rankings: Sequence[Ranked]
+    ) -> list[CachedExample]:
+        """Return rankings as a fit takes them; texts go through the frozen layers only once."""
+        pooling = settings.pooling if reads_bare_model(backbone, settings) else ""
         found = []
         for one in rankings:
             example = self._example(backbone, one)
-            place = (backbone.split, _key(one, "\n\n".join(one.completions)))
-            if place not in self.trunks:
-                (self.trunks[place],) = cache_trunks(backbone, [example])
-            found.append(ranked_anew(self.trunks[place], example))
+            place = (backbone.split, pooling, _key(one, "\n\n".join(one.completions)))
+            if place not in self.read:
+                (self.read[place],) = cache_examples(backbone, [example], settings)
+            found.append(ranked_anew(self.read[place], example))
         return found
 
     @staticmethod
