@@ -1,6 +1,6 @@
 """Sizes of everything that trains, chosen for the device and overridden by settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_type_hints
 
@@ -23,10 +23,15 @@ from storage.errors import BadInput
 DTYPES = (AUTO, "float32", "bfloat16")
 
 # Rates are chosen for lora. A reward model by another method learns at these times as much; what a
-# setting says wins. Measured, on one seed (docs/tuning.md "Learning rates"): full at this and at a
-# twentieth of lora's rate, adapter, bitfit and prompt at this rate alone. For prefix nothing was
-# measured: it has adapter's, since it, too, trains little that is new.
-REWARD_RATE_TIMES = {"full": 0.2, "prompt": 10.0, "prefix": 10.0, "adapter": 10.0, "bitfit": 10.0}
+# setting says wins. How each was measured stands in docs/tuning.md, "Learning rates".
+REWARD_RATE_TIMES = {
+    "full": 0.2,
+    "head": 4.0,
+    "prompt": 10.0,
+    "prefix": 10.0,
+    "adapter": 10.0,
+    "bitfit": 10.0,
+}
 
 # Candidates that differ visibly teach a reward model far more than K draws of one kind, so half of
 # a task's completions answer the prompt with one of these appended. What trains sees the plain one.
@@ -122,17 +127,21 @@ def training_profile(
             profile = _override(profile, section, values)
     if dtype == AUTO:
         profile = replace(profile, dtype=computing_dtype(device, profile.tuning))
-    if any("learning_rate" in override.get("reward", {}) for override in overrides):
-        return profile
-    return _with_rate_of_tuning(profile)
+    given = {name for override in overrides for name in override.get("reward", {})}
+    return replace(profile, reward=_for_its_tuning(profile, given))
 
 
-def _with_rate_of_tuning(profile: TrainingProfile) -> TrainingProfile:
-    times = REWARD_RATE_TIMES.get(profile.tuning)
-    if times is None:
-        return profile
-    rate = times * profile.reward.learning_rate
-    return replace(profile, reward=replace(profile.reward, learning_rate=rate))
+def _for_its_tuning(profile: TrainingProfile, given: Set[str]) -> RewardSettings:
+    """Return the reward model's sizes with those of its method, but for what was `given`."""
+    reward = profile.reward
+    method = "head" if reward.tuning == "head" else profile.tuning
+    sizes: dict[str, Any] = {
+        "learning_rate": REWARD_RATE_TIMES.get(method, 1.0) * reward.learning_rate
+    }
+    if method == "head":
+        # A step of heads alone costs next to nothing, so no pass is cut short.
+        sizes["max_steps"] = reward.epochs * -(-reward.newest_rankings // reward.rankings_per_step)
+    return replace(reward, **{name: size for name, size in sizes.items() if name not in given})
 
 
 def as_json(profile: TrainingProfile) -> dict[str, Any]:

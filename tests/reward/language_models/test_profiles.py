@@ -1,6 +1,7 @@
 """Profiles: one for the device, overridden by section, unknown names refused."""
 
 import json
+from dataclasses import replace
 from math import inf, nan
 
 import pytest
@@ -43,7 +44,8 @@ def test_words_of_the_environment_become_what_they_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tuning", "rate"), [("lora", 5e-4), ("full", 1e-4), ("adapter", 5e-3), ("prompt", 5e-3)]
+    ("tuning", "rate"),
+    [("lora", 5e-4), ("full", 1e-4), ("head", 2e-3), ("adapter", 5e-3), ("prompt", 5e-3)],
 )
 def test_a_method_brings_its_own_rate_unless_a_setting_has_one(tuning: str, rate: float) -> None:
     chosen = {"backbone": {"tuning": tuning}}
@@ -53,6 +55,17 @@ def test_a_method_brings_its_own_rate_unless_a_setting_has_one(tuning: str, rate
     assert found.ppo == CPU.ppo
     told = training_profile(DEVICE, {"reward": {"learning_rate": 1e-5}}, chosen)
     assert told.reward.learning_rate == 1e-5
+
+
+def test_heads_alone_make_all_their_passes_unless_a_setting_says_fewer() -> None:
+    heads = {"reward": {"tuning": "head"}}
+    found = training_profile(DEVICE, heads)
+    assert (found.tuning, found.reward.learning_rate) == ("lora", pytest.approx(2e-3))
+    assert found.reward.max_steps == 4 * 400 / 4
+    assert training_profile(DEVICE, {"backbone": {"tuning": "head"}}).reward == replace(
+        found.reward, tuning=""
+    )
+    assert training_profile(DEVICE, heads, {"reward": {"max_steps": 7}}).reward.max_steps == 7
 
 
 @pytest.mark.parametrize(
