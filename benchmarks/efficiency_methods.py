@@ -107,6 +107,11 @@ class Workshop:
         return self.backbone("lora", 15)
 
     @cached_property
+    def untouched(self) -> Backbone:
+        """The backbone of heads alone, which one fit leaves to the next as it was."""
+        return self.backbone("head", 0)
+
+    @cached_property
     def states(self) -> EmbeddingCache:
         cache = EmbeddingCache(limit=100_000)
         cache.load(self.work / STATES)
@@ -221,7 +226,8 @@ class Workshop:
         tuning, own = TRAINED[name]
         # Told of the method, for each has a learning rate of its own.
         profile = training_profile(torch.device("cpu"), {"backbone": {"tuning": tuning}})
-        backbone = self.backbone(tuning, profile.top_layers)
+        untouched = tuning == "head"
+        backbone = self.untouched if untouched else self.backbone(tuning, profile.top_layers)
         backbone.seed = seed
         settings = replace(profile.reward, **own)  # type: ignore[arg-type]
         seen = self._read_once(backbone, settings, train)

@@ -71,6 +71,19 @@ def test_it_leaves_two_reward_models_and_their_figures(judged: Settings) -> None
     assert isinstance(metrics["reward_accuracy_by"], Mapping)
 
 
+def test_heads_alone_leave_nothing_but_heads(judged: Settings) -> None:
+    loop = _loop(judged, tuning="head", learning_rate=1e-2)
+    one = _run(loop)
+    folders = [local_path(loop.runtime.home, one.artefacts[n]) for n in ("reward", "second_reward")]
+    for folder in folders:
+        assert {file.name for file in folder.iterdir()} == {"head.safetensors", "manifest.json"}
+    first, second = (load_reward_scorer(loop.runtime.backbone, folder) for folder in folders)
+    assert isinstance(first, RewardModel)
+    assert isinstance(second, RewardModel)
+    assert not torch.equal(first.head.weight, second.head.weight)
+    assert loop.runtime.backbone.tuning == "lora"
+
+
 def test_the_references_own_completions_score_nought_on_average(
     judged: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
