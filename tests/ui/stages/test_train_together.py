@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_model import make_tiny_model
-from tests.ui.test_train_commands import SIZES, prompts, rankings
+from tests.ui.stages.written import SIZES, prompts, rankings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _rankloop(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
