@@ -1,6 +1,6 @@
 """Sizes of everything that trains, chosen for the device and overridden by settings."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_type_hints
 
@@ -32,6 +32,8 @@ REWARD_RATE_TIMES = {
     "adapter": 10.0,
     "bitfit": 10.0,
 }
+# The same of supervised fine-tuning; what is not here was not measured and learns at lora's rate.
+SFT_RATE_TIMES = {"adapter": 10.0, "bitfit": 10.0}
 
 # Candidates that differ visibly teach a reward model far more than K draws of one kind, so half of
 # a task's completions answer the prompt with one of these appended. What trains sees the plain one.
@@ -127,11 +129,25 @@ def training_profile(
             profile = _override(profile, section, values)
     if dtype == AUTO:
         profile = replace(profile, dtype=computing_dtype(device, profile.tuning))
-    given = {name for override in overrides for name in override.get("reward", {})}
-    return replace(profile, reward=_for_its_tuning(profile, given))
+    return replace(
+        profile,
+        reward=_reward_of_its_method(profile, _given(overrides, "reward")),
+        sft=_sft_of_its_method(profile, _given(overrides, "sft")),
+    )
 
 
-def _for_its_tuning(profile: TrainingProfile, given: Set[str]) -> RewardSettings:
+def _given(overrides: Sequence[Mapping[str, Mapping[str, Any]]], section: str) -> Set[str]:
+    return {name for override in overrides for name in override.get(section, {})}
+
+
+def _sft_of_its_method(profile: TrainingProfile, given: Set[str]) -> SFTSettings:
+    if "learning_rate" in given:
+        return profile.sft
+    times = SFT_RATE_TIMES.get(profile.tuning, 1.0)
+    return replace(profile.sft, learning_rate=times * profile.sft.learning_rate)
+
+
+def _reward_of_its_method(profile: TrainingProfile, given: Set[str]) -> RewardSettings:
     """Return the reward model's sizes with those of its method, but for what was `given`."""
     reward = profile.reward
     method = "head" if reward.tuning == "head" else profile.tuning

@@ -57,6 +57,16 @@ def test_a_method_brings_its_own_rate_unless_a_setting_has_one(tuning: str, rate
     assert told.reward.learning_rate == 1e-5
 
 
+@pytest.mark.parametrize(
+    ("tuning", "rate"), [("lora", 1e-3), ("full", 1e-3), ("adapter", 1e-2), ("bitfit", 1e-2)]
+)
+def test_supervised_fine_tuning_has_the_rate_of_its_method(tuning: str, rate: float) -> None:
+    chosen = {"backbone": {"tuning": tuning}}
+    assert training_profile(DEVICE, chosen).sft.learning_rate == pytest.approx(rate)
+    told = training_profile(DEVICE, {"sft": {"learning_rate": 1e-5}}, chosen)
+    assert told.sft.learning_rate == 1e-5
+
+
 def test_heads_alone_make_all_their_passes_unless_a_setting_says_fewer() -> None:
     heads = {"reward": {"tuning": "head"}}
     found = training_profile(DEVICE, heads)
