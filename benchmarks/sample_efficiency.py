@@ -117,11 +117,15 @@ def _cell(rows: list[dict[str, Any]]) -> str:
 def curves(
     rows: list[dict[str, Any]], methods: list[str] | None
 ) -> dict[str, dict[str, dict[int, float]]]:
-    """Return data set → method → size → mean accuracy, of `methods` (None: all)."""
+    """Return data set → method → size → mean accuracy, of `methods` (None: all).
+
+    All rankings of a data set are left out, where that is no size of `SIZES`: their number differs
+    from seed to seed.
+    """
     panels: dict[str, dict[str, dict[int, float]]] = {}
     for (dataset, method), found in _grouped(rows):
         if methods is None or method in methods:
-            sizes = sorted({row["size"] for row in found})
+            sizes = sorted({row["size"] for row in found if not _is_whole(row)})
             panels.setdefault(dataset, {})[method] = {
                 size: statistics.fmean(r["accuracy"] for r in found if r["size"] == size)
                 for size in sizes
