@@ -13,7 +13,7 @@ from reward.generation.sampling import SamplingSettings
 from reward.language_models.number_format import AUTO, computing_dtype
 from reward.policy_optimization.ppo_settings import PPOSettings
 from reward.reward_modeling.feature_choice import FeatureSettings
-from reward.reward_modeling.reward_settings import RewardSettings
+from reward.reward_modeling.reward_settings import HEAD, RewardSettings
 from reward.training.optimizer_settings import OptimizerSettings
 from reward.training.setting_bounds import at_least
 from reward.training.sft_settings import SFTSettings
@@ -26,7 +26,7 @@ DTYPES = (AUTO, "float32", "bfloat16")
 # setting says wins. How each was measured stands in docs/tuning.md, "Learning rates".
 REWARD_RATE_TIMES = {
     "full": 0.2,
-    "head": 4.0,
+    HEAD: 4.0,
     "prompt": 10.0,
     "prefix": 10.0,
     "adapter": 10.0,
@@ -150,11 +150,11 @@ def _sft_of_its_method(profile: TrainingProfile, given: Set[str]) -> SFTSettings
 def _reward_of_its_method(profile: TrainingProfile, given: Set[str]) -> RewardSettings:
     """Return the reward model's sizes with those of its method, but for what was `given`."""
     reward = profile.reward
-    method = "head" if reward.tuning == "head" else profile.tuning
+    method = HEAD if reward.tuning == HEAD else profile.tuning
     sizes: dict[str, Any] = {
         "learning_rate": REWARD_RATE_TIMES.get(method, 1.0) * reward.learning_rate
     }
-    if method == "head":
+    if method == HEAD:
         # A step of heads alone costs next to nothing, so no pass is cut short.
         sizes["max_steps"] = reward.epochs * -(-reward.newest_rankings // reward.rankings_per_step)
     return replace(reward, **{name: size for name, size in sizes.items() if name not in given})

@@ -29,7 +29,7 @@ from reward.reward_modeling.ranked_examples import (
     cache_trunks,
     parts_at_once,
 )
-from reward.reward_modeling.reward_settings import RewardSettings
+from reward.reward_modeling.reward_settings import HEAD, RewardSettings
 from reward.training.out_of_memory import Halving
 from reward.tuning.checkpoint import read_checkpoint
 from storage.errors import Unavailable
@@ -47,7 +47,6 @@ __all__ = [
 ]
 
 HEAD_FILE = "head.safetensors"
-HEAD = "head"  # the tuning method that trains nothing of the backbone
 SMALLEST_SPREAD = 1e-6  # scores that differ by less are all alike, and are not scaled up
 
 

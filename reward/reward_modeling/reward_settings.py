@@ -7,7 +7,8 @@ from reward.training.setting_bounds import above, at_least, finite
 from storage.errors import BadInput
 
 POOLINGS = ("mean", "last")
-TUNINGS = ("", "feature", "head")
+HEAD = "head"  # the tuning method that trains nothing of the backbone
+TUNINGS = ("", "feature", HEAD)
 
 
 @dataclass(frozen=True)

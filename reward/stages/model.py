@@ -16,7 +16,7 @@ from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.devices import find_device
 from reward.language_models.models import model_folder
 from reward.language_models.profiles import TrainingProfile, as_json, training_profile
-from reward.reward_modeling.reward_model import HEAD
+from reward.reward_modeling.reward_settings import HEAD
 from reward.stages.result import read_settings
 from reward.training.processes import Processes
 from reward.training.sharded_model import home_of_backbone

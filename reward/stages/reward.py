@@ -19,14 +19,13 @@ from reward.language_models.profiles import TrainingProfile
 from reward.reward_modeling.ranked_examples import CachedExample, RankedExample
 from reward.reward_modeling.reward_fitting import reference_samples
 from reward.reward_modeling.reward_model import (
-    HEAD,
     RewardModel,
     cache_examples,
     head_scores,
     pair_margins,
 )
 from reward.reward_modeling.reward_report import JudgedRanking, RewardReport, reward_report
-from reward.reward_modeling.reward_settings import RewardSettings
+from reward.reward_modeling.reward_settings import HEAD, RewardSettings
 from reward.reward_modeling.reward_training import FitProgress, check_examples, train_reward_model
 from reward.stages.curves import LossCurve, stage_tracker
 from reward.stages.examples import ranked_examples
