@@ -11,7 +11,11 @@ from sqlmodel import Session, col, select
 from labeling.datasets.eligibility import usable
 from labeling.events import record
 from labeling.permissions import Action, require
-from labeling.work_queue.arena import HumanWinRate, human_win_rates
+from labeling.work_queue.arena import (
+    HumanWinRate,
+    human_win_rates,
+    human_win_rates_over_first,
+)
 from storage.clock import now
 from storage.errors import Conflict
 from storage.plurals import counted, form
@@ -132,8 +136,8 @@ def round_summaries(session: Session, *, project_id: int) -> list[dict[str, Any]
 
     `policy_version` is the version that the round published (None where it published none),
     `human_win_rate` how often people prefer that version to the one before (None: not asked),
-    `seconds` the time from its start to its end, or until now while it runs; times are ISO 8601
-    in UTC.
+    `human_win_rate_over_first` the same over the weights of version 1, `seconds` the time from its
+    start to its end, or until now while it runs; times are ISO 8601 in UTC.
     """
     published = aliased(Policy)
     base = aliased(Policy)
@@ -152,7 +156,15 @@ def round_summaries(session: Session, *, project_id: int) -> list[dict[str, Any]
         .order_by(col(Round.number))
     ).all()
     rates = human_win_rates(session, project_id=project_id)
-    return [{**_summary(*row), "human_win_rate": _rate(rates, row[1])} for row in rows]
+    over_first = human_win_rates_over_first(session, project_id=project_id)
+    return [
+        {
+            **_summary(*row),
+            "human_win_rate": _rate(rates, row[1]),
+            "human_win_rate_over_first": _rate(over_first, row[1]),
+        }
+        for row in rows
+    ]
 
 
 def round_curves(session: Session, *, round_id: int) -> "pandas.DataFrame":

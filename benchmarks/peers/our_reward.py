@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -32,12 +32,12 @@ class Passes:
         """Note what the frozen layers took, once for all passes."""
         self.trunk_seconds = time.perf_counter() - self.began
 
-    def on_step(self, step: int, steps: int, loss: float) -> None:
+    def on_step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
         """Report at the last step of a pass."""
         if step % self.steps_a_pass:
             return
         seconds = time.perf_counter() - self.began
-        report(seconds=seconds, trunk_seconds=self.trunk_seconds, loss=loss)
+        report(seconds=seconds, trunk_seconds=self.trunk_seconds, loss=metrics["loss"])
         self.trunk_seconds = 0.0
         if step < steps:
             wait_for_turn()

@@ -142,6 +142,37 @@ def human_win_rates(session: Session, *, project_id: int) -> dict[int, HumanWinR
     }
 
 
+def human_win_rates_over_first(session: Session, *, project_id: int) -> dict[int, HumanWinRate]:
+    """Return the win rate of published versions over the first policy, by version.
+
+    An arena task compares a version with the one before it, so only those are there whose weights
+    people saw beside those of version 1: version 2, whatever was published after a roll-back to
+    version 1 or before one, and every version that has such weights again. Over the others nobody
+    was asked.
+    """
+    weights = dict(
+        session.exec(
+            select(Policy.version, Policy.checkpoint_uri).where(
+                Policy.project_id == project_id, col(Policy.status).in_(_PUBLISHED)
+            )
+        ).all()
+    )
+    first = min(weights, default=0)
+    over_first: dict[str, tuple[int, int, int]] = {}
+    for (newer, older), counts in _counts(session, project_id).items():
+        ours, theirs = weights.get(newer), weights.get(older)
+        if ours is None or theirs is None or ours == theirs or weights[first] not in (ours, theirs):
+            continue
+        other, seen = (ours, counts) if theirs == weights[first] else (theirs, counts[::-1])
+        before = over_first.get(other, (0, 0, 0))
+        over_first[other] = (before[0] + seen[0], before[1] + seen[1], before[2] + seen[2])
+    return {
+        version: win_rate(version, first, *over_first[checkpoint])
+        for version, checkpoint in sorted(weights.items())
+        if checkpoint in over_first
+    }
+
+
 def win_rate(version: int, over: int, wins: int, ties: int, losses: int) -> HumanWinRate:
     """Return p = (wins + ties / 2) / n with its interval; raise `ValueError` without a judgment."""
     n = wins + ties + losses

@@ -4,6 +4,7 @@ Each check is an alarm with a name, a figure, a bound and a meaning; all stand o
 round did not measure is said, and does not shut the gate.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from labeling.work_queue.arena import HumanWinRate
 from reward.evaluating.evaluation import EvaluationReport
 from reward.evaluating.intervals import Interval
 from reward.evaluating.policy_figures import SECOND_REWARD_MODEL, PolicyFigures
+from reward.training.setting_bounds import at_least, finite, within
+from storage.errors import BadInput
 
 EVEN = 0.5  # the win rate of two policies that people like equally
 LIVE = "live"  # the name of the policy in force in a round's report
@@ -20,7 +23,11 @@ Direction = Literal["at least", "at most", "above"]
 
 @dataclass(frozen=True)
 class GateSettings:
-    """Say what a reward model and a candidate policy must reach."""
+    """Say what a reward model and a candidate policy must reach.
+
+    A rate that must be above −1 always is: that leaves its check out. A bound is never infinite,
+    or what ran away would pass it.
+    """
 
     min_pairs: int = 30  #: comparisons below which a reward model cannot be told from chance
     min_accuracy: float = 0.5  #: the lower bound of the held-out pair accuracy must be above it
@@ -35,6 +42,20 @@ class GateSettings:
     max_refusal_rise: float = 0.1  #: share of completions that refuse, above the live policy's
     max_perplexity_ratio: float = 1.5  #: perplexity on held-out text over the bare model's
 
+    def __post_init__(self) -> None:
+        """Raise `BadInput` naming a setting that is out of its bounds."""
+        at_least("gate", self, 0, "min_pairs")
+        within("gate", self, -1, 1, "min_accuracy", "min_win_rate", "min_second_win_rate")
+        within("gate", self, -1, 1, "max_repetition_rise", "max_refusal_rise")
+        within("gate", self, 0, 1, "max_identical")
+        finite("gate", self, 0, "max_kl", "max_perplexity_ratio", "min_distinct_ratio")
+        finite("gate", self, 0, "min_length_ratio", "max_length_ratio")
+        if self.min_length_ratio > self.max_length_ratio:
+            raise BadInput(
+                f"Setting training.gate.min_length_ratio is {self.min_length_ratio:g} but must be "
+                f"at most max_length_ratio, {self.max_length_ratio:g}: no policy would pass."
+            )
+
 
 @dataclass(frozen=True)
 class GateCheck:
@@ -46,10 +67,15 @@ class GateCheck:
     passed: bool
     meaning: str
     direction: Direction = "at least"
+    taken_back: bool = False  #: what failed was undone, so that it does not shut the gate
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the check as JSON for the round."""
-        return asdict(self)
+        """Return the check as JSON for the round; a figure that is not finite has failed as None.
+
+        What was not measured is None, too, and has passed.
+        """
+        known = self.figure is not None and math.isfinite(self.figure)
+        return {**asdict(self), "figure": self.figure if known else None}
 
 
 def check(
@@ -217,7 +243,7 @@ def _texts(
 
 def refusal(checks: list[GateCheck]) -> str:
     """Return why the gate stays shut, in a sentence; empty where every check passed."""
-    failed = [one for one in checks if not one.passed]
+    failed = [one for one in checks if not one.passed and not one.taken_back]
     if not failed:
         return ""
     parts = [f"{c.meaning} is {c.figure:.3g}, wanted {c.direction} {c.bound:g}" for c in failed]

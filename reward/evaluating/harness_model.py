@@ -6,7 +6,7 @@ extra. Leaves out: stopping a generation at a stop string (it is cut there after
 processes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from reward.generation.sampling import SamplingSettings, sample
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import answered_batch
 from reward.policy_optimization.logprobs import CHUNK
+from reward.training.out_of_memory import Halving
 from storage.errors import Unavailable
 
 # Dividing logits by it leaves the most likely token alone.
@@ -31,15 +32,26 @@ class PolicyLM(TemplateLM):
     """One adapter of a backbone, or the bare model, with the methods that lm-eval calls."""
 
     def __init__(
-        self, backbone: Backbone, adapter: str | None, *, batch_size: int, seed: int
+        self,
+        backbone: Backbone,
+        adapter: str | None,
+        *,
+        batch_size: int,
+        seed: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """Wrap an adapter; raise `Unavailable` where the model has no end-of-text token."""
+        """Wrap an adapter; raise `Unavailable` where the model has no end-of-text token.
+
+        `progress` hears how many requests of a kind are done, and how many there are.
+        """
         super().__init__()
         self.backbone = backbone
         self.adapter = adapter
         self.tokenizer: Any = backbone.tokenizer
         self.batch_size = batch_size
         self.seed = seed
+        self.progress = progress
+        self.interrupted: Exception | None = None  #: what `progress` raised
         if not backbone.end_tokens:
             raise Unavailable("The model has no end-of-text token; choose another one.")
 
@@ -94,7 +106,6 @@ class PolicyLM(TemplateLM):
             )
         )
 
-    @torch.no_grad()
     def _loglikelihood_tokens(
         self, requests: list[Request], **kwargs: Any
     ) -> list[tuple[float, bool]]:
@@ -104,22 +115,43 @@ class PolicyLM(TemplateLM):
         room loses its beginning.
         """
         del kwargs
+        return self._scored(requests, self._say)
+
+    @torch.no_grad()
+    def _scored(
+        self, requests: list[Request], say: Callable[[int, int], None]
+    ) -> list[tuple[float, bool]]:
         found: dict[int, tuple[float, bool]] = {}
         order = sorted(
             range(len(requests)), key=lambda i: -len(requests[i][1]) - len(requests[i][2])
         )
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
+
+        def scored(size: int) -> dict[int, tuple[float, bool]]:
+            rows = order[len(found) : len(found) + size]
             pairs = [self._fit(requests[i][1], requests[i][2]) for i in rows]
-            found.update(zip(rows, self._score(pairs), strict=True))
+            return dict(zip(rows, self._score(pairs), strict=True))
+
+        halving = Halving(self.batch_size, "one text of a task")
+        while len(found) < len(order):
+            found |= halving.run(scored)
+            say(len(found), len(order))
+        # The next requests would only run out of memory again.
+        self.batch_size = halving.size
         return [found[index] for index in range(len(requests))]
+
+    def _say(self, done: int, total: int) -> None:
+        try:
+            self.progress(done, total)
+        except Exception as error:
+            self.interrupted = error
+            raise
 
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
         """Return log p of whole texts, each token with as much context as a window holds."""
         del disable_tqdm
-        totals = []
+        totals: list[float] = []
         for (text,) in (request.args for request in requests):
             windows = get_rolling_token_windows(
                 token_list=self.tok_encode(text),
@@ -128,14 +160,19 @@ class PolicyLM(TemplateLM):
                 context_len=1,
             )
             parts = [make_disjoint_window(window) for window in windows]
-            scored = self._loglikelihood_tokens([(None, *part) for part in parts])
+            scored = self._scored([(None, *part) for part in parts], lambda done, total: None)
             totals.append(sum(value for value, _ in scored))
+            self._say(len(totals), len(requests))
         return totals
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Return a completion of each context, cut at the first of the task's stop strings."""
         del disable_tqdm
-        return [self._generate(*request.args) for request in requests]
+        texts: list[str] = []
+        for request in requests:
+            texts.append(self._generate(*request.args))
+            self._say(len(texts), len(requests))
+        return texts
 
     def _generate(self, context: str, asked: dict[str, Any]) -> str:
         given: dict[str, Any] = dict(normalize_gen_kwargs(asked, self.max_gen_toks))

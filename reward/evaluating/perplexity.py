@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import AnsweredBatch, answered_batch
 from reward.policy_optimization.logprobs import token_log_probs
+from reward.training.out_of_memory import Halving
 
 FOLDER = Path(__file__).parent / "heldout_text"
 FILES = ("prose.md", "everyday.md", "code_and_maths.md")
@@ -47,20 +48,40 @@ def perplexities(
 ) -> list[float]:
     """Return exp(mean −log p(token)) of each adapter (None: the bare model) over the windows.
 
-    The frozen trunk is run once for all adapters, `size` windows at a time. The temperature is 1.
+    The frozen trunk is run once for all adapters, `size` windows at a time and fewer where memory
+    runs out. The temperature is 1. A policy that gives a token next to no probability may have a
+    perplexity that is infinite, and one whose weights broke has NaN. Raises `Unavailable` where a
+    single window does not fit.
     """
     totals = [0.0] * len(adapters)
-    count = 0
-    for start in range(0, len(windows), size):
-        rows = windows[start : start + size]
+    count = done = 0
+
+    def measured(size: int) -> tuple[int, int, list[float]]:
+        rows = windows[done : done + size]
         batch = answered_batch(
             [row[:1] for row in rows], [row[1:] for row in rows], backbone.device
         )
         trunk = backbone.trunk(batch.ids)
-        count += int(batch.mask.sum())
-        for index, adapter in enumerate(adapters):
-            totals[index] -= float(answer_log_probs(backbone, adapter, trunk, batch, 1.0).sum())
-    return [math.exp(total / count) for total in totals]
+        sums = [
+            float(answer_log_probs(backbone, adapter, trunk, batch, 1.0).sum())
+            for adapter in adapters
+        ]
+        return len(rows), int(batch.mask.sum()), sums
+
+    halving = Halving(size, "one window of the held-out text")
+    while done < len(windows):
+        read, tokens, sums = halving.run(measured)
+        totals = [total - found for total, found in zip(totals, sums, strict=True)]
+        count += tokens
+        done += read
+    return [_exp(total / count) for total in totals]
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 def answer_log_probs(

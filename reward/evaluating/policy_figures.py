@@ -51,14 +51,22 @@ class EvaluationSettings:
     repeated_share: float = 0.2  #: a completion loops with more than this share of them repeated
     shown_samples: int = 8  #: prompts whose completions are kept for the Rounds page
     extreme_samples: int = 4  #: best and worst by reward difference that are kept as well
+    tasks: tuple[str, ...] = ()  #: of lm-eval, run on the policies that are compared
+    task_folder: str = ""  #: YAML tasks of one's own; none: lm-eval's alone
+    task_limit: int = 0  #: documents of each task, at most; 0: all
+    task_few_shot: int | None = None  #: examples before each document; none: the task's own number
+    task_chat: bool = False  #: put documents through the model's chat template
+    task_batch: int = 16  #: sequences of a task that are scored together
 
     def __post_init__(self) -> None:
         """Raise `BadInput` naming a setting that is out of its bounds."""
-        at_least("evaluation", self, 1, "prompts", "samples", "repeated_ngram")
+        at_least("evaluation", self, 1, "prompts", "samples", "repeated_ngram", "task_batch")
         at_least("evaluation", self, 0, "baseline_prompts", "few_shot", "heldout_tokens")
-        at_least("evaluation", self, 0, "shown_samples", "extreme_samples")
+        at_least("evaluation", self, 0, "shown_samples", "extreme_samples", "task_limit")
         at_least("evaluation", self, 2, "heldout_window")
         within("evaluation", self, 0, 1, "repeated_share")
+        if self.task_few_shot is not None:
+            at_least("evaluation", self, 0, "task_few_shot")
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,9 @@ class ServerGenerator:
         ended = choice.get("finish_reason") == "stop"
         ids, ends = choice.get("token_ids"), self.backbone.end_tokens
         if isinstance(ids, list) and all(isinstance(one, int) for one in ids):
-            whole = ids if not ended or (ids and ids[-1] in ends) else [*ids, ends[-1]]
-            return Sample(whole, ended)
+            # An answer of nothing has the end token, too: a score is read off at least one token.
+            closed = bool(ids) and (not ended or ids[-1] in ends)
+            return Sample(ids if closed else [*ids, ends[-1]], ended)
         text = choice.get("text")
         if not isinstance(text, str):
             raise self.server.wrong("returned a completion without text")

@@ -65,6 +65,15 @@ def clipped_policy_loss(ratio: Tensor, advantages: Tensor, mask: Tensor, clip: f
     return masked_mean(torch.maximum(unclipped, clipped), mask)
 
 
+def clip_binds(ratio: Tensor, advantages: Tensor, clip: float) -> Tensor:
+    """Return 1 where the bound on the ratio takes the gradient away, else 0, all (B, T).
+
+    A ratio beyond the bound on the side that lowers the objective is not held back, so it does not
+    count, as in TRL's `policy/clipfrac_avg`.
+    """
+    return ((ratio - 1.0) * advantages.sign() > clip).to(ratio.dtype)
+
+
 def clipped_value_loss(
     values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip: float
 ) -> Tensor:

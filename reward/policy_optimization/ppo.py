@@ -28,6 +28,7 @@ from reward.policy_optimization.ppo_update import Minibatch, PPOUpdate
 from reward.policy_optimization.reward_scale import RunningScale, clipped
 from reward.policy_optimization.rollout import RewardFunction, Roles, RolloutPart, credit, roll_out
 from reward.policy_optimization.rollout_metrics import rollout_metrics, sums_of_scores
+from reward.policy_optimization.training_history import LEFT_BOUNDS, left_bounds
 from reward.policy_optimization.value_model import ValueModel
 from reward.training.out_of_memory import is_out_of_memory
 from reward.training.processes import Processes
@@ -108,7 +109,7 @@ class PPOTrainer:
             batch = [next(chosen) for _ in range(size)]
             metrics = self.iterate(batch, seed=self.seed + iteration)
             first = self.history[0] if self.history else metrics
-            metrics["val/left_bounds"] = float(self._left_bounds(first, metrics))
+            metrics[LEFT_BOUNDS] = float(bool(left_bounds(first, metrics, self.settings)))
             self.history.append(metrics)
             if self._stopped():
                 self._restore(self.within)
@@ -122,7 +123,8 @@ class PPOTrainer:
         """Do one rollout and its updates; return its metrics by TRL's names.
 
         Where the device has too little memory the passes are halved, down to one completion each,
-        and the iteration is done again from where it began.
+        and the iteration is done again from where it began. So it is where the log-probabilities
+        kept from sampling prove not to be the update's: then they are computed from there on.
         """
         rows = self.processes.share(range(len(prompts)))
         own = [prompts[row] for row in rows]
@@ -140,7 +142,12 @@ class PPOTrainer:
         start = self.state()
         while True:
             try:
-                return self._learn(own, samples, rows, seed)
+                metrics = self._learn(own, samples, rows, seed)
+                if not self.keep_sampled or self._sampling_is_exact(metrics):
+                    return metrics
+                # Computed from here on; what was learned from the inexact ones is taken back.
+                self.resume(start)
+                self.keep_sampled = False
             except Exception as error:
                 largest = self.micro_batch or -(-len(prompts) // self.settings.minibatches)
                 # Among several processes the others wait where this one would begin again.
@@ -169,9 +176,10 @@ class PPOTrainer:
         # 4. Update the policy, then the value.
         metrics.update(self.update.run(minibatches, seed, len(self.history)))
         self.kl.update(metrics["objective/kl"], round(metrics["val/completions"]))
-        if metrics["val/first_ratio_error"] > self.settings.sampled_tolerance:
-            self.keep_sampled = False
         return metrics
+
+    def _sampling_is_exact(self, metrics: Metrics) -> bool:
+        return metrics["val/first_ratio_error"] <= self.settings.sampled_tolerance
 
     def _minibatches(
         self,
@@ -217,15 +225,7 @@ class PPOTrainer:
             credit(part, clipped(scores, settings.reward_clip), self.kl.coefficient, settings)
 
     def _stopped(self) -> bool:
-        return bool(self.history and self.history[-1]["val/left_bounds"])
-
-    def _left_bounds(self, first: Metrics, now: Metrics) -> bool:
-        settings, kl = self.settings, now["objective/kl"]
-        return (
-            kl > settings.max_kl
-            or kl - first["objective/kl"] > settings.max_kl_rise
-            or now["policy/entropy_avg"] < settings.min_entropy * first["policy/entropy_avg"]
-        )
+        return bool(self.history and self.history[-1][LEFT_BOUNDS])
 
     def _weights(self) -> list[Tensor]:
         return [weight.detach().clone() for weight in self.policy_weights]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from reward.language_models.padding import answered_batch
 from reward.policy_optimization.advantages import (
+    clip_binds,
     clipped_policy_loss,
     clipped_value_loss,
     masked_mean,
@@ -43,7 +44,9 @@ class PPOUpdate:
         self.roles = roles
         self.settings = settings
         self.temperature = temperature
-        self.pretraining = pretraining
+        # A window of the file may be longer than this model reads.
+        room = roles.backbone.context_length
+        self.pretraining = [text[:room] for text in pretraining]
         self.processes = processes
         self.updates = 0
         self.policy_weights = roles.backbone.parameters(roles.policy)
@@ -90,12 +93,14 @@ class PPOUpdate:
         """Move the policy by one minibatch, when `share` (0 to 1) of training is done."""
         settings = self.settings
         (tokens,) = self.processes.sum(sum(part.tokens for part in minibatch))
-        sums = [0.0] * 4
+        sums = [0.0] * 5
         worst = 0.0
         for part in minibatch:
             mask = part.batch.mask
             with self.roles.backbone.training("policy"):
-                log_probs = policy_log_probs(self.roles, part.trunk, part.batch, self.temperature)
+                log_probs, entropies = policy_log_probs(
+                    self.roles, part.trunk, part.batch, self.temperature
+                )
                 change = log_probs - part.log_probs
                 ratio = torch.exp(change)
                 loss = clipped_policy_loss(ratio, part.advantages, mask, settings.clip)
@@ -106,26 +111,32 @@ class PPOUpdate:
             means = (
                 loss.detach(),
                 masked_mean(0.5 * change.detach() ** 2, mask),
-                masked_mean((away > settings.clip).float(), mask),
+                masked_mean(clip_binds(ratio, part.advantages, settings.clip), mask),
                 masked_mean(ratio, mask),
+                masked_mean(entropies, mask),
             )
             sums = [a + float(b) * part.tokens for a, b in zip(sums, means, strict=True)]
-        norm = self._apply(share)
-        loss_sum, kl, clip_share, mean_ratio = (x / tokens for x in self.processes.sum(*sums))
+        largest = max((len(part.batch.ids) for part in minibatch), default=1)
+        # The same in every process: gradients of other parts differ by their rounding.
+        norm = self._apply(share, at_once=max(self.processes.gather(largest)))
+        loss_sum, kl, clip_share, mean_ratio, entropy = (
+            x / tokens for x in self.processes.sum(*sums)
+        )
         return {
             "val/ratio_error": max(self.processes.gather(worst)),
             "loss/policy_avg": loss_sum,
             "policy/approxkl_avg": kl,
             "policy/clipfrac_avg": clip_share,
+            "policy/entropy_avg": entropy,
             "val/ratio": mean_ratio,
             "policy/grad_norm": norm,
         }
 
-    def _apply(self, share: float) -> float:
+    def _apply(self, share: float, at_once: int) -> float:
         settings = self.settings
         self.processes.sum_gradients(self.policy_weights)
         if settings.ptx_coefficient > 0 and self.pretraining:
-            self._add_pretraining_gradient()
+            self._add_pretraining_gradient(at_once)
         norm = nn.utils.clip_grad_norm_(self.policy_weights, settings.max_grad_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError("PPO's loss or gradient is not a finite number")
@@ -136,11 +147,22 @@ class PPOUpdate:
         self.updates += 1
         return float(norm)
 
-    def _add_pretraining_gradient(self) -> None:
-        """Add the gradient of γ times the mean loss on pretraining texts (Ouyang et al., eq. 2)."""
-        backbone, count = self.roles.backbone, self.settings.ptx_batch
+    def _add_pretraining_gradient(self, at_once: int) -> None:
+        """Add the gradient of γ times the mean loss on pretraining texts (Ouyang et al., eq. 2).
+
+        No more texts go through the model at once than completions do, so that what was halved for
+        want of memory stays so.
+        """
+        count = self.settings.ptx_batch
         start = self.updates * count
         texts = [self.pretraining[(start + i) % len(self.pretraining)] for i in range(count)]
+        tokens = sum(len(text) - 1 for text in texts)
+        for at in range(0, count, at_once):
+            self._add_gradient_of(texts[at : at + at_once], self.settings.ptx_coefficient / tokens)
+
+    def _add_gradient_of(self, texts: Sequence[Sequence[int]], price: float) -> None:
+        """Add the gradient of the summed loss on texts times `price`."""
+        backbone = self.roles.backbone
         batch = answered_batch([text[:1] for text in texts], [text[1:] for text in texts],
                                backbone.device)  # fmt: skip
         trunk = backbone.trunk(batch.ids)
@@ -148,7 +170,7 @@ class PPOUpdate:
             states = batch.predicting(backbone.top(trunk, "policy"))
             weight = backbone.output_weight_of("policy")
             log_probs, _ = token_log_probs(states, weight, batch.tokens[batch.mask])
-            (-self.settings.ptx_coefficient * log_probs.mean()).backward()
+            (-price * log_probs.sum()).backward()
 
     def _step_value(self, minibatch: Minibatch) -> float:
         (tokens,) = self.processes.sum(sum(part.tokens for part in minibatch))

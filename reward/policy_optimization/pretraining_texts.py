@@ -23,7 +23,7 @@ def pretraining_ids(settings: PPOSettings, tokenizer: Any) -> list[list[int]]:
         )
     found: list[list[int]] = []
     longest = settings.ptx_tokens
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             ids = tokenizer(_text_of(line, f"{path}, line {number}"))["input_ids"]
             found += [ids[start : start + longest] for start in range(0, len(ids), longest)]
@@ -33,9 +33,11 @@ def pretraining_ids(settings: PPOSettings, tokenizer: Any) -> list[list[int]]:
     return usable
 
 
-def _text_of(line: str, place: str) -> str:
+def _text_of(line: bytes, place: str) -> str:
     try:
-        text = json.loads(line)["text"]
+        text = json.loads(line.decode())["text"]
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{place}: it is not UTF-8; save the file as UTF-8.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{place}, field text: it is missing, or the line is no JSON.") from error
     if not isinstance(text, str):

@@ -81,9 +81,11 @@ def roll_out(
     batch = answered_batch(prompts, [one.ids for one in samples], backbone.device)
     trunk = backbone.trunk(batch.ids)
     features = batch.predicting(backbone.top(trunk, roles.reference))
-    reference = _log_probs(backbone, roles.reference, features, batch, temperature)
+    reference, _ = _log_probs(backbone, roles.reference, features, batch, temperature)
     drawn_with = _sampled(samples, batch)
-    log_probs = drawn_with if keep_sampled else policy_log_probs(roles, trunk, batch, temperature)
+    log_probs = drawn_with
+    if not keep_sampled:
+        log_probs, _ = policy_log_probs(roles, trunk, batch, temperature)
     values = batch.spread(roles.value(features))
     return RolloutPart(
         batch=batch,
@@ -104,18 +106,21 @@ def roll_out(
 
 def policy_log_probs(
     roles: Roles, trunk: Tensor, batch: AnsweredBatch, temperature: float
-) -> Tensor:
-    """Return the policy's log-probabilities (B, T), with a gradient where it is in training."""
+) -> tuple[Tensor, Tensor]:
+    """Return the policy's log-probabilities and entropies (nats), both (B, T).
+
+    The first has a gradient where the policy is in training.
+    """
     states = batch.predicting(roles.backbone.top(trunk, roles.policy))
     return _log_probs(roles.backbone, roles.policy, states, batch, temperature)
 
 
 def _log_probs(
     backbone: Backbone, role: str | None, states: Tensor, batch: AnsweredBatch, temperature: float
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     weight = backbone.output_weight_of(role)
-    found, _ = token_log_probs(states, weight, batch.tokens[batch.mask], temperature)
-    return batch.spread(found)
+    found, entropies = token_log_probs(states, weight, batch.tokens[batch.mask], temperature)
+    return batch.spread(found), batch.spread(entropies)
 
 
 def _sampled(samples: Sequence[Sample], batch: AnsweredBatch) -> Tensor:

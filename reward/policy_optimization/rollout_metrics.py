@@ -19,8 +19,8 @@ def rollout_metrics(
 
     `objective/scores` is what the reward function gave, less the penalty for answers that were cut;
     `objective/kl` is the mean of Σ (log π − log π_ref) over a completion, in nats, and
-    `objective/entropy` that of Σ −log π; `policy/entropy_avg` is nats a token. Both entropies are
-    estimates from the sampled tokens. `objective/rlhf_reward` is score plus what the KL took.
+    `objective/entropy` that of Σ −log π, an estimate from the sampled tokens.
+    `objective/rlhf_reward` is score plus what the KL took.
     `sampling/sampling_logp_difference/…` is how far the sampler's log π of a token is from the one
     that the ratio is taken to, in nats: 0 where the sampler's is taken.
     """
@@ -44,7 +44,6 @@ def rollout_metrics(
         "objective/rlhf_reward": sums[5] / count,
         "objective/non_score_reward": (sums[5] - sums[7]) / count,
         "objective/kl_coefficient": kl_coefficient,
-        "policy/entropy_avg": sums[3] / tokens_all,
         "val/explained_variance": _explained_variance(parts, processes),
         "val/mean_tokens": tokens_all / count,
         "val/ended": sums[6] / count,

@@ -32,9 +32,11 @@ class ValueModel(nn.Module):
 
     @torch.no_grad()
     def start_from(self, weight: Tensor, bias: float) -> None:
-        """Begin as the reward model's head: `weight` (H,) and `bias` on the same states.
+        """Begin as the reward model's head: `weight` (H,) and `bias`.
 
-        Ouyang et al. 2022, appendix C.4: the value function starts from the reward model.
+        Ouyang et al. 2022, appendix C.4: the value function starts from the reward model. The head
+        was fitted to the mean of an answer's states under the reward model's own weights, and here
+        it reads one state of the reference at a time, so it is a start and no more.
         """
         self.straight.weight.copy_(weight[None])
         self.straight.bias.fill_(bias)

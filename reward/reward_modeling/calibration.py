@@ -55,7 +55,7 @@ def reliability_curve(margins: Sequence[float], bins: int = BINS) -> list[Reliab
 def expected_calibration_error(curve: Sequence[ReliabilityBin]) -> float:
     """Return the mean distance of confidence and share right over all pairs.
 
-    Guo et al. 2017, eq. 3.     Raises `ValueError` on an empty curve.
+    Guo et al. 2017, eq. 3. Raises `ValueError` on an empty curve.
     """
     total = sum(one.count for one in curve)
     if total == 0:
@@ -64,6 +64,6 @@ def expected_calibration_error(curve: Sequence[ReliabilityBin]) -> float:
 
 
 def mean_pair_loss(margins: Sequence[float]) -> float:
-    """Return the mean of −log σ(Δr) over pairs: log 2 for a model that knows nothing."""
+    """Return the mean of −log σ(Δr) over pairs (at least one): log 2 if the model knows nothing."""
     losses = [max(0.0, -m) + math.log1p(math.exp(-abs(m))) for m in margins]
     return sum(losses) / len(losses)

@@ -3,7 +3,8 @@
 While rankings are few they are cut into folds by prompt, and each fold is judged by a model that
 never saw it, so every ranking is a test. With many rankings one held-out fifth is enough. The model
 that is used is then fitted to all of them; the first fold's model stays as a second opinion, since
-it began with another seed and saw other prompts.
+it began with another seed and saw a part of the prompts: half of them, or four fifths. Where there
+are too few prompts for a fold, another seed alone tells them apart.
 """
 
 from collections.abc import Sequence

@@ -102,7 +102,10 @@ def fit_heads(
     heads: int,
     seed: int,
 ) -> numpy.ndarray:
-    """Return linear heads (H, R), each fitted to its own bootstrap of the prompts; one to all."""
+    """Return linear heads (H, R), each fitted to its own bootstrap of the prompts; one to all.
+
+    A head whose bootstrap drew nothing is fitted to all, too.
+    """
 
     def fit(weights: numpy.ndarray, start: numpy.ndarray | None) -> numpy.ndarray:
         return fit_pairwise(differences, weights, choice.penalty, flips=choice.flips, start=start)
@@ -113,6 +116,7 @@ def fit_heads(
     groups, of = numpy.unique(comparisons.groups, return_inverse=True)
     # Poisson with mean 1 is the limit of drawing n of n (Oza and Russell 2001).
     drawn = numpy.random.default_rng(seed).poisson(1.0, size=(heads, len(groups)))
+    drawn[drawn.sum(axis=1) == 0] = 1
     return numpy.stack([fit(comparisons.weights * counts[of], whole) for counts in drawn])
 
 

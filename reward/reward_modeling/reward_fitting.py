@@ -182,14 +182,15 @@ class BackboneFitter:
         # The folds after the first are asked once and not kept: they share an adapter.
         adapter = name if name in ("reward", "second_reward") else "reward_fold"
         model = RewardModel.fresh(self.backbone, self.settings, adapter)
-        recent: list[float] = []
-        curve = "loss/reward" if name == "reward" else "loss/reward_fold"
+        recent: list[Mapping[str, float]] = []
+        is_used = name == "reward"
 
-        def on_step(step: int, steps: int, loss: float) -> None:
-            recent.append(loss)
+        def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+            recent.append(metrics)
             if len(recent) == RECENT or step == steps:
-                mean = sum(recent) / len(recent)
-                self.report(self.done + step, self.steps, {curve: mean})
+                means = _means(recent)
+                loss = {"loss/reward" if is_used else "loss/reward_fold": means.pop("loss")}
+                self.report(self.done + step, self.steps, loss | (means if is_used else {}))
                 recent.clear()
 
         self.last_loss = train_reward_model(
@@ -212,6 +213,13 @@ class BackboneFitter:
     def margins(self, model: RewardModel, examples: Sequence[CachedExample]) -> list[list[float]]:
         """Return Δr, in nats, of every pair of each ranking that has pairs."""
         return pair_margins(model, examples)
+
+
+def _means(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over the steps that have it."""
+    names = dict.fromkeys(name for one in steps for name in one)
+    found = {name: [one[name] for one in steps if name in one] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def _tenths(say: Callable[[int], None]) -> Callable[[int], None]:

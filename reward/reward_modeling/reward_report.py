@@ -1,5 +1,6 @@
 """What a reward model is worth on rankings that it never saw: accuracy, loss, calibration."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from reward.reward_modeling.calibration import (
     outcome,
     reliability_curve,
 )
+from storage.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,14 @@ class RewardReport:
 def reward_report(judged: Sequence[JudgedRanking], *, seed: int) -> RewardReport:
     """Return the figures of rankings that the model never saw; ties in scores count half.
 
-    Raises `ValueError` where there is no pair.
+    Raises `ValueError` where there is no pair, and `BadInput` where a score is not finite: a last
+    step that ran away shows in no loss of the fit.
     """
     margins = [margin for one in judged for margin in one.margins]
+    if not all(map(math.isfinite, margins)):
+        raise BadInput(
+            "The reward model's scores are not finite numbers; lower training.reward.learning_rate."
+        )
     accuracy = _accuracy(judged, seed)
     curve = reliability_curve(margins)
     subsets = sorted({one.subset for one in judged if one.subset and one.margins})

@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from reward.reward_modeling.ranked_examples import CachedExample, RankedExample,
 from reward.reward_modeling.ranking_losses import Comparisons, comparisons_of, ranking_loss
 from reward.reward_modeling.reward_model import RewardModel
 from reward.reward_modeling.reward_settings import RewardSettings
+from reward.reward_modeling.step_metrics import SUMMED, Sums, step_metrics, sums_of
 from reward.training.optimizer_state import optimizer_tensors, restore_optimizer
 from reward.training.out_of_memory import Halving
 from reward.training.processes import Processes
@@ -51,15 +52,16 @@ def train_reward_model(
     settings: RewardSettings,
     *,
     seed: int,
-    on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    on_step: Callable[[int, int, Mapping[str, float]], None] = lambda step, steps, metrics: None,
     progress: FitProgress | None = None,
     processes: Processes | None = None,
 ) -> float:
     """Fit the adapter and the heads; return the mean loss of the last steps (NaN without any).
 
-    `on_step` hears (step, steps, mean loss of its rankings). With `progress`, a fit that was cut
-    off goes on at the step that was saved, and ends with the same weights. Raises `BadInput` where
-    the loss is not a finite number, `Unavailable` where a single ranking does not fit into memory.
+    `on_step` hears (step, steps, metrics as `step_metrics` names them). With `progress`, a fit that
+    was cut off goes on at the step that was saved, and ends with the same weights. Raises
+    `BadInput` where loss or gradient is not a finite number, `Unavailable` where a single ranking
+    does not fit into memory.
     """
     useful = [example for example in examples if teaches(example.example, settings)]
     if not useful:
@@ -69,9 +71,9 @@ def train_reward_model(
         done = fit.restore(progress)
         batches = itertools.islice(_batches(len(useful), settings, seed), done, fit.steps)
         for step, chosen in enumerate(batches, start=done + 1):
-            loss = fit.step(step, chosen)
+            metrics = fit.step(step, chosen)
             fit.save_if_due(progress, step)
-            on_step(step, fit.steps, loss)
+            on_step(step, fit.steps, metrics)
     return sum(fit.recent) / len(fit.recent)
 
 
@@ -172,35 +174,36 @@ class _Fit:
         }
         self.saved_at, self.saving = time.monotonic(), 0.0
 
-    def step(self, step: int, chosen: Sequence[int]) -> float:
-        """Make one optimizer step on the chosen rankings; return their mean loss."""
+    def step(self, step: int, chosen: Sequence[int]) -> dict[str, float]:
+        """Make one optimizer step on the chosen rankings; return its metrics."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(
                 step, self.steps, settings.warmup_steps
             )
         mine = self.processes.share(chosen)
-        loss = self.micro.run(lambda size: self._gradients(mine, size, len(chosen)))
-        (loss,) = self.processes.sum(loss)
-        if not math.isfinite(loss):
+        sums = self.micro.run(lambda size: self._gradients(mine, size, len(chosen)))
+        metrics = step_metrics(self.processes.sum(*sums))
+        loss = metrics["loss"]
+        self.processes.sum_gradients(self.parameters)
+        norm = nn.utils.clip_grad_norm_(self.parameters, settings.max_grad_norm)
+        if not (math.isfinite(loss) and torch.isfinite(norm)):
             raise BadInput(
-                "The reward model's loss is not a finite number; lower "
+                "The reward model's loss or gradient is not a finite number; lower "
                 "training.reward.learning_rate."
             )
-        self.processes.sum_gradients(self.parameters)
-        nn.utils.clip_grad_norm_(self.parameters, settings.max_grad_norm)
         self.optimizer.step()
         self.recent = [*self.recent, loss][-RECENT:]
-        return loss
+        return metrics
 
-    def _gradients(self, chosen: Sequence[int], size: int, whole: int) -> float:
-        """Add up the gradients of the chosen rankings, at most `size` at a time; return their loss.
+    def _gradients(self, chosen: Sequence[int], size: int, whole: int) -> Sums:
+        """Add up the gradients of the chosen rankings, at most `size` at a time; return their sums.
 
         `whole` is how many rankings the step has, so parts and processes add up to its mean.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
         settings = self.settings
+        total = [0.0] * SUMMED
         found = [self.examples[index] for index in chosen]
         for places in parts_at_once(found, size, settings.tokens_at_once):
             part = [chosen[place] for place in places]
@@ -214,7 +217,8 @@ class _Fit:
             )
             weighted = losses * self.weights[:, part]
             (weighted.mean(0).sum() / whole).backward()
-            total += float(losses.detach().mean(0).sum()) / whole
+            pairs = [found[place].pairs for place in places]
+            total = [a + b for a, b in zip(total, sums_of(losses, scores, pairs), strict=True)]
         return total
 
     def restore(self, progress: FitProgress | None) -> int:

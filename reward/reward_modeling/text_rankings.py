@@ -61,12 +61,6 @@ class Comparisons:
         found: numpy.ndarray = points[self.better] - points[self.worse]
         return found
 
-    def where(self, kept: numpy.ndarray) -> "Comparisons":
-        """Return the pairs that `kept` (P,) bool marks."""
-        return Comparisons(
-            self.better[kept], self.worse[kept], self.weights[kept], self.groups[kept]
-        )
-
 
 def comparisons_of(rankings: Sequence[TextRanking]) -> Comparisons:
     """Return the pairs of rankings whose completions lie in rows one after another.

@@ -51,7 +51,7 @@ class Launch:
     config: str = ""  #: a file for `accelerate launch`, or the name of one in reward/launch
     accelerate: bool = False  #: whether `accelerate launch` starts them on CPU too
     threads: int = 0  #: CPU threads of all of them; 0: all cores
-    silent_seconds: float = 900.0  #: without a line after which they count as hung
+    silent_seconds: float = 900.0  #: without a line on either stream after which they count as hung
 
 
 def launch_command(launch: Launch, module: str, *arguments: str) -> list[str]:
@@ -106,7 +106,7 @@ def run_together(
     `on_line` hears their stdout, and `on_error`, in another thread, their stderr without what the
     launcher says itself, each line once. Whatever ends this call, an exception of `on_line`
     included, ends all of them. Raises `ProcessesFailed` naming the exit where one ends badly, and
-    `Unavailable` where they are silent for too long.
+    `Unavailable` where both streams are silent for too long.
     """
     with TemporaryDirectory(prefix="rankloop-launch-") as place:
         pipe = Path(place) / "alive"
@@ -133,7 +133,8 @@ class _Running:
         self.launch = launch
         self.lines: queue.Queue[str] = queue.Queue()
         self.errors: deque[str] = deque(maxlen=LAST_LINES)
-        self.heard: set[str] = set()
+        self.relayed: set[str] = set()
+        self.last_sign = time.monotonic()
         self.failed = False
         self.on_error = on_error
         self.process = subprocess.Popen(
@@ -165,17 +166,20 @@ class _Running:
     def _hear_error(self, line: str) -> None:
         self.errors.append(line)
         self.failed = self.failed or FAILED in line
-        if line not in self.heard and not self.failed and not OWN_LINES.match(line):
-            self.heard.add(line)
+        if self.failed or OWN_LINES.match(line):
+            return
+        # Also where another process has said the same: both are alive.
+        self.last_sign = time.monotonic()
+        if line not in self.relayed:
+            self.relayed.add(line)
             self.on_error(line)
 
     def _relay(self, on_line: Callable[[str], None]) -> None:
-        heard = time.monotonic()
         while self.process.poll() is None:
             try:
                 line = self.lines.get(timeout=LOOK)
             except queue.Empty:
-                if time.monotonic() - heard > self.launch.silent_seconds:
+                if time.monotonic() - self.last_sign > self.launch.silent_seconds:
                     raise Unavailable(
                         f"Training in {self.launch.processes} processes said nothing for "
                         f"{self.launch.silent_seconds / 60:.0f} minutes and was ended; look for a "
@@ -183,7 +187,7 @@ class _Running:
                     ) from None
                 continue
             on_line(line)
-            heard = time.monotonic()
+            self.last_sign = time.monotonic()
 
     def _end(self) -> None:
         """Ask the launcher to end its processes, which lead sessions of their own; then kill."""

@@ -30,6 +30,8 @@ from reward.steps.publish import check_base, check_candidate, publish
 from reward.steps.reward import train_reward
 from reward.steps.sft import train_on_demonstrations
 from reward.steps.snapshot import take_snapshot
+from reward.training.learning_rates import as_settings, learning_rates
+from reward.training.out_of_memory import is_out_of_memory
 from reward.training.tracking import LOGS, Tracker
 from storage.engine import writing
 from storage.errors import RankloopError
@@ -37,7 +39,19 @@ from storage.tables import Round, RoundState
 from storage.telemetry.logs import log_context
 from storage.telemetry.traces import span
 
+OUT_OF_MEMORY = (
+    "There is not enough memory; lower the sizes under training, such as "
+    "training.sampling.max_new_tokens, or choose a smaller model."
+)
+
 log = logging.getLogger(__name__)
+
+
+def _rates(state: RoundState) -> str:
+    """Return the learning rates of a step in words; those of all where it trains nothing itself."""
+    if state not in (RoundState.SFT, RoundState.REWARD, RoundState.PPO):
+        return "the learning rates under training"
+    return as_settings(learning_rates(state.value))
 
 
 def queue_up(context: StepContext) -> StepOutcome:
@@ -118,9 +132,13 @@ class Loop:
         except LeaseLost:
             raise
         except FloatingPointError as error:
-            return self._end(one, RoundState.FAILED, f"{error}; lower the learning rates.")
-        except (CannotTrain, RankloopError, torch.OutOfMemoryError) as error:
-            return self._end(one, RoundState.FAILED, str(error) or "The device is out of memory.")
+            return self._end(one, RoundState.FAILED, f"{error}; lower {_rates(one.state)}.")
+        except (CannotTrain, RankloopError) as error:
+            return self._end(one, RoundState.FAILED, str(error))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return self._end(one, RoundState.FAILED, OUT_OF_MEMORY)
         seconds = {f"seconds_{one.state.value}": round(time.monotonic() - began, 2)}
         return self._commit(one, outcome, seconds)
 

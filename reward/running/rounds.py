@@ -1,7 +1,6 @@
 """The round's state machine: every change is one transaction, fenced by the worker's lease."""
 
 import hashlib
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from reward.running.lease import Lease, require
 from reward.running.progress_folder import PROGRESS
 from storage.clock import now
 from storage.errors import Conflict, NotFound
+from storage.finite_json import finite
 from storage.tables import Round, RoundPoint, RoundState
 
 ORDER = (
@@ -120,7 +120,7 @@ def advance(
     one.reason = reason or one.reason
     one.snapshot_id = one.snapshot_id if snapshot_id is None else snapshot_id
     one.judgments = one.judgments if judgments is None else judgments
-    one.settings = one.settings if settings is None else dict(settings)
+    one.settings = one.settings if settings is None else finite(settings)
     if came_from is RoundState.QUEUED:
         one.started_at = now()
     if to.ended:
@@ -171,14 +171,6 @@ def record_point(
         )
     )
     session.flush()
-
-
-def finite(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics with None where a number is not finite: JSON has no NaN."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in metrics.items()
-    }
 
 
 def count_attempt(session: Session, *, lease: Lease, round_id: int) -> int:

@@ -17,19 +17,27 @@ from labeling.imports.prompt_files import NewPrompt
 from labeling.imports.ranking_files import read_rankings
 from reward.evaluating.evaluation import AGAINST, CANDIDATE, EvaluationReport, evaluate_policies
 from reward.evaluating.few_shot import best_examples, ids_with_examples
-from reward.evaluating.harness import check_tasks, run_tasks
+from reward.evaluating.harness import check_tasks, run_set_tasks, task_folder
 from reward.evaluating.policy_figures import REWARD_MODEL
 from reward.evaluating.side_by_side import side_by_side
 from reward.generation.conversations import Messages
 from reward.generation.generator import Generator
 from reward.generation.policy_generator import policy_generator
+from reward.stages.enough_memory import enough_memory
 from reward.stages.examples import prompts_with_room, read_demonstrated_prompts
 from reward.stages.model import StageModel, StageRun
-from reward.stages.result import Meter, plain, read_settings
+from reward.stages.result import Meter, read_settings
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
+from reward.stages.samples_page import check_free, write_samples
+from reward.training.learning_rates import learning_rates
 from storage.errors import BadInput
+from storage.finite_json import finite
 
 BASE = "base"  # the bare model, on the command line
+GONE = {  # what a folder that a policy was trained with was, and what to do without it
+    "reward": "reward model, is gone; give one with --reward",
+    "sft": "reference, is gone; KL cannot be measured without it. Put it back",
+}
 
 
 @dataclass(frozen=True)
@@ -45,19 +53,28 @@ class EvaluateRequest:
     task_limit: int | None = None  #: documents of each task, at most
     second_reward: Path | None = None  #: another reward model, fitted to other data
     examples: Path | None = None  #: rankings whose best completions the few-shot model is shown
+    samples: Path | None = None  #: page of completions side by side to write, in Markdown
+    task_few_shot: int | None = None  #: examples before each document
+    task_chat: bool | None = None  #: put documents through the model's chat template
+    task_batch: int | None = None  #: sequences of a task that are scored together
 
 
+@enough_memory("lower --set generation.batch=N or --set sampling.max_new_tokens=N")
 def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
     """Compare two policies; return the report as JSON.
 
-    Raises `BadInput` or `Unavailable` in one sentence.
+    Raises `BadInput`, `Conflict` or `Unavailable` in one sentence.
     """
+    if request.samples is not None:
+        check_free(request.samples)
     folders = [_folder(request.policy), _folder(request.against)]
     texts, demonstrations = read_demonstrated_prompts(request.prompts)
-    if request.task_folder and not request.tasks:
+    run = _with_tasks(request, run)
+    sizes = run.profile.evaluation
+    if request.task_folder and not sizes.tasks:
         raise BadInput("--task-folder holds tasks that nothing names; name them with --task.")
-    if request.tasks:
-        check_tasks(request.tasks, folder=request.task_folder)
+    if sizes.tasks:
+        check_tasks(sizes.tasks, folder=task_folder(sizes))
     reward = request.reward or _own(folders, "reward", run)
     for given in (reward, request.second_reward):
         if given is not None:
@@ -100,9 +117,9 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
     except FloatingPointError as error:
         raise BadInput(
             f"{error}: a policy was trained until its weights ran away; train it again with a "
-            "lower learning rate."
+            f"lower learning rate{_rates(folders)}."
         ) from error
-    return plain(
+    found: dict[str, Any] = finite(
         {
             **_win(report),
             **report.as_dict(),
@@ -122,6 +139,22 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
             ),
         }
     )
+    if request.samples is not None:
+        write_samples(request.samples, found)
+        run.say(f"completions side by side written to {request.samples}")
+    return found
+
+
+def _rates(folders: Sequence[Path | None]) -> str:
+    """Return in brackets the settings of the rates that the policies were trained with."""
+    made = [read_settings(folder) for folder in folders if folder]
+    found = [
+        rate
+        for one in made
+        if "stage" in one
+        for rate in learning_rates(one["stage"], one.get("optimizer", "ppo"))
+    ]
+    return f" ({', '.join(dict.fromkeys(found))})" if found else ""
 
 
 def _generator(
@@ -143,6 +176,11 @@ def _examples(
     """Return the examples of the few-shot model, none of them a prompt that is answered."""
     if request.examples is None:
         return []
+    if run.profile.evaluation.few_shot == 0:
+        raise BadInput(
+            "Setting training.evaluation.few_shot is 0, so that nothing of --examples would be "
+            "shown; give --set evaluation.few_shot=N, or leave --examples out."
+        )
     asked = [one.messages for one in prompts]
     rankings = [one for one in read_rankings(request.examples) if one.messages not in asked]
     found = best_examples(
@@ -201,12 +239,9 @@ def _own(folders: list[Path | None], name: str, run: StageRun) -> Path | None:
     """Return the folder `name` that the first policy which names one was trained with."""
     for folder in folders:
         named = read_settings(folder).get(name) if folder else None
-        if named and name == "sft" and not Path(named).is_dir():
-            raise BadInput(
-                f"The folder {named}, which {folder} names as its reference, is gone; KL cannot be "
-                "measured without it. Put it back."
-            )
-        if named and Path(named).is_dir():
+        if named and not Path(named).is_dir():
+            raise BadInput(f"The folder {named}, which {folder} names as its {GONE[name]}.")
+        if named:
             run.say(f"{name}: {named}, which {folder} was trained with")
             return Path(named)
     return None
@@ -217,26 +252,47 @@ def _reference(model: StageModel, folders: list[Path | None], run: StageRun) -> 
     return load_policy(model, own, "reference") if own else None
 
 
+def _with_tasks(request: EvaluateRequest, run: StageRun) -> StageRun:
+    """Return the run with what was asked of tasks laid over the section `evaluation`."""
+    given = {
+        "tasks": request.tasks or None,
+        "task_folder": str(request.task_folder) if request.task_folder else None,
+        "task_limit": request.task_limit,
+        "task_few_shot": request.task_few_shot,
+        "task_chat": request.task_chat,
+        "task_batch": request.task_batch,
+    }
+    asked = {name: value for name, value in given.items() if value is not None}
+    sizes = {**run.overrides.get("evaluation", {}), **asked}
+    return replace(run, overrides={**run.overrides, "evaluation": sizes})
+
+
 def _tasks(
     request: EvaluateRequest, model: StageModel, adapters: Mapping[str, str | None], run: StageRun
 ) -> dict[str, Any]:
     """Run lm-eval's tasks on both policies: task → policy → metrics."""
-    if not request.tasks:
+    settings = model.profile.evaluation
+    if not settings.tasks:
         return {}
     found: dict[str, dict[str, Any]] = {}
     for name, adapter in adapters.items():
-        run.say(f"running {', '.join(request.tasks)} on {getattr(request, name)}")
-        results = run_tasks(
+        label = f"running {', '.join(settings.tasks)} on {getattr(request, name)}"
+        run.progress(label, 0.0)
+        results = run_set_tasks(
             model.backbone,
             adapter,
-            request.tasks,
-            folder=request.task_folder,
-            limit=request.task_limit,
+            settings.tasks,
+            settings,
             seed=model.seed,
+            progress=partial(_progress, run, label),
         )
         for task, metrics in results.items():
             found.setdefault(task, {})[name] = metrics
     return {"tasks": found}
+
+
+def _progress(run: StageRun, label: str, done: int, total: int) -> None:
+    run.progress(label, done / total)
 
 
 def _named(request: EvaluateRequest) -> Mapping[str, str]:

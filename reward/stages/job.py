@@ -41,6 +41,8 @@ from reward.steps.outcome import CannotTrain
 from reward.steps.ppo import KEPT, climb, climb_by_trl
 from reward.steps.sft import ADAPTER as SFT
 from reward.steps.sft import fine_tune, progress_place
+from reward.training.learning_rates import as_settings, learning_rates
+from reward.training.out_of_memory import is_out_of_memory
 from reward.training.processes import Processes
 from reward.training.progress_checkpoint import ProgressPlace, load_progress, save_progress
 from reward.training.sharded_model import home_of_backbone
@@ -240,12 +242,20 @@ def main() -> int:
         say(folder, {"error": str(error)})
         return 1
     except FloatingPointError as error:
-        say(folder, {"error": f"{error}; lower the learning rates."})
+        say(folder, {"error": f"{error}; lower {_rates(folder)}."})
         return 1
-    except torch.OutOfMemoryError:
-        say(folder, {"error": "The device is out of memory; lower the sizes under training."})
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        say(folder, {"error": "There is not enough memory; lower the sizes under training."})
         return 1
     return 0
+
+
+def _rates(folder: Path) -> str:
+    job = json.loads((folder / JOB_FILE).read_text())
+    optimizer = job["training"].get("optimizer", {}).get("optimizer", "ppo")
+    return as_settings(learning_rates(job["stage"], optimizer))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reward.evaluating.policy_figures import REWARD_MODEL, Evaluator
+from reward.policy_optimization.training_history import updates_a_rollout
 from reward.policy_optimization.trl_optimizers import PreferencePair, train_with
 from reward.stages.model import Say, StageModel
 from reward.stages.roles import Judge
@@ -41,12 +42,14 @@ class Stopwatch:
         return self._began - began
 
 
-def iteration_line(iteration: int, iterations: int, metrics: dict[str, float]) -> str:
-    """Return an iteration's figures in words."""
+def iteration_line(
+    iteration: int, iterations: int, metrics: dict[str, float], what: str = "iteration"
+) -> str:
+    """Return in words the figures of an iteration, or of `what` else is counted."""
     known = (("objective/scores", "reward"), ("objective/kl", "KL"), ("loss/policy_avg", "loss"))
     figures = [f"{word} {metrics[name]:.3f}" for name, word in known if name in metrics]
     seconds = f"({metrics['time/iteration']:.1f} s)"
-    return f"iteration {iteration} of {iterations}: {', '.join(figures)} {seconds}"
+    return f"{what} {iteration} of {iterations}: {', '.join(figures)} {seconds}"
 
 
 def trl_curve(task: PolicyTask, optimizer: str) -> Curve:
@@ -58,6 +61,7 @@ def trl_curve(task: PolicyTask, optimizer: str) -> Curve:
     model = task.model
     settings = model.profile.optimizer
     before = _measured(task) if optimizer == "dpo" else {}
+    what = "update" if updates_a_rollout(optimizer, settings) > 1 else "iteration"
     clock, curve = Stopwatch(), Curve()
 
     def on_step(step: int, steps: int, metrics: dict[str, float]) -> None:
@@ -66,7 +70,7 @@ def trl_curve(task: PolicyTask, optimizer: str) -> Curve:
             curve.clear()
         found = {**metrics, "time/iteration": clock.lap()}
         curve.append(found)
-        task.say(iteration_line(step, steps, found))
+        task.say(iteration_line(step, steps, found, what))
         task.track(step, found)
 
     train_with(

@@ -15,12 +15,22 @@ from labeling.imports.ranking_files import RankedText, count_pairs, read_ranking
 from reward.generation.sampling import check_speech
 from reward.policy_optimization.ppo import PPOTrainer, State
 from reward.policy_optimization.pretraining_texts import pretraining_ids
+from reward.policy_optimization.training_history import history_figures, updates_a_rollout
 from reward.policy_optimization.trl_optimizers import preference_pairs
 from reward.stages.curves import stage_tracker
+from reward.stages.enough_memory import enough_memory, training_advice
 from reward.stages.examples import ranked_examples, read_stage_prompts, short_prompts
 from reward.stages.model import StageModel, StageRun
 from reward.stages.optimizers import Curve, PolicyTask, Stopwatch, iteration_line, trl_curve
-from reward.stages.result import PROGRESS, Meter, described_file, finish, free_folder, running
+from reward.stages.result import (
+    PROGRESS,
+    Meter,
+    described_file,
+    finish,
+    folder_sha256,
+    free_folder,
+    running,
+)
 from reward.stages.reward import check_classes, weighing
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
 from reward.training.processes import Processes
@@ -42,6 +52,7 @@ class PPORequest:
     iterations: int = 0  #: rollouts (dpo: updates); 0: as the settings say
 
 
+@enough_memory(training_advice("ppo.micro_batch", "optimizer.micro_batch"))
 def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
     """Train and save a policy; return its metrics.
 
@@ -67,14 +78,20 @@ def train_ppo_stage(request: PPORequest, run: StageRun) -> dict[str, Any]:
         folder=folder,
         say=run.say,
     )
+    pretraining = pretraining_ids(model.profile.ppo, model.backbone.tokenizer)
     made_with = _made_with(request, model)
-    with running(folder, made_with) as resumed:
+    with running(folder, made_with):
+        resumed = False
         with stage_tracker(folder, model) as tracker:
             task = replace(task, track=partial(tracker.log, request.optimizer))
-            curve = _ppo(task) if request.optimizer == "ppo" else trl_curve(task, request.optimizer)
+            if request.optimizer == "ppo":
+                curve, resumed = _ppo(task, pretraining)
+            else:
+                curve = trl_curve(task, request.optimizer)
         check_speech(model.backbone, "policy", prompts[0])
+        updates = updates_a_rollout(request.optimizer, model.profile.optimizer)
         metrics = {
-            **curve_metrics(curve),
+            **curve_metrics(curve, updates),
             "prompts": len(prompts),
             "prompts_left_out": len(texts) - len(prompts),
             "trainable_parameters": sum(p.numel() for p in model.backbone.parameters("policy")),
@@ -143,17 +160,23 @@ def _start(request: PPORequest, model: StageModel) -> str | None:
 
 
 def _made_with(request: PPORequest, model: StageModel) -> dict[str, Any]:
+    """Return what the run is made with: what is read again when it goes on, by its hash."""
+    ppo = model.profile.ppo
     return model.made_with(
         "ppo",
         optimizer=request.optimizer,
         prompts=described_file(request.prompts),
         data=described_file(request.data) if request.data else None,
         reward=str(request.reward.absolute()),
+        reward_sha256=folder_sha256(request.reward),
         sft=str(request.sft.absolute()) if request.sft else None,
+        sft_sha256=folder_sha256(request.sft) if request.sft else None,
+        ptx=described_file(Path(ppo.ptx_file)) if ppo.ptx_coefficient > 0 else None,
     )
 
 
-def _ppo(task: PolicyTask) -> Curve:
+def _ppo(task: PolicyTask, pretraining: Sequence[Sequence[int]]) -> tuple[Curve, bool]:
+    """Move the policy by PPO; return its curve, and whether it went on from progress."""
     profile, say, processes = task.model.profile, task.say, Processes.current()
     trainer = PPOTrainer(
         task.model.backbone,
@@ -164,11 +187,12 @@ def _ppo(task: PolicyTask) -> Curve:
         generation_batch=profile.generation.batch,
         reference=task.reference,
         value_head=task.judge.value_head,
-        pretraining=pretraining_ids(profile.ppo, task.model.backbone.tokenizer),
+        pretraining=pretraining,
         processes=processes,
     )
     kept = load_progress(task.folder, PROGRESS, "ppo")
-    if kept:
+    resumed = kept is not None and trainer.can_resume(kept, task.prompts)
+    if kept is not None and resumed:
         trainer.resume(kept)
         say(f"going on after iteration {len(trainer.history)} of {profile.ppo.iterations}")
     clock = Stopwatch()
@@ -182,26 +206,22 @@ def _ppo(task: PolicyTask) -> Curve:
         if processes.is_first:
             save_progress(task.folder, PROGRESS, "ppo", *state)
 
-    return trainer.train(
-        task.prompts,
-        on_iteration,
-        keep=keep,
-    )
+    return trainer.train(task.prompts, on_iteration, keep=keep), resumed
 
 
-def curve_metrics(curve: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def curve_metrics(curve: Sequence[Mapping[str, float]], updates: int = 1) -> dict[str, Any]:
     """Return what a run's iterations come to: reward at both ends, last KL, seconds each.
 
-    Where the last rollout left the bounds, the policy that is kept made the one before it, and the
-    figures are of that.
+    An iteration is a rollout with its updates, of which the curve has one entry each where the
+    optimizer makes several (dpo: an update). What the curve lacks is None.
     """
-    left = bool(curve[-1].get("val/left_bounds", 0.0))
-    first, last = curve[0], curve[-2 if left and len(curve) > 1 else -1]
+    found = history_figures(curve, updates=updates)
+    seconds = sum(one["time/iteration"] for one in curve)
     return {
-        "reward_mean_first": first["objective/scores"],
-        "reward_mean_last": last["objective/scores"],
-        "kl": last["objective/kl"],
-        "seconds_per_iteration": sum(one["time/iteration"] for one in curve) / len(curve),
-        "iterations": len(curve),
-        "left_bounds": left,
+        "reward_mean_first": found.score_first,
+        "reward_mean_last": found.score_last,
+        "kl": found.kl_last,
+        "seconds_per_iteration": seconds / found.rollouts,
+        "iterations": found.rollouts,
+        "left_bounds": found.left_bounds,
     }

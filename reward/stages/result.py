@@ -7,7 +7,6 @@ the same settings goes on from there. Of several processes the first alone write
 
 import hashlib
 import json
-import math
 import os
 import resource
 import shutil
@@ -22,9 +21,11 @@ import torch
 
 from reward.stages.card import card_of
 from reward.steps.outcome import CannotTrain
+from reward.training.learning_rates import as_options, learning_rates
 from reward.training.processes import Processes
-from storage.blobs import write_folder
+from storage.blobs import MANIFEST, write_folder
 from storage.errors import BadInput, Conflict, Unavailable
+from storage.finite_json import finite
 
 PROGRESS = "progress"
 LOGS = "logs"  # the curves for other tools, within progress and in the finished folder
@@ -97,8 +98,8 @@ def free_folder(out: Path) -> Path:
     return folder
 
 
-def begin(folder: Path, made_with: Json) -> bool:
-    """Note what the run is made with; say whether an unfinished one like it goes on.
+def begin(folder: Path, made_with: Json) -> None:
+    """Note what the run is made with, where no unfinished one like it has.
 
     Raises `Conflict` naming the first thing in which an unfinished run there differs.
     """
@@ -107,14 +108,13 @@ def begin(folder: Path, made_with: Json) -> bool:
     try:
         if file.exists():
             _compare(json.loads(file.read_text()), wanted, folder)
-            return True
+            return
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_text(wanted))
     except ValueError as error:
         raise Conflict(f"{file} cannot be read; remove the folder {folder}.") from error
     except OSError as error:
         raise _cannot_be_written(folder, error) from error
-    return False
 
 
 def abandon(folder: Path) -> None:
@@ -131,7 +131,7 @@ def finish(
 
     Returns the metrics as they were written: what is not a finite number is null.
     """
-    written: dict[str, Any] = plain(metrics)
+    written: dict[str, Any] = finite(metrics)
     if not Processes.current().is_first:
         return written
     try:
@@ -148,27 +148,25 @@ def finish(
 
 
 @contextmanager
-def running(folder: Path, made_with: Json) -> Iterator[bool]:
-    """Begin a run (yield whether it goes on) and leave no folder where it fails before progress.
+def running(folder: Path, made_with: Json) -> Iterator[None]:
+    """Begin a run, or go on with one; leave no folder where it fails before progress.
 
     What trainers raise comes out as one sentence for a person.
     """
     processes = Processes.current()
-    goes_on = processes.from_first(lambda: begin(folder, made_with))
+    processes.from_first(lambda: begin(folder, made_with))
     try:
-        yield goes_on
-    except FloatingPointError as error:
-        # Going on from there would come to the same.
+        yield
+    except (FloatingPointError, BadInput) as error:
+        # Going on from there would come to the same, and with other settings it is refused.
         if processes.is_first:
             shutil.rmtree(folder, ignore_errors=True)
-        raise BadInput(f"{error}; lower the learning rate with --set.") from error
+        if isinstance(error, BadInput):
+            raise
+        rates = learning_rates(made_with["stage"], made_with.get("optimizer", "ppo"))
+        raise BadInput(f"{error}; lower the learning rate with {as_options(rates)}.") from error
     except CannotTrain as error:
         raise BadInput(str(error)) from error
-    except torch.OutOfMemoryError as error:
-        raise Unavailable(
-            "The device ran out of memory; lower the batch sizes with --set, or take fewer layers "
-            "with --set backbone.top_layers=N."
-        ) from error
     finally:
         if processes.is_first:
             abandon(folder)
@@ -187,6 +185,19 @@ def described_file(path: Path) -> dict[str, str]:
     """Return a file's name and its SHA-256."""
     with path.open("rb") as stream:
         return {"file": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def folder_sha256(folder: Path) -> str:
+    """Return a SHA-256 of a trained folder: of its manifest, which holds that of every file.
+
+    Where it has no manifest the files themselves are read.
+    """
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        return described_file(manifest)["sha256"]
+    files = sorted(each for each in folder.rglob("*") if each.is_file())
+    found = [[str(each.relative_to(folder)), described_file(each)["sha256"]] for each in files]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def _compare(found: Json, wanted: Json, folder: Path) -> None:
@@ -211,15 +222,6 @@ def _flat(values: Json, before: str = "") -> dict[str, Any]:
         else:
             flat[f"{before}{name}"] = value
     return flat
-
-
-def plain(value: Any) -> Any:
-    """Return JSON that every reader takes: null for what is not a finite number."""
-    if isinstance(value, Mapping):
-        return {name: plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(values: Json) -> str:

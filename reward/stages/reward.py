@@ -6,7 +6,7 @@ Leaves out the cross-fitting of a round (`reward/reward_modeling/reward_fitting.
 held-out rankings are the test. Called by `rankloop train reward`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from reward.reward_modeling.reward_report import JudgedRanking, RewardReport, re
 from reward.reward_modeling.reward_settings import HEAD, RewardSettings
 from reward.reward_modeling.reward_training import FitProgress, check_examples, train_reward_model
 from reward.stages.curves import LossCurve, stage_tracker
+from reward.stages.enough_memory import enough_memory, training_advice
 from reward.stages.examples import ranked_examples
 from reward.stages.model import FEATURE, Say, StageModel, StageRun, described
+from reward.stages.pace import Pace
 from reward.stages.result import (
     PROGRESS,
     Meter,
@@ -64,6 +66,7 @@ class RewardData:
         return {"train_rankings": len(self.train), "train_pairs": count_pairs(self.train)}
 
 
+@enough_memory(training_advice("reward.rankings_per_step"))
 def train_reward_stage(request: RewardRequest, run: StageRun) -> dict[str, Any]:
     """Fit, test and save a reward model; return its metrics.
 
@@ -87,15 +90,14 @@ def train_reward_stage(request: RewardRequest, run: StageRun) -> dict[str, Any]:
     heldout = ranked_examples(model, data.heldout)
     check_examples(train, model.profile.reward)
     made_with = model.made_with("reward", **asked)
-    with running(folder, made_with) as resumed:
-        fitted, losses = _fit(model, train, folder, run.say)
+    with running(folder, made_with):
+        fitted, fit = _fit(model, train, folder, run.say)
         run.say(f"testing on {count_pairs(data.heldout)} held-out comparisons")
         metrics = {
-            **report_metrics(_report(model, fitted, heldout)),
+            **report_metrics(_report(model, fitted, heldout, run.say)),
             **data.counts(),
-            **losses,
+            **fit,
             "trainable_parameters": _size(model, fitted),
-            "resumed": resumed,
             "seconds": meter.seconds,
             "peak_memory_mb": meter.peak_memory_mb,
         }
@@ -175,9 +177,7 @@ def with_a_whole_pass(run: StageRun, rankings: int) -> TrainingProfile:
     A round caps its steps for its minutes; a file is used whole, unless a setting says otherwise.
     """
     settings = run.profile.reward
-    if any(
-        "max_steps" in given.get("reward", {}) for given in (run.settings.training, run.overrides)
-    ):
+    if run.sets("reward", "max_steps"):
         return run.profile
     steps = max(settings.max_steps, -(-rankings // settings.rankings_per_step))
     return replace(run.profile, reward=replace(settings, max_steps=steps))
@@ -185,15 +185,17 @@ def with_a_whole_pass(run: StageRun, rankings: int) -> TrainingProfile:
 
 def _fit(
     model: StageModel, train: Sequence[RankedExample], folder: Path, say: Say
-) -> tuple[RewardModel, dict[str, float]]:
+) -> tuple[RewardModel, dict[str, Any]]:
     settings = model.profile.reward
     fitted = RewardModel.fresh(model.backbone, settings, "reward")
     curve = LossCurve(folder, say)
     with stage_tracker(folder, model) as tracker:
 
-        def on_step(step: int, steps: int, loss: float) -> None:
+        def on_step(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+            loss = metrics["loss"]
             curve.add(step, steps, loss)
-            tracker.log("reward", step, {"loss/reward": loss})
+            others = {name: value for name, value in metrics.items() if name != "loss"}
+            tracker.log("reward", step, {"loss/reward": loss, **others})
 
         last = train_reward_model(
             fitted,
@@ -206,7 +208,12 @@ def _fit(
         )
     say("normalising the scores on completions of the bare model")
     fitted.normalise(torch.cat(head_scores(fitted, _reference(model, train, settings)), dim=1))
-    return fitted, {"loss_first": curve.losses[0], "loss_last": last, "steps": len(curve.losses)}
+    return fitted, {
+        "loss_first": curve.losses[0],
+        "loss_last": last,
+        "steps": curve.steps,
+        "resumed": curve.went_on,
+    }
 
 
 def _reference(
@@ -231,21 +238,23 @@ def _reference(
 
 
 def _cached(model: StageModel, examples: Sequence[RankedExample], say: Say) -> list[CachedExample]:
-    every = max(1, len(examples) // 4)
+    pace = Pace(parts=4)
 
     def read(done: int) -> None:
-        if done % every == 0 or done == len(examples):
+        if pace.is_due(done, len(examples)):
             say(f"reading rankings: {done} of {len(examples)}")
 
     return cache_examples(model.backbone, examples, model.profile.reward, read)
 
 
 def _report(
-    model: StageModel, fitted: RewardModel, heldout: Sequence[RankedExample]
+    model: StageModel, fitted: RewardModel, heldout: Sequence[RankedExample], say: Say
 ) -> RewardReport:
-    judged = []
+    judged, pace = [], Pace(parts=1)
     # One at a time: the activations of a whole file would be gigabytes, for one use.
-    for one in heldout:
+    for done, one in enumerate(heldout, start=1):
+        if pace.is_due(done, len(heldout)):
+            say(f"tested: {done} of {len(heldout)} rankings")
         if one.pairs:
             read = cache_examples(model.backbone, [one], model.profile.reward)
             (margins,) = pair_margins(fitted, read)
@@ -274,5 +283,5 @@ def report_metrics(report: RewardReport) -> dict[str, Any]:
 
 
 def _size(model: StageModel, fitted: RewardModel) -> int:
-    weights = [*model.backbone.parameters(fitted.adapter), *fitted.head.parameters()]
+    weights = [*model.backbone.parameters(fitted.adapter), *fitted.head_parameters()]
     return sum(weight.numel() for weight in weights)

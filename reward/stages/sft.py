@@ -12,6 +12,7 @@ from typing import Any
 from labeling.imports.demonstration_files import DemonstrationText, read_demonstrations
 from reward.language_models.profiles import TrainingProfile
 from reward.stages.curves import LossCurve, stage_tracker
+from reward.stages.enough_memory import enough_memory, training_advice
 from reward.stages.model import Say, StageModel, StageRun
 from reward.stages.result import PROGRESS, Meter, described_file, finish, free_folder, running
 from reward.steps.snapshot import end_token
@@ -27,6 +28,7 @@ class SFTRequest:
     out: Path
 
 
+@enough_memory(training_advice("sft.micro_batch"))
 def train_sft_stage(request: SFTRequest, run: StageRun) -> dict[str, Any]:
     """Fine-tune and save a policy; return its metrics.
 
@@ -39,16 +41,17 @@ def train_sft_stage(request: SFTRequest, run: StageRun) -> dict[str, Any]:
     meter = Meter(model.device)
     demonstrations = short_demonstrations(model, request.data, texts)
     made_with = model.made_with("sft", data=described_file(request.data))
-    with running(folder, made_with) as resumed:
-        losses = _fit(model, demonstrations, folder, run.say)
+    with running(folder, made_with):
+        curve = _fit(model, demonstrations, folder, run.say)
+        losses = curve.losses
         metrics = {
             "loss_first": losses[0],
             "loss_last": sum(losses[-5:]) / len(losses[-5:]),
             "demonstrations": len(demonstrations),
             "demonstrations_left_out": len(texts) - len(demonstrations),
-            "steps": len(losses),
+            "steps": curve.steps,
             "trainable_parameters": sum(p.numel() for p in model.backbone.parameters("policy")),
-            "resumed": resumed,
+            "resumed": curve.went_on,
             "seconds": meter.seconds,
             "peak_memory_mb": meter.peak_memory_mb,
         }
@@ -104,7 +107,7 @@ def short_demonstrations(
 
 def _fit(
     model: StageModel, demonstrations: Sequence[DemonstratedAnswer], folder: Path, say: Say
-) -> list[float]:
+) -> LossCurve:
     curve = LossCurve(folder, say)
     with stage_tracker(folder, model) as tracker:
 
@@ -121,4 +124,4 @@ def _fit(
             on_step=on_step,
             folder=folder / PROGRESS / "sft",
         )
-    return curve.losses
+    return curve

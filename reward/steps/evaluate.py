@@ -27,6 +27,7 @@ from reward.steps.baselines import few_shot_answers, first_policy_answers
 from reward.steps.heldout import HeldoutPrompt, heldout_prompts
 from reward.steps.outcome import StepContext, StepOutcome
 from reward.steps.ppo import load_reference, load_reward
+from reward.steps.task_scores import task_scores
 from storage.engine import reading
 from storage.tables import Policy, Project
 
@@ -49,6 +50,7 @@ def evaluate_candidate(context: StepContext) -> StepOutcome:
         base = session.get_one(Policy, one.base_policy_id)
     live = runtime.load_policy(base, LIVE_ADAPTER)
     adapters = {CANDIDATE: _load_candidate(context), LIVE: live}
+    compared = dict(adapters)
     measured = _measure(context, evaluator, prompts, adapters)
     adapters |= {BASE: None, REFERENCE: evaluator.reference}
     adapters |= {FIRST: None} if FIRST in measured else {}
@@ -61,6 +63,7 @@ def evaluate_candidate(context: StepContext) -> StepOutcome:
             **comparison_metrics(report),
             **_rows(report),
             **_samples(context, prompts, report),
+            **task_scores(context, compared, done=len(compared) + 1),
             "gate": earlier + [check.as_dict() for check in checks],
         },
         rejected=refusal(checks),
@@ -86,6 +89,7 @@ def _measure(
 ) -> dict[str, PolicyFigures]:
     """Measure candidate and live policy, then the baselines on the first of the prompts."""
     settings = evaluator.settings
+    steps = len(adapters) + 1 + len(settings.tasks)
     measured: dict[str, PolicyFigures] = {}
     for index, (name, adapter) in enumerate(adapters.items(), start=1):
         context.working(f"sampling the {name} policy on {len(prompts)} held-out prompts")
@@ -97,12 +101,12 @@ def _measure(
             kl=name == CANDIDATE,
             demonstrations=[one.demonstrations for one in prompts],
         )
-        context.report(index, len(adapters) + 1, {})
+        context.report(index, steps, {})
     fewer = prompts[: settings.baseline_prompts]
     if fewer:
         context.working(f"sampling baselines on {len(fewer)} held-out prompts")
         measured |= _baselines(context, evaluator, fewer, with_first=adapters[LIVE] is not None)
-    context.report(len(adapters) + 1, len(adapters) + 1, {})
+    context.report(len(adapters) + 1, steps, {})
     return measured
 
 

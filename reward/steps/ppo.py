@@ -7,15 +7,23 @@ newest SFT policy of its line, else to the bare model.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reward.evaluating.gate import GateCheck
 from reward.language_models.backbone import Backbone
 from reward.language_models.profiles import TrainingProfile
 from reward.policy_optimization.ppo import PPOTrainer, State
 from reward.policy_optimization.pretraining_texts import pretraining_ids
 from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_scorer
+from reward.policy_optimization.training_history import (
+    History,
+    history_figures,
+    left_bounds,
+    updates_a_rollout,
+)
 from reward.reward_modeling.reward_model import RewardModel
 from reward.steps.outcome import CannotTrain, StepContext, StepOutcome, new_uri
 from reward.steps.prompts import policy_prompts
 from reward.steps.snapshot import rankings_of_round
+from reward.training.learning_rates import as_settings, learning_rates
 from reward.training.out_of_memory import is_out_of_memory
 from reward.training.processes import Processes
 from storage.blobs import checked_path, write_folder
@@ -43,7 +51,11 @@ def train_policy(context: StepContext) -> StepOutcome:
     uri = new_uri(context, "policy")
     with write_folder(runtime.home, uri) as folder:
         runtime.backbone.save_adapter("policy", folder)
-    return StepOutcome(artefacts={"policy": uri}, metrics=_figures(history))
+    metrics = history_metrics(history, profile)
+    if alarms := bound_alarms(history, profile):
+        earlier = list(context.round.metrics.get("gate", []))
+        metrics["gate"] = earlier + [alarm.as_dict() for alarm in alarms]
+    return StepOutcome(artefacts={"policy": uri}, metrics=metrics)
 
 
 def _ppo(
@@ -112,13 +124,16 @@ def climb(
             keep,
         )
     except FloatingPointError as error:
-        raise CannotTrain(f"{error}; lower training.ppo.learning_rate.") from error
+        raise CannotTrain(f"{error}; lower {as_settings(learning_rates('ppo'))}.") from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        alone = trainer.processes.count == 1
+        tried = "even with one completion a pass" if alone else "in one of several processes"
+        size = "sampling.max_new_tokens" if alone else "ppo.micro_batch"
         raise CannotTrain(
-            "The device is out of memory even with one completion a pass; lower "
-            "training.sampling.max_new_tokens or training.ppo.max_prompt_tokens."
+            f"The device is out of memory {tried}; lower training.{size} or "
+            "training.ppo.max_prompt_tokens."
         ) from error
 
 
@@ -186,19 +201,45 @@ def climb_by_trl(
             on_step=on_step,
         )
     except FloatingPointError as error:
-        rate = "dpo_learning_rate" if optimizer == "dpo" else "learning_rate"
-        raise CannotTrain(f"{error}; lower training.optimizer.{rate}.") from error
+        rates = as_settings(learning_rates("ppo", optimizer))
+        raise CannotTrain(f"{error}; lower {rates}.") from error
     return history
 
 
-def _figures(history: list[dict[str, float]]) -> dict[str, Any]:
-    names = {"objective/scores": "score", "objective/kl": "kl"}
-    figures: dict[str, Any] = {"ppo_iterations": len(history)}
-    for metric, name in names.items():
-        found = [one[metric] for one in history if metric in one]
-        if found:
-            figures |= {f"ppo_{name}_first": found[0], f"ppo_{name}_last": found[-1]}
-    return figures
+def history_metrics(history: History, profile: TrainingProfile) -> dict[str, Any]:
+    """Return what stands on the round of a history: rollouts, and score and KL at both ends."""
+    settings = profile.optimizer
+    updates = updates_a_rollout(settings.optimizer, settings)
+    found = history_figures(history, updates=updates)
+    figures = {
+        "ppo_iterations": found.rollouts,
+        "ppo_score_first": found.score_first,
+        "ppo_score_last": found.score_last,
+        "ppo_kl_first": found.kl_first,
+        "ppo_kl_last": found.kl_last,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def bound_alarms(history: History, profile: TrainingProfile) -> list[GateCheck]:
+    """Return an alarm for each bound that PPO's last rollout left; none refuses the policy.
+
+    The policy that is kept made the rollout before, which was within them.
+    """
+    if not history_figures(history).left_bounds:
+        return []
+    return [
+        GateCheck(
+            name=one.name,
+            figure=one.figure,
+            bound=one.bound,
+            passed=False,
+            meaning=f"{one.meaning}, in the last rollout of training, which was taken back",
+            direction=one.direction,
+            taken_back=True,
+        )
+        for one in left_bounds(history[0], history[-1], profile.ppo)
+    ]
 
 
 def load_reward(context: StepContext, name: str = "reward") -> RewardScorer:

@@ -26,7 +26,7 @@ class OptimizerSettings:
     kl_coefficient: float = 0.05  #: weight of the KL to the reference (rloo, grpo)
     dpo_beta: float = 0.1  #: how firmly dpo holds on to the reference
     clip: float = 0.2  #: most that a probability ratio may leave 1 by (rloo, grpo)
-    missing_eos_penalty: float = 1.0  #: taken from the score of an answer that was cut
+    missing_eos_penalty: float = 0.3  #: as PPO's: taken from the score of an answer that was cut
     max_grad_norm: float = 1.0  #: the gradient is scaled down to this norm
 
     def __post_init__(self) -> None:

@@ -361,6 +361,14 @@ def test_what_the_worker_does_is_said_in_every_language() -> None:
         ("round 3: ppo", "第 3 轮：训练策略"),
         ("round 3: ppo 4/20", "第 3 轮：训练策略，4 / 20"),
         ("round 3: evaluate: reading the held-out text", "第 3 轮：评估 · 正在读取留出文本"),
+        (
+            "round 3: evaluate: running mmlu on the live policy",
+            "第 3 轮：评估 · 正在运行测试任务 mmlu",
+        ),
+        (
+            "round 3: evaluate: running mmlu on the live policy, 40/57",
+            "第 3 轮：评估 · 正在运行测试任务 mmlu，40 / 57",
+        ),
         ("filling the task pool, 3/9", "正在补充任务，3 / 9"),
         ("cannot go on: No room.", "无法继续：No room."),
         ("something new", "something new"),

@@ -204,6 +204,34 @@ def test_the_latest_ended_round_says_why_and_shows_samples_as_text(
     assert page.expander[0].label == "Held-out prompts answered by both policies (1)"
 
 
+def test_a_round_shows_its_tasks_and_what_was_not_measured_or_run(
+    lead: Account, home: Home
+) -> None:
+    scored = [
+        {"task": task, "policy": policy, "part": task != "mmlu",
+         "figures": {"acc": 0.4, "acc_stderr": 0.01, "sample_len": 100}}
+        for task in ("mmlu", "mmlu_anatomy") for policy in ("candidate", "live")
+    ]  # fmt: skip
+    absent = {**GATE[2], "figure": None}
+    failed = [{"task": "gsm8k", "reason": "lm-eval is <b>not</b> installed."}]
+    metrics = {"gate": [absent], "tasks": scored, "tasks_not_run": failed}
+    with writing(home.engine) as rows:
+        rows.add(
+            Round(project_id=home.project_id, number=1, state=RoundState.DONE, metrics=metrics)
+        )
+    page = open_page("rounds")
+    assert not page.exception
+    captions = [each.value for each in page.caption]
+    assert "What was not measured stops no version." in captions
+    tasks, parts = (table.value for table in page.table[1:])
+    assert list(tasks.index) == ["mmlu\\: acc"]
+    assert tasks["The one before"].iloc[0] == tasks["This round's"].iloc[0] != "–"
+    assert list(parts.index) == ["mmlu\\_anatomy\\: acc"]
+    assert [each.label for each in page.expander] == ["Parts of the tasks (1)"]
+    said = "Task gsm8k was not run: lm-eval is <b>not</b> installed."
+    assert said in [each.value for each in page.text]
+
+
 def test_an_earlier_round_can_be_chosen(lead: Account, home: Home) -> None:
     add_ended_rounds(home)
     page = open_page("rounds")

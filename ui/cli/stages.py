@@ -64,7 +64,8 @@ def run_ppo(
 def run_evaluate(
     options: Options, *, policy: str, against: str, prompts: Path, reward: Path | None,
     tasks: tuple[str, ...], task_folder: Path | None, task_limit: int | None,
-    second_reward: Path | None, examples: Path | None, **common: Any,
+    task_few_shot: int | None, task_chat: bool | None, task_batch: int | None,
+    second_reward: Path | None, examples: Path | None, samples: Path | None, **common: Any,
 ) -> None:  # fmt: skip
     """Compare two policies on a file's prompts."""
 
@@ -73,7 +74,7 @@ def run_evaluate(
 
         request = EvaluateRequest(
             policy, against, prompts, reward, tasks, task_folder, task_limit, second_reward,
-            examples,
+            examples, samples, task_few_shot, task_chat, task_batch,
         )  # fmt: skip
         return evaluate_stage(request, run)
 

@@ -10,6 +10,7 @@ from ui.cli.frame import Command, Group, Options, pass_options
 from ui.cli.section_values import section_values
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 TUNINGS = ("lora", "full", "head", "prompt", "prefix", "adapter", "bitfit")
 OPTIMIZERS = ("ppo", "rloo", "grpo", "dpo")
@@ -124,6 +125,9 @@ def train_ppo(options: Options, /, **given: Any) -> None:
               help="Another reward model that judges, fitted to other data.")  # fmt: skip
 @click.option("--examples", type=FILE,
               help="Rankings whose best completions a few-shot model is shown.")  # fmt: skip
+@click.option("--samples", type=NEW_FILE,
+              help="Markdown page to write: completions side by side, best and worst "
+              "first.")  # fmt: skip
 @click.option("--generator", metavar="URL",
               help="OpenAI-compatible server that draws both policies' completions (default: the "
               "setting generator, this process).")  # fmt: skip
@@ -131,6 +135,12 @@ def train_ppo(options: Options, /, **given: Any) -> None:
               help="Task of lm-eval to run on both; repeatable.")  # fmt: skip
 @click.option("--task-folder", type=FOLDER, help="Folder of tasks of one's own (YAML).")
 @click.option("--task-limit", type=click.IntRange(1), help="Documents of each task, at most.")
+@click.option("--task-few-shot", type=click.IntRange(0),
+              help="Examples before each document (default: the task's own number).")  # fmt: skip
+@click.option("--task-chat/--no-task-chat", default=None,
+              help="Put documents through the model's chat template.")  # fmt: skip
+@click.option("--task-batch", type=click.IntRange(1),
+              help="Sequences of a task that are scored together.")  # fmt: skip
 @_common
 @pass_options
 def evaluate(options: Options, /, **given: Any) -> None:

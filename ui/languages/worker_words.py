@@ -10,6 +10,7 @@ _ROUND = re.compile(rf"round (?P<number>\d+): (?P<state>\w+){_STEPS}(?:: (?P<wit
 _FILLING = re.compile(rf"filling the task pool{_STEPS}")
 _AHEAD = re.compile(r"(?P<name>.+) judges tasks ahead of people")
 _SAMPLING = re.compile(r"sampling .+ on (?P<prompts>\d+) (?:held-out )?prompts")
+_TASK = re.compile(rf"running (?P<task>.+) on the \w+ policy{_STEPS}")
 _CANNOT = re.compile(r"cannot go on: (?P<why>.+)", re.S)
 _PHRASES = {
     "waiting for judgments": "rounds.doing.waiting",
@@ -44,6 +45,10 @@ def doing_in_words(doing: str, words: Words) -> str:
         return words.say("rounds.doing.ahead", **found.groupdict())
     if found := _SAMPLING.fullmatch(doing):
         return words.say("rounds.doing.sampling", **found.groupdict())
+    if found := _TASK.fullmatch(doing):
+        stepped = found["steps"] is not None
+        key = "rounds.doing.task_step" if stepped else "rounds.doing.task"
+        return words.say(key, **found.groupdict())
     if found := _CANNOT.fullmatch(doing):
         return words.say("rounds.doing.cannot", **found.groupdict())
     return doing

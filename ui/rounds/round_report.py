@@ -7,6 +7,7 @@ import pandas
 import streamlit as st
 
 from ui.plain_text import plain
+from ui.rounds import task_table
 from ui.rounds.policy_table import win_words
 from ui.rounds.round_table import ENDED
 
@@ -57,6 +58,7 @@ SAMPLES = {
     "samples": "Held-out prompts answered by both policies ({})",
 }
 NOT_MEASURED = "not measured"
+NOT_FINITE = "no finite number"
 LATEST = 0
 
 
@@ -85,7 +87,7 @@ def checks_of(one: dict[str, Any]) -> pandas.DataFrame:
     rows = [
         {
             "Measured": plain(check["meaning"]),
-            "Figure": NOT_MEASURED if check["figure"] is None else f"{check['figure']:.3g}",
+            "Figure": _figure(check),
             "Wanted": f"{_relation(check)} {check['bound']:g}",
             "Passed": _passed(check),
         }
@@ -138,13 +140,17 @@ def show(one: dict[str, Any], *, versions: bool) -> None:
     if one["state"] != "done" and versions:
         st.text(one["reason"])
     if versions and one["policy_version"] is not None:
-        st.text(f"People: version {one['policy_version']} {win_words(one['human_win_rate'])}.")
+        for rate in people_on(one):
+            st.text(f"People: version {one['policy_version']} {win_words(rate)}.")
     # Unlike a data frame, a table breaks lines, so that a phone shows every column.
     _table(checks_of(one))
+    if any(_not_measured(check) for check in one["metrics"].get("gate", [])):
+        st.caption("What was not measured stops no version.")
     wins = wins_of(one)
     if not wins.empty:
         st.caption("How often its completions score higher, with 95 % intervals over prompts")
         _table(wins)
+    task_table.show(one, POLICIES, versions=versions)
     figures = figures_of(one)
     if not figures.empty:
         with st.expander("All figures on held-out prompts"):
@@ -156,6 +162,17 @@ def show(one: dict[str, Any], *, versions: bool) -> None:
                     _sample(sample)
 
 
+def people_on(one: dict[str, Any]) -> list[dict[str, Any] | None]:
+    """Return people's win rates of a round's version: over the one before, and over the first.
+
+    None alone where nobody compared it with either; one rate where the one before is the first.
+    """
+    before, first = one["human_win_rate"], one.get("human_win_rate_over_first")
+    if before is None or first is None:
+        return [before or first]
+    return [before] if before["over"] == first["over"] else [before, first]
+
+
 def _table(table: pandas.DataFrame) -> None:
     if not table.empty:
         st.table(table)
@@ -165,14 +182,26 @@ def _relation(check: dict[str, Any]) -> str:
     return str(check.get("direction") or RELATIONS.get(check["name"], "at least"))
 
 
-def _passed(check: dict[str, Any]) -> str:
+def _figure(check: dict[str, Any]) -> str:
     if check["figure"] is None:
+        return NOT_MEASURED if check["passed"] else NOT_FINITE
+    return f"{check['figure']:.3g}"
+
+
+def _not_measured(check: dict[str, Any]) -> bool:
+    return check["figure"] is None and bool(check["passed"])
+
+
+def _passed(check: dict[str, Any]) -> str:
+    if _not_measured(check):
         return "–"
-    return "yes" if check["passed"] else "no"
+    if check["passed"]:
+        return "yes"
+    return "taken back" if check.get("taken_back") else "no"
 
 
-def _alarm_first(check: dict[str, Any]) -> tuple[bool, bool]:
-    return check["passed"], check["figure"] is None
+def _alarm_first(check: dict[str, Any]) -> tuple[bool, bool, bool]:
+    return check["passed"], bool(check.get("taken_back")), check["figure"] is None
 
 
 def _name(names: dict[str, str], name: str) -> str:

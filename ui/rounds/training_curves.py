@@ -10,7 +10,7 @@ from ui.languages import Words
 # What is drawn of each step, in this order where it was measured.
 CURVES: dict[str, tuple[str, ...]] = {
     "sft": ("loss/sft",),
-    "reward": ("loss/reward", "loss/reward_fold"),
+    "reward": ("loss/reward", "accuracy", "loss/reward_fold"),
     "ppo": ("objective/scores", "objective/kl", "val/mean_tokens", "policy/entropy_avg"),
 }
 HEIGHT = 200

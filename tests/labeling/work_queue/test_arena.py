@@ -6,11 +6,14 @@ from sqlmodel import Session
 
 from labeling.policies import live_policy, replace_live
 from labeling.review.adjudication import decide
+from labeling.rollback import roll_back
+from labeling.rounds import round_summaries
 from labeling.work_queue import arena
 from labeling.work_queue.arena import (
     add_arena_task,
     arena_wanted,
     human_win_rates,
+    human_win_rates_over_first,
     policy_before,
     wilson_interval,
     win_rate,
@@ -18,7 +21,16 @@ from labeling.work_queue.arena import (
 from labeling.work_queue.tasks import NewCompletion
 from storage.engine import reading, writing
 from storage.errors import BadInput
-from storage.tables import Policy, PolicyStatus, Project, Role, Task, TaskKind
+from storage.tables import (
+    Policy,
+    PolicyStatus,
+    Project,
+    Role,
+    Round,
+    RoundState,
+    Task,
+    TaskKind,
+)
 from tests.labeling.stage import Stage, set_stage
 
 
@@ -84,6 +96,60 @@ def test_wins_are_counted_by_who_wrote_what_and_not_by_position(stage: Stage) ->
     assert (rate.wins, rate.ties, rate.losses, rate.judgments) == (2, 1, 1, 4)
     assert rate.value == 0.625
     assert rate.low < 0.5 < rate.high
+
+
+def compare(stage: Stage, name: str, outcomes: list[list[int]]) -> None:
+    """Have ann rank the live version and the one before it, in this order."""
+    for number, ranks in enumerate(outcomes):
+        ask(stage, f"{name} {number}")
+        stage.submit("ann", stage.lend("ann"), ranks, f"{name}-{number}")
+
+
+def over_first(stage: Stage) -> dict[int, tuple[int, int, int]]:
+    with reading(stage.engine) as session:
+        found = human_win_rates_over_first(session, project_id=stage.project_id)
+    assert {one.over for one in found.values()} <= {1}
+    return {version: (one.wins, one.ties, one.losses) for version, one in found.items()}
+
+
+def test_the_first_policy_is_beaten_by_whom_people_saw_beside_it(stage: Stage) -> None:
+    assert over_first(stage) == {}
+    compare(stage, "2 over 1", [[1, 2], [1, 2], [1, 1]])
+    with writing(stage.engine) as session:
+        publish(session, stage).checkpoint_uri = "four"
+    compare(stage, "4 over 2", [[1, 2]])
+    assert over_first(stage) == {2: (2, 1, 0)}, "nobody saw version 4 beside version 1"
+    with reading(stage.engine) as session:
+        rate = human_win_rates_over_first(session, project_id=stage.project_id)[2]
+    assert (rate.value, rate.judgments) == (pytest.approx(2.5 / 3), 3)
+    assert (rate.low, rate.high) == wilson_interval(2.5 / 3, 3)
+
+
+def test_after_a_roll_back_the_weights_count_and_not_the_version(stage: Stage) -> None:
+    compare(stage, "2 over 1", [[1, 2]])
+    stage.account("lena", Role.LEAD)
+    with writing(stage.engine) as session:
+        publish(session, stage).checkpoint_uri = "four"
+        session.flush()
+        roll_back(session, project_id=stage.project_id, version=1, by=stage.accounts["lena"])
+    compare(stage, "1 again over 4", [[2, 1], [2, 1], [1, 2]])
+    with writing(stage.engine) as session:
+        roll_back(session, project_id=stage.project_id, version=2, by=stage.accounts["lena"])
+    compare(stage, "2 again over 1 again", [[2, 1]])
+    assert over_first(stage) == {2: (1, 0, 1), 4: (2, 0, 1), 6: (1, 0, 1)}
+
+
+def test_a_round_has_the_rate_of_its_version_over_the_first(stage: Stage) -> None:
+    compare(stage, "2 over 1", [[1, 2]])
+    with writing(stage.engine) as session:
+        made = Round(project_id=stage.project_id, number=1, state=RoundState.DONE)
+        session.add(made)
+        session.flush()
+        live_policy(session, project_id=stage.project_id).round_id = made.id
+    with reading(stage.engine) as session:
+        (row,) = round_summaries(session, project_id=stage.project_id)
+    rate = row["human_win_rate_over_first"]
+    assert (rate["version"], rate["over"], rate["wins"], rate["judgments"]) == (2, 1, 1, 1)
 
 
 def test_a_judgment_that_comes_in_while_they_are_counted_waits_for_the_next_time(

@@ -1,6 +1,8 @@
 """The gate opens for a better policy and says why it stays shut."""
 
+import json
 from dataclasses import replace
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -106,6 +108,24 @@ def test_directions_at_and_beside_the_bound(direction: Any, passes: list[bool]) 
 @pytest.mark.parametrize("direction", ["at least", "at most", "above"])
 def test_what_is_no_number_never_passes(direction: Any) -> None:
     assert not check("n", float("nan"), direction, 0.5, "m").passed
+
+
+@pytest.mark.parametrize("ratio", [inf, nan])
+def test_a_perplexity_that_ran_away_is_refused_and_is_no_number_in_json(ratio: float) -> None:
+    checks = check_policy(_report(ratio=ratio), GateSettings(max_perplexity_ratio=1e9))
+    (failed,) = [one for one in checks if not one.passed]
+    assert failed.name == "perplexity_ratio"
+    assert "perplexity on held-out text" in refusal(checks)
+    kept = json.loads(json.dumps([one.as_dict() for one in checks], allow_nan=False))
+    assert [one["figure"] for one in kept if not one["passed"]] == [None]
+
+
+def test_a_rate_above_minus_one_leaves_its_check_out() -> None:
+    lost = {judge: [[-1.0, -1.0]] * 40 for judge in WINS}
+    report = _report(scores=lost)
+    assert refusal(check_policy(report, GateSettings())) != ""
+    settings = GateSettings(min_win_rate=-1, min_second_win_rate=-1)
+    assert refusal(check_policy(report, settings)) == ""
 
 
 def test_a_coin_is_rejected_and_a_sound_reward_model_passes() -> None:

@@ -3,7 +3,9 @@
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,60 +13,16 @@ import torch
 from reward.evaluating.harness import run_tasks
 from reward.language_models.backbone import Backbone
 from storage.errors import BadInput, Unavailable
+from tests.reward.local_tasks import CHOICE, QUESTIONS, write_questions, write_tasks
 
 lm_eval = pytest.importorskip("lm_eval")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-QUESTIONS = [
-    {"question": "The sky is", "choices": ["blue", "loud", "seven"], "answer": 0},
-    {"question": "Two and two are", "choices": ["three", "four"], "answer": 1},
-    {"question": "Bread is made of", "choices": ["flour", "rain"], "answer": 0},
-]
-CHOICE = """
-task: tiny_choice
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data}}}}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "{{{{question}}}}"
-doc_to_choice: choices
-doc_to_target: answer
-metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
-"""
-ROLLING = """
-task: tiny_rolling
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data}}}}}
-test_split: test
-output_type: loglikelihood_rolling
-doc_to_text: ""
-doc_to_target: "{{{{question}}}}"
-metric_list: [{{metric: byte_perplexity, aggregation: weighted_perplexity}}]
-"""
-GENERATE = """
-task: tiny_generate
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data}}}}}
-test_split: test
-output_type: generate_until
-generation_kwargs: {{until: ["zz"], max_gen_toks: 4}}
-doc_to_text: "{{{{question}}}}"
-doc_to_target: "{{{{choices[answer]}}}}"
-metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
-"""
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder of three tasks on one file."""
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    data = tmp_path / "questions.jsonl"
-    data.write_text("\n".join(json.dumps(one) for one in QUESTIONS))
-    tasks = tmp_path / "tasks"
-    tasks.mkdir()
-    for name, text in (("choice", CHOICE), ("rolling", ROLLING), ("generate", GENERATE)):
-        (tasks / f"{name}.yaml").write_text(text.format(data=data))
-    return tasks
+    return write_tasks(tmp_path, monkeypatch)
 
 
 def _log_prob(backbone: Backbone, context: str, continuation: str) -> float:
@@ -100,7 +58,7 @@ def test_generation_is_greedy_and_cut_where_the_task_says(backbone: Backbone, fo
     drawn = backbone.model.generate(ids, max_new_tokens=4, do_sample=False, eos_token_id=None)
     text = backbone.tokenizer.decode(drawn[0, ids.shape[1] :])
     rows = [{"question": "Why", "choices": [text, "x"], "answer": right} for right in (0, 0, 1)]
-    (folder.parent / "questions.jsonl").write_text("\n".join(json.dumps(one) for one in rows))
+    write_questions(folder.parent / "questions.jsonl", rows)
     found = run_tasks(backbone, None, ["tiny_generate"], folder=folder)
     assert found["tiny_generate"]["exact_match"] == pytest.approx(2 / 3)
 
@@ -156,6 +114,169 @@ def test_data_that_is_not_there_is_said(backbone: Backbone, folder: Path) -> Non
     (folder / "choice.yaml").write_text(CHOICE.format(data=folder / "missing.jsonl"))
     with pytest.raises(Unavailable, match="The data of tiny_choice cannot be had"):
         run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+
+
+def test_a_line_that_is_no_json_is_said_with_task_folder_and_file(
+    backbone: Backbone, folder: Path
+) -> None:
+    data = folder.parent / "questions.jsonl"
+    data.write_text(data.read_text() + "\n{broken")
+    with pytest.raises(BadInput, match=r"The task tiny_choice of .*tasks, whose data is") as raised:
+        run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+    assert str(data) in str(raised.value) and str(folder) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_field_that_no_document_has_is_said(backbone: Backbone, folder: Path) -> None:
+    text = (folder / "choice.yaml").read_text()
+    (folder / "choice.yaml").write_text(text.replace("{{question}}", "{{riddle}}"))
+    with pytest.raises(BadInput, match="'riddle' is undefined"):
+        run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+
+
+def test_a_task_whose_own_code_fails_without_a_word_is_said(
+    backbone: Backbone, folder: Path
+) -> None:
+    (folder / "own.py").write_text("def text(doc):\n    raise LookupError\n")
+    text = (folder / "choice.yaml").read_text()
+    (folder / "choice.yaml").write_text(text.replace('"{{question}}"', "!function own.text"))
+    with pytest.raises(BadInput, match=r"The task tiny_choice .*cannot be run \(LookupError\)"):
+        run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+
+
+def test_a_file_that_is_no_yaml_is_named(backbone: Backbone, folder: Path) -> None:
+    (folder / "choice.yaml").write_text("task: [tiny_choice\nmetric_list: }")
+    with pytest.raises(BadInput, match=r"The task file .*choice\.yaml cannot be read \(line 2"):
+        run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+
+
+def test_a_task_that_was_added_is_found_without_lm_evals_own_index(
+    backbone: Backbone, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lm_eval.tasks import TaskManager
+
+    with_own: list[bool] = []
+
+    def noted(**given: Any) -> TaskManager:
+        with_own.append(given["include_defaults"])
+        return TaskManager(**given)
+
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", noted)
+    run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+    (folder / "more.yaml").write_text(
+        (folder / "choice.yaml").read_text().replace("tiny_choice", "tiny_more")
+    )
+    found = run_tasks(backbone, None, ["tiny_more"], folder=folder)
+    assert found["tiny_more"]["sample_len"] == len(QUESTIONS)
+    assert with_own == [False, False]
+
+
+def test_a_group_brings_its_tasks(backbone: Backbone, folder: Path) -> None:
+    found = run_tasks(backbone, None, ["tiny_both"], folder=folder)
+    assert {"tiny_choice", "tiny_rolling"} <= set(found)
+
+
+def test_one_document_has_a_score_and_no_standard_error(backbone: Backbone, folder: Path) -> None:
+    found = run_tasks(backbone, None, ["tiny_choice"], folder=folder, limit=1)["tiny_choice"]
+    assert found["sample_len"] == 1
+    assert found["acc"] in (0.0, 1.0)
+    assert "acc_stderr" not in found
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.fixture
+def contexts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what comes before the continuations that a policy is asked to score."""
+    from reward.evaluating.harness_model import PolicyLM
+
+    seen: list[str] = []
+    score = PolicyLM.loglikelihood
+
+    def noted(self: Any, requests: Any, **kwargs: Any) -> Any:
+        seen.extend(request.args[0] for request in requests)
+        return score(self, requests, **kwargs)
+
+    monkeypatch.setattr(PolicyLM, "loglikelihood", noted)
+    return seen
+
+
+def test_examples_come_before_a_document(
+    backbone: Backbone, folder: Path, contexts: list[str]
+) -> None:
+    run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+    assert set(contexts) == {one["question"] for one in QUESTIONS}
+    contexts.clear()
+    run_tasks(backbone, None, ["tiny_choice"], folder=folder, few_shot=1)
+    answered = {f"{one['question']} {one['choices'][one['answer']]}" for one in QUESTIONS}
+    for context in contexts:
+        example, _, asked = context.partition("\n\n")
+        assert example in answered
+        assert asked in {one["question"] for one in QUESTIONS}
+
+
+def test_documents_can_go_through_the_chat_template(
+    backbone: Backbone, folder: Path, contexts: list[str]
+) -> None:
+    run_tasks(backbone, None, ["tiny_choice"], folder=folder, chat=True)
+    for context in contexts:
+        assert context.startswith("<|im_start|>user\n")
+        assert context.endswith("<|im_start|>assistant\n")
+
+
+def test_less_is_scored_together_where_memory_runs_out(
+    backbone: Backbone, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reward.evaluating.harness_model import PolicyLM
+
+    plain = run_tasks(backbone, None, ["tiny_choice", "tiny_rolling"], folder=folder)
+    sizes: list[int] = []
+    score = PolicyLM._score
+
+    def scarce(self: PolicyLM, pairs: Sequence[Any]) -> list[tuple[float, bool]]:
+        sizes.append(len(pairs))
+        if len(pairs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return score(self, pairs)
+
+    monkeypatch.setattr(PolicyLM, "_score", scarce)
+    found = run_tasks(backbone, None, ["tiny_choice", "tiny_rolling"], folder=folder, batch_size=4)
+    assert found["tiny_choice"] == plain["tiny_choice"]
+    assert found["tiny_rolling"] == pytest.approx(plain["tiny_rolling"])
+    assert sizes[:3] == [4, 2, 2]
+
+
+def test_no_memory_for_a_single_text_is_said(
+    backbone: Backbone, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reward.evaluating.harness_model import PolicyLM
+
+    def never(self: PolicyLM, pairs: Sequence[Any]) -> list[tuple[float, bool]]:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(PolicyLM, "_score", never)
+    with pytest.raises(Unavailable, match="not enough memory for one text of a task"):
+        run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+
+
+def test_how_far_it_is_is_told(backbone: Backbone, folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+    run_tasks(
+        backbone,
+        None,
+        ["tiny_choice", "tiny_rolling", "tiny_generate"],
+        folder=folder,
+        batch_size=4,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(4, 7), (7, 7), *[(done, 3) for done in (1, 2, 3)] * 2]
+
+
+def test_what_stops_the_progress_is_no_fault_of_the_task(backbone: Backbone, folder: Path) -> None:
+    def gone(done: int, total: int) -> None:
+        raise ConnectionError("the database is gone")
+
+    with pytest.raises(ConnectionError, match="the database is gone"):
+        run_tasks(backbone, None, ["tiny_choice"], folder=folder, progress=gone)
 
 
 def test_without_lm_eval_the_extra_is_named(

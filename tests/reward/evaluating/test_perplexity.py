@@ -1,12 +1,16 @@
 """Perplexity on the held-out text, against the model's own loss and against a uniform model."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from reward.evaluating import perplexity
 from reward.evaluating.perplexity import FILES, heldout_texts, perplexities, text_windows
 from reward.language_models.backbone import Backbone
+from storage.errors import Unavailable
 
 
 def test_the_text_is_there_and_says_what_it_is() -> None:
@@ -50,3 +54,47 @@ def test_adapters_are_measured_beside_each_other(backbone: Backbone) -> None:
     bare, same, worse = perplexities(backbone, [None, "policy", "worse"], windows, size=2)
     assert same == pytest.approx(bare)
     assert worse != pytest.approx(bare, rel=0.01)
+
+
+def test_fewer_windows_are_read_at_once_where_memory_runs_out(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone.add_adapter("worse")
+    for weight in backbone.parameters("worse"):
+        torch.nn.init.normal_(weight, std=1.0, generator=torch.Generator().manual_seed(0))
+    windows = text_windows(backbone.tokenizer, heldout_texts(), window=32, tokens=300)
+    expected = perplexities(backbone, [None, "worse"], windows, size=8)
+    log_probs = perplexity.answer_log_probs
+    sizes: list[int] = []
+
+    def scarce(backbone: Backbone, adapter: str | None, trunk: Tensor, *rest: Any) -> Tensor:
+        # The second adapter runs out: what the first one gave must not count twice.
+        if adapter == "worse":
+            sizes.append(len(trunk))
+            if len(trunk) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return log_probs(backbone, adapter, trunk, *rest)
+
+    monkeypatch.setattr(perplexity, "answer_log_probs", scarce)
+    found = perplexities(backbone, [None, "worse"], windows, size=8)
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert sizes[:4] == [8, 4, 2, 2]
+
+
+def test_a_window_that_does_not_fit_alone_is_said(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*given: Any) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(perplexity, "answer_log_probs", never)
+    with pytest.raises(Unavailable, match="one window of the held-out text"):
+        perplexities(backbone, [None], [[3, 4, 5]], size=2)
+
+
+def test_a_policy_that_broke_has_a_perplexity_without_end(backbone: Backbone) -> None:
+    backbone.output_weight = 1e6 * backbone.output_weight
+    assert perplexities(backbone, [None], [[3, 4, 5, 6]], size=1) == [math.inf]
+    backbone.output_weight = math.nan * backbone.output_weight
+    (found,) = perplexities(backbone, [None], [[3, 4, 5, 6]], size=1)
+    assert math.isnan(found)

@@ -1,5 +1,6 @@
 """Completions from a server: those that the model draws, and one sentence where there are none."""
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,17 @@ def test_ids_that_a_server_does_not_return_are_those_of_its_text(
     kept = one.ids[:-1] if one.ended else one.ids
     assert len(kept) <= SAMPLING.max_new_tokens
     assert texts[0].startswith(backbone.tokenizer.decode(kept).rstrip("\ufffd"))
+
+
+@pytest.mark.parametrize("reason", ["length", "stop"])
+def test_an_answer_of_no_tokens_is_an_end_token(
+    served: Served, backbone: Backbone, reason: str
+) -> None:
+    choice = {"index": 0, "text": "", "finish_reason": reason, "token_ids": []}
+    served.faults = [(200, json.dumps({"choices": [choice]}))]
+    server = CompletionServer(served.url, QUICK)
+    (one,) = ServerGenerator(server, "tiny", backbone).generate([[5, 6, 7]], SAMPLING, seed=3)
+    assert (one.ids, one.ended) == ([backbone.end_tokens[-1]], reason == "stop")
 
 
 def test_a_busy_server_is_asked_again(served: Served, backbone: Backbone) -> None:

@@ -7,7 +7,13 @@ from math import inf, nan
 import pytest
 import torch
 
-from reward.language_models.profiles import CPU, GPU, as_json, training_profile
+from reward.language_models.profiles import (
+    CPU,
+    GPU,
+    as_json,
+    as_overrides,
+    training_profile,
+)
 from storage.errors import BadInput
 
 DEVICE = torch.device("cpu")
@@ -33,6 +39,14 @@ def test_values_take_the_fields_type() -> None:
     found = training_profile(DEVICE, {"generation": {"hints": ["Be brief."], "batch": "8"}})
     assert found.generation.hints == ("Be brief.",)
     assert found.generation.batch == 8
+
+
+def test_tasks_are_named_in_a_list_and_shown_their_own_examples_unless_a_setting_says() -> None:
+    assert training_profile(DEVICE).evaluation.tasks == ()
+    found = training_profile(DEVICE, {"evaluation": {"tasks": ["mmlu"], "task_few_shot": "5"}})
+    assert (found.evaluation.tasks, found.evaluation.task_few_shot) == (("mmlu",), 5)
+    asked = training_profile(DEVICE, as_overrides(found), {"evaluation": {"task_few_shot": None}})
+    assert (asked.evaluation.tasks, asked.evaluation.task_few_shot) == (("mmlu",), None)
 
 
 def test_words_of_the_environment_become_what_they_mean() -> None:
@@ -102,6 +116,25 @@ def test_heads_alone_make_all_their_passes_unless_a_setting_says_fewer() -> None
         (
             {"evaluation": {"heldout_window": 1}},
             "training.evaluation.heldout_window is 1 but must be at least 2",
+        ),
+        ({"evaluation": {"task_batch": 0}}, "training.evaluation.task_batch is 0"),
+        ({"evaluation": {"task_limit": -1}}, "training.evaluation.task_limit is -1"),
+        ({"evaluation": {"task_few_shot": -1}}, "training.evaluation.task_few_shot is -1"),
+        ({"evaluation": {"tasks": "mmlu"}}, "training.evaluation.tasks is 'mmlu'"),
+        ({"gate": {"max_kl": nan}}, "training.gate.max_kl is nan but must be a number"),
+        ({"gate": {"max_kl": inf}}, "training.gate.max_kl is inf but must be a number"),
+        ({"gate": {"max_perplexity_ratio": -1}}, "training.gate.max_perplexity_ratio is -1"),
+        ({"gate": {"min_pairs": -1}}, "training.gate.min_pairs is -1 but must be at least 0"),
+        ({"gate": {"min_win_rate": 50}}, "training.gate.min_win_rate is 50.* from -1 to 1"),
+        ({"gate": {"min_accuracy": nan}}, "training.gate.min_accuracy is nan"),
+        ({"gate": {"min_second_win_rate": -2}}, "training.gate.min_second_win_rate is -2"),
+        ({"gate": {"max_identical": -0.1}}, "training.gate.max_identical is -0.1"),
+        ({"gate": {"max_repetition_rise": 10}}, "training.gate.max_repetition_rise is 10"),
+        ({"gate": {"max_refusal_rise": nan}}, "training.gate.max_refusal_rise is nan"),
+        ({"gate": {"min_distinct_ratio": -1}}, "training.gate.min_distinct_ratio is -1"),
+        (
+            {"gate": {"min_length_ratio": 2, "max_length_ratio": 1}},
+            "training.gate.min_length_ratio is 2 but must be at most max_length_ratio, 1",
         ),
         ({"generation": {"batch": 0}}, "training.generation.batch is 0"),
         ({"backbone": {"rank": 0}}, "training.backbone.rank is 0"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from reward.policy_optimization.advantages import (
+    clip_binds,
     clipped_policy_loss,
     clipped_value_loss,
     generalized_advantages,
@@ -75,3 +76,13 @@ def test_a_value_may_not_profit_from_moving_further_than_the_clip() -> None:
     # Moved from 0 to 1 towards a return of 1, but only 0.2 of the way counts: (0.2 - 1)² / 2.
     found = clipped_value_loss(one, one * 0.0, one, one.bool(), clip=0.2)
     assert found.item() == pytest.approx(0.32)
+
+
+def test_the_clip_binds_only_where_it_takes_the_gradient_away() -> None:
+    ratio = torch.tensor([[1.3, 1.3, 0.7, 0.7, 1.1, 1.3]])
+    advantages = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0, 0.0]])
+    bound = clip_binds(ratio, advantages, clip=0.2)
+    assert bound.tolist() == [[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]]
+    # TRL's: where the clipped loss is above the other one.
+    unclipped, clipped = -advantages * ratio, -advantages * ratio.clamp(0.8, 1.2)
+    assert bound.bool().equal(clipped > unclipped)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reward.generation.sampling import SamplingSettings
+from reward.generation.sampling import SamplingSettings, sample
 from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.padding import AnsweredBatch, answered_batch
 from reward.policy_optimization.logprobs import token_log_probs
@@ -169,6 +169,105 @@ def test_another_reference_is_what_kl_is_taken_to(backbone: Backbone) -> None:
         reference="reference",
     )  # fmt: skip
     assert trainer.iterate(PROMPTS, seed=1)["objective/kl"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_log_probabilities_that_sampling_got_wrong_are_computed_instead(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, iterations=2, kl_target=1.0, scale_rewards=True)
+    computing = _trainer(backbone, settings)
+    computing.keep_sampled = False
+    wanted = _history(computing)
+    weights = [weight.clone() for weight in computing.policy_weights]
+
+    def inexact(*given, **more):  # type: ignore[no-untyped-def]
+        drawn = sample(*given, **more)
+        return [replace(one, log_probs=[each + 0.01 for each in one.log_probs]) for one in drawn]
+
+    monkeypatch.setattr("reward.policy_optimization.ppo.sample", inexact)
+    trainer = _trainer(backbone, settings)
+    found = _history(trainer)
+    assert not trainer.keep_sampled
+    # What was learned from the wrong ones is taken back: not a bit of it is left.
+    assert all(map(torch.equal, trainer.policy_weights, weights))
+    assert all(metrics["val/first_ratio_error"] < 1e-4 for metrics in found)
+    assert [one["objective/kl"] for one in found] == [one["objective/kl"] for one in wanted]
+
+
+def test_under_a_nucleus_the_samplers_log_probabilities_are_not_the_policys(
+    backbone: Backbone,
+) -> None:
+    torch.manual_seed(0)
+    backbone.add_adapter("policy")
+    nucleus = replace(SAMPLING, top_p=0.7)
+    trainer = PPOTrainer(
+        backbone,
+        _share_of_wanted,
+        replace(SETTINGS, iterations=1),
+        nucleus,
+        seed=0,
+        generation_batch=32,
+    )
+    (metrics,) = _history(trainer)
+    assert metrics["sampling/sampling_logp_difference/mean"] > 0.1
+    assert metrics["val/first_ratio_error"] < 1e-4
+
+
+def test_the_value_starts_as_the_reward_models_head(backbone: Backbone) -> None:
+    states = torch.randn(5, backbone.hidden_size)
+    weight, bias = torch.randn(backbone.hidden_size), 0.25
+
+    def values(wanted: bool) -> torch.Tensor:
+        backbone.add_adapter("policy")
+        trainer = PPOTrainer(
+            backbone,
+            _share_of_wanted,
+            replace(SETTINGS, value_from_reward=wanted),
+            SAMPLING,
+            seed=0,
+            generation_batch=32,
+            value_head=(weight, bias),
+        )
+        return trainer.roles.value(states).detach()
+
+    torch.testing.assert_close(values(True), states @ weight + bias)
+    assert torch.equal(values(False), torch.zeros(5))
+
+
+def test_the_entropy_is_that_of_the_whole_distribution(backbone: Backbone) -> None:
+    trainer = _trainer(backbone, replace(SETTINGS, learning_rate=0.0, epochs=1))
+    metrics = trainer.iterate(PROMPTS, seed=1)
+    samples = sample(
+        backbone, "policy", PROMPTS, SAMPLING, seed=1, batch_size=32, rows=list(range(32))
+    )
+    batch = answered_batch(PROMPTS, [one.ids for one in samples], backbone.device)
+    states = batch.predicting(backbone.top(backbone.trunk(batch.ids), "policy"))
+    logits = torch.log_softmax(states @ backbone.output_weight.T, dim=-1)
+    entropy = -(logits.exp() * logits).sum(-1)
+    # Minibatches count alike, however many tokens each has.
+    assert metrics["policy/entropy_avg"] == pytest.approx(float(entropy.mean()), rel=0.02)
+
+
+def test_texts_go_through_the_model_a_few_at_a_time_for_the_same_gradient(
+    backbone: Backbone,
+) -> None:
+    texts = [[1, *range(100, 100 + length)] for length in (30, 7, 12, 20)]
+
+    def gradient(at_once: int) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        backbone.add_adapter("policy")
+        trainer = PPOTrainer(
+            backbone, _share_of_wanted, replace(SETTINGS, ptx_coefficient=2.0), SAMPLING, seed=0,
+            generation_batch=32, pretraining=texts,
+        )  # fmt: skip
+        trainer.update._add_pretraining_gradient(at_once)
+        return [weight.grad.clone() for weight in trainer.policy_weights if weight.grad is not None]
+
+    whole = gradient(4)
+    assert sum(float(one.abs().sum()) for one in whole) > 0
+    for at_once in (1, 3):
+        for one, other in zip(whole, gradient(at_once), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
 def test_the_pretraining_mix_keeps_texts_likely(backbone: Backbone) -> None:

@@ -52,3 +52,10 @@ def test_what_does_not_fit_is_named(
         file.write_text(lines)
     with pytest.raises(BadInput, match=says):
         pretraining_ids(mix(file), tokenizer)
+
+
+def test_a_text_in_another_encoding_is_named_by_its_line(tokenizer: Any, tmp_path: Path) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_bytes(b'{"text": "one"}\n{"text": "caf\xe9"}\n')
+    with pytest.raises(BadInput, match=r"texts.jsonl, line 2: it is not UTF-8"):
+        pretraining_ids(mix(file), tokenizer)

@@ -64,7 +64,8 @@ def test_both_models_learn_differ_and_score_the_reference_alike(
     assert found.report.accuracy.clusters == 49, "one of the 50 is all ties"
     assert points[-1][0] == points[-1][1] == 80
     assert [step for step, _, _ in points] == sorted(step for step, _, _ in points)
-    assert {name for _, _, names in points for name in names} == {"loss/reward", "loss/reward_fold"}
+    curves = {"loss/reward_fold", "loss/reward", "accuracy", "margin", "mean_reward"}
+    assert {name for _, _, names in points for name in names} == curves
     unseen = ranked_tokens(20, 7)
     scores = [_score(model, backbone, unseen) for model in (found.model, found.second)]
     agreement = torch.corrcoef(torch.stack(scores))[0, 1].item()

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from reward.reward_modeling.reward_report import JudgedRanking, reward_report
+from storage.errors import BadInput
 
 
 def test_accuracy_loss_and_calibration_come_from_the_margins() -> None:
@@ -57,3 +58,9 @@ def test_the_metrics_are_json() -> None:
 def test_no_pair_has_no_figures() -> None:
     with pytest.raises(ValueError, match="at least one value"):
         reward_report([], seed=0)
+
+
+@pytest.mark.parametrize("margin", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_are_said(margin: float) -> None:
+    with pytest.raises(BadInput, match=r"not finite numbers; lower training\.reward"):
+        reward_report([JudgedRanking(1, "a", [0.5, margin])], seed=0)

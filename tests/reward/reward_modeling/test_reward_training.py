@@ -62,7 +62,7 @@ def test_it_learns_what_is_preferred(backbone: Backbone, changed: dict) -> None:
         backbone,
         cache_trunks(backbone, ranked_tokens(60, 1)),
         replace(QUICK, **changed),
-        on_step=lambda step, steps, loss: losses.append(loss),
+        on_step=lambda step, steps, metrics: losses.append(metrics["loss"]),
     )
     # The last state has to carry the count of all tokens, which mean pooling hands to the head.
     enough = 0.7 if changed.get("pooling") == "last" else 0.8
@@ -156,7 +156,7 @@ def test_a_fit_that_was_cut_off_ends_with_the_same_bits(
     progress = FitProgress(tmp_path, "checkpoints/progress", "reward")
     heard: list[int] = []
 
-    def killing(step: int, steps: int, loss: float) -> None:
+    def killing(step: int, steps: int, metrics: dict[str, float]) -> None:
         heard.append(step)
         if len(heard) == 4:
             raise Killed
@@ -184,7 +184,7 @@ def test_the_progress_of_another_fit_is_left_alone(backbone: Backbone, tmp_path:
         examples,
         replace(QUICK, epochs=1, loss="plackett_luce"),
         progress=progress,
-        on_step=lambda step, total, loss: steps.append(step),
+        on_step=lambda step, total, metrics: steps.append(step),
     )
     assert steps == [1, 2, 3, 4, 5]
 
@@ -230,6 +230,39 @@ def test_a_loss_that_is_no_number_is_said(backbone: Backbone) -> None:
         train_reward_model(
             model, cache_trunks(backbone, ranked_tokens(4, 1)), RewardSettings(), seed=0
         )
+
+
+def test_a_gradient_that_is_no_number_is_said(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = cache_trunks(backbone, ranked_tokens(4, 1))
+    real = RewardModel.ranking_scores
+
+    def steep(self: RewardModel, rankings: list[CachedExample]) -> list[torch.Tensor]:
+        # The root is 0 at 0, and its slope is not finite there.
+        return [one + one.abs().sqrt() for one in real(self, rankings)]
+
+    monkeypatch.setattr(RewardModel, "ranking_scores", steep)
+    with pytest.raises(BadInput, match=r"gradient is not a finite number; lower training\.reward"):
+        train_reward_model(RewardModel(backbone), examples, RewardSettings(), seed=0)
+
+
+def test_the_curve_says_how_the_fit_goes(backbone: Backbone) -> None:
+    heard: list[dict[str, float]] = []
+    _fit(
+        backbone,
+        cache_trunks(backbone, ranked_tokens(60, 1)),
+        QUICK,
+        on_step=lambda step, steps, metrics: heard.append(dict(metrics)),
+    )
+    # Every score is 0 before the first step.
+    assert heard[0] == {
+        "loss": pytest.approx(math.log(2)),
+        "accuracy": 0.5,
+        "margin": 0.0,
+        "mean_reward": 0.0,
+    }
+    assert heard[-1]["accuracy"] > 0.7 and heard[-1]["margin"] > 0.1
 
 
 class _TwoInTurn(Processes):

@@ -1,10 +1,12 @@
 """The command that starts several processes, and what becomes of one that fails or hangs."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from reward.running import launcher
 from reward.running.launcher import (
     Launch,
     ProcessesFailed,
@@ -81,6 +83,34 @@ def test_the_process_that_died_is_named(module: str) -> None:
 def test_processes_that_hang_are_ended(module: str) -> None:
     with pytest.raises(Unavailable, match="said nothing for 0 minutes"):
         _lines(Launch(2, "cpu", silent_seconds=25.0), module, "hang")
+
+
+def _spoken(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run a process that says a line on stderr every 0.2 s for 4 s, with 2 s as the limit."""
+    (folder / "spoken.py").write_text(
+        "import sys, time\n"
+        f"for _ in range(20): print({line!r}, file=sys.stderr, flush=True); time.sleep(0.2)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    # Alone: torchrun takes longer to start than the limit is.
+    command = [sys.executable, "-m", "spoken"]
+    monkeypatch.setattr(launcher, "launch_command", lambda *_: command)
+    said: list[str] = []
+    launch = Launch(2, "cpu", silent_seconds=2.0)
+    run_together(launch, "spoken", on_line=said.append, on_error=said.append)
+    return said
+
+
+def test_lines_on_stderr_are_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _spoken("step 1 of 8", tmp_path, monkeypatch) == ["step 1 of 8"]
+
+
+def test_what_the_launcher_says_itself_is_no_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "W1123 09:30:00.000 12 torch/distributed/run.py:803] still here"
+    with pytest.raises(Unavailable, match="said nothing"):
+        _spoken(own, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

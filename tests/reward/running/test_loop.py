@@ -159,6 +159,26 @@ def test_a_step_that_cannot_train_fails_the_round_alone(
     )
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_runs_out_fails_the_round_with_what_to_do(
+    judged: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def too_large(context: StepContext) -> StepOutcome:
+        raise error
+
+    monkeypatch.setitem(STEPS, RoundState.SNAPSHOT, too_large)  # type: ignore[arg-type]
+    one = _loop(judged).run_round_if_due()
+    assert one is not None and one.state is RoundState.FAILED
+    assert one.reason.startswith("There is not enough memory; lower the sizes under training")
+
+
 def test_a_pool_that_fails_does_not_fail_the_round(
     judged: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,6 +235,30 @@ def test_a_point_recorded_again_is_replaced(engine: Engine, lease: Lease, opened
     assert frame["value"].tolist() == [0.7, 0.5]
 
 
+def test_what_is_not_finite_is_stored_as_nothing_however_deep(
+    engine: Engine, lease: Lease, opened: Round
+) -> None:
+    metrics = {
+        "loss": float("nan"),
+        "gate": [{"name": "kl", "figure": float("inf"), "bound": 1.0}],
+        "policies": ({"rewards": {"value": float("nan"), "texts": ["a"]}},),
+    }
+    with writing(engine) as session:
+        advance(
+            session,
+            lease=lease,
+            round_id=opened.id or 0,
+            to=RoundState.SNAPSHOT,
+            metrics=metrics,
+        )
+    with reading(engine) as session:
+        assert session.get_one(Round, opened.id).metrics == {
+            "loss": None,
+            "gate": [{"name": "kl", "figure": None, "bound": 1.0}],
+            "policies": [{"rewards": {"value": None, "texts": ["a"]}}],
+        }
+
+
 @pytest.mark.parametrize(("progress", "kept"), [({"progress": "somewhere"}, 1), ({}, 0)])
 def test_a_step_that_goes_on_keeps_the_points_it_drew(
     engine: Engine, lease: Lease, opened: Round, progress: dict[str, str], kept: int

@@ -1,35 +1,29 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from reward.evaluating import harness
+from reward.evaluating.harness import run_tasks
 from reward.language_models.padding import answered_batch
 from reward.reward_modeling.reward_model import RewardModel
+from reward.stages import evaluate
 from reward.stages.evaluate import EvaluateRequest, evaluate_stage
 from reward.stages.model import StageRun
 from reward.stages.roles import load_judge, load_policy
 from storage.errors import BadInput, Unavailable
 from storage.settings import load_settings
 from tests.reward.completion_server import serving
+from tests.reward.local_tasks import write_tasks
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "backbone": {"top_layers": 2, "rank": 4},
     "sampling": {"max_new_tokens": 4},
     "evaluation": {"prompts": 4, "samples": 1, "heldout_tokens": 0},
 }
-TASK = """
-task: tiny_choice
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data}}}}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "{{{{question}}}}"
-doc_to_choice: choices
-doc_to_target: answer
-metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
-"""
 
 
 def stage_run(tiny: Path, tuning: str = "") -> StageRun:
@@ -68,6 +62,58 @@ def test_a_policy_of_another_tuning_method_says_which_one_to_give(
         load_policy(stage_run(tiny_folder, "lora").load(), tmp_path / "policy", "policy")
 
 
+def _named_folder(folder: Path, **settings: object) -> Path:
+    """Return a folder that passes for a policy's until its weights are read."""
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").touch()
+    (folder / "settings.json").write_text(json.dumps({"tuning": "lora", **settings}))
+    return folder
+
+
+def test_a_policys_own_reward_model_that_is_gone_is_said_and_another_may_be_given(
+    prompts: Path, tmp_path: Path
+) -> None:
+    policy = _named_folder(tmp_path / "policy", reward=str(tmp_path / "moved"))
+    run = stage_run(tmp_path / "no-model")
+    with pytest.raises(BadInput, match=r"moved, which .* reward model, is gone; give one with"):
+        evaluate_stage(EvaluateRequest(str(policy), "base", prompts), run)
+    given = _named_folder(tmp_path / "given")
+    (given / "head.safetensors").touch()
+    with pytest.raises(Unavailable, match="no-model"):
+        evaluate_stage(EvaluateRequest(str(policy), "base", prompts, reward=given), run)
+
+
+def test_examples_that_a_setting_leaves_out_are_refused_by_its_name(
+    prompts: Path, tmp_path: Path
+) -> None:
+    run = stage_run(tmp_path / "no-model")
+    none = {**SIZES, "evaluation": {**SIZES["evaluation"], "few_shot": 0}}
+    with pytest.raises(BadInput, match=r"training\.evaluation\.few_shot is 0"):
+        evaluate_stage(
+            EvaluateRequest("base", "base", prompts, examples=prompts),
+            replace(run, overrides=none),
+        )
+
+
+def test_weights_that_ran_away_name_the_rate_that_they_were_trained_with(
+    tiny_folder: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, policy = stage_run(tiny_folder), tmp_path / "policy"
+    policy.mkdir()
+    own = run.load().backbone
+    own.add_adapter("policy")
+    own.save_adapter("policy", policy)
+    settings = {"stage": "ppo", "optimizer": "dpo", "tuning": "lora"}
+    (policy / "settings.json").write_text(json.dumps(settings))
+
+    def fail(*given: object, **named: object) -> None:
+        raise FloatingPointError("Not finite")
+
+    monkeypatch.setattr(evaluate, "evaluate_policies", fail)
+    with pytest.raises(BadInput, match=r"lower learning rate \(optimizer\.dpo_learning_rate\)\.$"):
+        evaluate_stage(EvaluateRequest(str(policy), "base", prompts), run)
+
+
 def test_without_a_reward_model_there_are_no_win_rates(tiny_folder: Path, prompts: Path) -> None:
     found = evaluate_stage(EvaluateRequest("base", "base", prompts), stage_run(tiny_folder))
     assert found["win_rate"] is None
@@ -76,25 +122,64 @@ def test_without_a_reward_model_there_are_no_win_rates(tiny_folder: Path, prompt
         evaluate_stage(EvaluateRequest("nowhere", "base", prompts), stage_run(tiny_folder))
 
 
+@pytest.fixture
+def policy(tiny_folder: Path, tmp_path: Path) -> Path:
+    """Return a policy that answers otherwise than the bare model."""
+    backbone = stage_run(tiny_folder).load().backbone
+    backbone.add_adapter("policy")
+    for weight in backbone.parameters("policy"):
+        torch.nn.init.normal_(weight, std=1.0, generator=torch.Generator().manual_seed(0))
+    backbone.save_adapter("policy", tmp_path / "policy")
+    return tmp_path / "policy"
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_task_of_lm_eval_runs_on_both(
+    tiny_folder: Path,
+    prompts: Path,
+    policy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("lm_eval")
+    folder = write_tasks(tmp_path, monkeypatch)
+    request = EvaluateRequest(
+        str(policy), "base", prompts, tasks=("tiny_rolling",), task_folder=folder, task_limit=2
+    )
+    found = evaluate_stage(request, stage_run(tiny_folder))["tasks"]["tiny_rolling"]
+    backbone = stage_run(tiny_folder).load().backbone
+    backbone.load_adapter("policy", policy)
+    for name, adapter in (("policy", "policy"), ("against", None)):
+        alone = run_tasks(backbone, adapter, ["tiny_rolling"], folder=folder, limit=2)
+        assert found[name] == pytest.approx(alone["tiny_rolling"])
+    assert found["policy"] != pytest.approx(found["against"], rel=0.01)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tasks_are_run_as_the_settings_say_unless_they_are_asked_for_otherwise(
     tiny_folder: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("lm_eval")
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    data = tmp_path / "questions.jsonl"
-    data.write_text(json.dumps({"question": "2+2", "choices": ["4", "5"], "answer": 0}) + "\n")
-    folder = tmp_path / "tasks"
-    folder.mkdir()
-    (folder / "tiny_choice.yaml").write_text(TASK.format(data=data))
-    request = EvaluateRequest(
-        "base", "base", prompts, tasks=("tiny_choice",), task_folder=folder, task_limit=1
-    )
-    found = evaluate_stage(request, stage_run(tiny_folder))
-    both = found["tasks"]["tiny_choice"]
-    assert both["policy"] == both["against"]
-    assert any(name.startswith("acc") for name in both["policy"])
+    given: list[dict[str, Any]] = []
+
+    def noted(backbone: Any, adapter: Any, tasks: Any, **how: Any) -> dict[str, Any]:
+        given.append({"tasks": tuple(tasks), **how})
+        return {}
+
+    monkeypatch.setattr(harness, "run_tasks", noted)
+    folder = write_tasks(tmp_path, monkeypatch)
+    sizes = {"tasks": ["tiny_choice"], "task_folder": str(folder), "task_few_shot": 2}
+    run = stage_run(tiny_folder)
+    run = replace(run, overrides={**SIZES, "evaluation": {**SIZES["evaluation"], **sizes}})
+    evaluate_stage(EvaluateRequest("base", "base", prompts), run)
+    kept = ("tasks", "folder", "limit", "few_shot", "chat", "batch_size")
+    assert [given[0][name] for name in kept] == [("tiny_choice",), folder, None, 2, False, 16]
+    asked = EvaluateRequest(
+        "base", "base", prompts, tasks=("tiny_rolling",), task_limit=1, task_few_shot=5,
+        task_chat=True, task_batch=3,
+    )  # fmt: skip
+    evaluate_stage(asked, run)
+    assert [given[-1][name] for name in kept] == [("tiny_rolling",), folder, 1, 5, True, 3]
 
 
 def test_tasks_that_cannot_be_run_are_said_before_a_model_is_loaded(

@@ -55,7 +55,8 @@ def test_a_reward_model_may_be_heads_alone_whatever_the_policy_is_tuned_by(
     heads = {**SIZES, "reward": {**SIZES["reward"], "tuning": "head"}}
     run = replace(stage_run(tiny_folder, ""), overrides=heads)
     metrics = train_reward_stage(RewardRequest(data, tmp_path / "heads", 0.2), run)
-    assert metrics["trainable_parameters"] == 4 * (32 + 1)
+    # The heads' biases stay at zero.
+    assert metrics["trainable_parameters"] == 4 * 32
     assert json.loads((tmp_path / "heads/settings.json").read_text())["tuning"] == "head"
     judge = load_judge(stage_run(tiny_folder, "lora").load(), tmp_path / "heads")
     assert judge.own is None
@@ -124,6 +125,33 @@ def test_a_fit_that_was_cut_off_ends_with_the_same_weights(
     for file in ("adapter_model.safetensors", "head.safetensors"):
         ours, theirs = load_file(tmp_path / "cut" / file), load_file(tmp_path / "whole" / file)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_fit_that_was_killed_before_it_kept_anything_does_not_go_on(
+    tiny_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reward.stages import result
+    from reward.stages.curves import LossCurve
+
+    run = stage_run(tiny_folder, "head")
+    seldom = {**SIZES, "reward": {**SIZES["reward"], "progress_seconds": 1e6}}
+    run = replace(run, overrides=seldom)
+    request = RewardRequest(data, tmp_path / "cut", 0.2)
+    add, abandon = LossCurve.add, result.abandon
+
+    def cut(self: LossCurve, step: int, steps: int, loss: float) -> None:
+        add(self, step, steps, loss)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LossCurve, "add", cut)
+    # A process that is killed clears nothing up.
+    monkeypatch.setattr(result, "abandon", lambda folder: None)
+    with pytest.raises(KeyboardInterrupt):
+        train_reward_stage(request, run)
+    assert (tmp_path / "cut" / "progress" / "settings.json").exists()
+    monkeypatch.setattr(LossCurve, "add", add)
+    monkeypatch.setattr(result, "abandon", abandon)
+    assert train_reward_stage(request, run)["resumed"] is False
 
 
 def test_every_ranking_is_read_unless_a_setting_says_less(

@@ -1,8 +1,11 @@
 """The evaluation step: its report, the prompts it takes, and the baselines that it keeps."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +14,15 @@ from sqlmodel import select
 
 from labeling.judging.demonstrations import add_demonstration
 from labeling.keys import key_of
+from reward.evaluating.harness import run_tasks
 from reward.evaluating.policy_figures import EvaluationSettings, Evaluator
 from reward.generation.conversations import prompt_ids
 from reward.generation.sampling import Sample, SamplingSettings
 from reward.reward_modeling.reward_model import RewardModel
+from reward.running.lease import LeaseLost
+from reward.running.rounds import finite
 from reward.running.runtime import Runtime
+from reward.steps import task_scores
 from reward.steps.baselines import FOLDER, few_shot_answers, first_policy_answers
 from reward.steps.evaluate import evaluate_candidate
 from reward.steps.heldout import heldout_prompts
@@ -25,6 +32,7 @@ from storage.blobs import write_folder
 from storage.engine import build_engine, reading, writing
 from storage.settings import Settings
 from storage.tables import Account, Project, Prompt, Round, Split
+from tests.reward.local_tasks import write_tasks
 
 
 def _context(settings: Settings, *, seed: int = 5) -> StepContext:
@@ -105,6 +113,124 @@ def test_a_second_reward_model_is_asked_where_the_round_has_one(context: StepCon
     assert metrics["second_win_rate"] == metrics["win_rate"]
     judges = [row["judge"] for row in metrics["comparisons"]]
     assert judges == ["reward_model", "second_reward_model"] * 2
+
+
+@pytest.mark.parametrize("broken", [inf, nan])
+def test_a_policy_without_plain_language_is_refused_and_leaves_json_without_nan(
+    context: StepContext, monkeypatch: pytest.MonkeyPatch, broken: float
+) -> None:
+    def perplexities(backbone: Any, adapters: Sequence[str | None], *rest: Any, size: int) -> Any:
+        return [20.0 if adapter is None else broken for adapter in adapters]
+
+    monkeypatch.setattr("reward.evaluating.evaluation.perplexities", perplexities)
+    outcome = evaluate_candidate(context)
+    assert "perplexity on held-out text" in outcome.rejected
+    kept = json.loads(json.dumps(finite(outcome.metrics), allow_nan=False))
+    (failed,) = [one for one in kept["gate"] if not one["passed"]]
+    assert (failed["name"], failed["figure"]) == ("perplexity_ratio", None)
+
+
+def _with_tasks(context: StepContext, folder: Path, *tasks: str, **more: Any) -> None:
+    runtime = context.runtime
+    settings = replace(
+        runtime.profile.evaluation, tasks=tasks, task_folder=str(folder), heldout_tokens=0, **more
+    )
+    runtime.profile = replace(runtime.profile, evaluation=settings)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_candidate_and_live_policy_run_the_tasks_that_are_set(
+    context: StepContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lm_eval")
+    folder = write_tasks(tmp_path, monkeypatch)
+    _with_tasks(context, folder, "tiny_rolling", "tiny_choice", task_limit=2)
+    points: list[tuple[int, int]] = []
+    said: list[str] = []
+    monkeypatch.setattr(task_scores, "SECONDS", 0.0)
+    told = StepContext(
+        context.runtime, context.round, lambda at, of, _: points.append((at, of)), said.append
+    )
+    outcome = evaluate_candidate(told)
+    metrics: dict[str, Any] = json.loads(json.dumps(dict(outcome.metrics), allow_nan=False))
+    rows = {(row["task"], row["policy"]): row["figures"] for row in metrics["tasks"]}
+    assert metrics["tasks_not_run"] == []
+    assert list(rows) == [
+        (task, policy)
+        for task in ("tiny_rolling", "tiny_choice")
+        for policy in ("candidate", "live")
+    ]
+    assert {row["part"] for row in metrics["tasks"]} == {False}
+    for policy, adapter in (("candidate", "policy"), ("live", None)):
+        alone = run_tasks(
+            context.runtime.backbone, adapter, ["tiny_rolling"], folder=folder, limit=2
+        )
+        assert rows["tiny_rolling", policy] == pytest.approx(alone["tiny_rolling"])
+        assert rows["tiny_choice", policy]["sample_len"] == 2
+        assert rows["tiny_choice", policy]["acc_stderr"] >= 0
+    perplexities = [
+        rows["tiny_rolling", policy]["byte_perplexity"] for policy in ("candidate", "live")
+    ]
+    assert perplexities[0] != pytest.approx(perplexities[1], rel=0.01)
+    assert points == [(number, 5) for number in range(1, 6)]
+    assert "running tiny_rolling on the candidate policy" in said
+    assert "running tiny_rolling on the live policy, 2/2" in said
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_task_that_cannot_be_run_is_said_and_the_others_are_run(
+    context: StepContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("lm_eval")
+    folder = write_tasks(tmp_path, monkeypatch)
+    (folder / "choice.yaml").write_text(
+        (folder / "choice.yaml").read_text().replace("{{question}}", "{{riddle}}")
+    )
+    _with_tasks(context, folder, "tiny_choice", "tiny_rolling", task_limit=1)
+    metrics = evaluate_candidate(context).metrics
+    (failed,) = metrics["tasks_not_run"]
+    assert failed["task"] == "tiny_choice"
+    assert "'riddle' is undefined" in failed["reason"]
+    assert "Task tiny_choice was not run" in caplog.text
+    assert {row["task"] for row in metrics["tasks"]} == {"tiny_rolling"}
+    assert metrics["win_rate"] is not None
+
+
+def test_without_lm_eval_the_round_goes_on_and_says_so(
+    context: StepContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    _with_tasks(context, tmp_path, "mmlu")
+    metrics = evaluate_candidate(context).metrics
+    assert metrics["tasks"] == []
+    (failed,) = metrics["tasks_not_run"]
+    assert failed["task"] == "mmlu" and "pip install rankloop[eval]" in failed["reason"]
+    assert len(metrics["gate"]) == 10, "no check is of tasks"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_lost_lease_is_no_task_that_cannot_be_run(
+    context: StepContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lm_eval")
+    _with_tasks(context, write_tasks(tmp_path, monkeypatch), "tiny_rolling")
+    monkeypatch.setattr(task_scores, "SECONDS", 0.0)
+
+    def working(words: str) -> None:
+        if words.endswith("1/3"):
+            raise LeaseLost("another worker")
+
+    with pytest.raises(LeaseLost):
+        evaluate_candidate(
+            StepContext(context.runtime, context.round, lambda *point: None, working)
+        )
+
+
+def test_a_round_without_tasks_says_nothing_of_them(context: StepContext) -> None:
+    assert not {"tasks", "tasks_not_run"} & set(evaluate_candidate(context).metrics)
 
 
 def test_the_first_prompts_are_those_of_every_round(judged: Settings) -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from ui.plain_text import plain
-from ui.rounds.round_report import checks_of, figures_of, wins_of
+from ui.rounds.round_report import POLICIES, checks_of, figures_of, people_on, wins_of
+from ui.rounds.task_table import tasks_of
 
 OLD_CHECK = {"name": "kl", "figure": 7.0, "bound": 40.0, "passed": True, "meaning": "nats"}
 
@@ -26,11 +27,68 @@ def test_a_check_says_its_own_direction_and_old_ones_are_known_by_name() -> None
     assert list(table["Passed"]) == ["no", "yes"]
 
 
+def test_what_was_taken_back_is_told_after_what_shut_the_gate() -> None:
+    failed = {**OLD_CHECK, "passed": False, "meaning": "shut it"}
+    undone = {**failed, "taken_back": True, "meaning": "was undone"}
+    table = checks_of(_round(gate=[OLD_CHECK, undone, failed]))
+    assert list(table.index) == ["shut it", "was undone", "nats"]
+    assert list(table["Passed"]) == ["no", "taken back", "yes"]
+
+
 def test_what_was_not_measured_is_said_and_stands_last() -> None:
     absent = {**OLD_CHECK, "figure": None, "meaning": "second"}
     table = checks_of(_round(gate=[absent, OLD_CHECK]))
     assert list(table["Figure"]) == ["7", "not measured"]
     assert list(table["Passed"]) == ["yes", "–"]
+
+
+def test_a_figure_that_ran_away_is_told_from_one_that_was_not_measured() -> None:
+    broken = {**OLD_CHECK, "figure": None, "passed": False}
+    table = checks_of(_round(gate=[OLD_CHECK, broken]))
+    assert list(table["Figure"]) == ["no finite number", "7"]
+    assert list(table["Passed"]) == ["no", "yes"]
+
+
+def test_people_are_said_over_the_first_policy_where_it_is_not_the_one_before() -> None:
+    before, first = {"over": 3, "value": 0.6}, {"over": 1, "value": 0.7}
+    asked = {"human_win_rate": before, "human_win_rate_over_first": first}
+    assert people_on(asked) == [before, first]
+    assert people_on({**asked, "human_win_rate": None}) == [first]
+    assert people_on({**asked, "human_win_rate_over_first": None}) == [before]
+    assert people_on({**asked, "human_win_rate": {"over": 1}}) == [{"over": 1}]
+    assert people_on({"human_win_rate": None}) == [None]
+
+
+SCORED = [
+    {"task": "mmlu", "policy": "candidate", "part": False,
+     "figures": {"acc": 0.4123, "acc_stderr": 0.0131, "sample_len": 1404}},
+    {"task": "mmlu_anatomy", "policy": "candidate", "part": True, "figures": {"acc": 0.3}},
+    {"task": "mmlu", "policy": "live", "part": False,
+     "figures": {"acc": 0.4, "acc_stderr": 0.0129, "sample_len": 1404}},
+    {"task": "gsm_8k", "policy": "live", "part": False,
+     "figures": {"exact_match/strict": 0.1, "exact_match_stderr/strict": 0.02,
+                 "perplexity": None}},
+]  # fmt: skip
+
+
+def test_tasks_have_a_row_a_metric_with_its_standard_error() -> None:
+    table = tasks_of(_round(tasks=SCORED), POLICIES, parts=False)
+    assert list(table.index) == [
+        plain("mmlu: acc"),
+        plain("gsm_8k: exact_match/strict"),
+        plain("gsm_8k: perplexity"),
+    ]
+    assert list(table.columns) == ["Documents", plain("This round's"), "The one before"]
+    assert list(table["Documents"]) == ["1,404", "–", "–"]
+    assert list(table[plain("This round's")]) == [plain("0.412 ± 0.013"), "–", "–"]
+    assert list(table["The one before"]) == [plain("0.400 ± 0.013"), plain("0.100 ± 0.020"), "–"]
+
+
+def test_the_parts_of_a_group_stand_apart() -> None:
+    table = tasks_of(_round(tasks=SCORED), POLICIES, parts=True)
+    assert list(table.index) == [plain("mmlu_anatomy: acc")]
+    assert list(table[plain("This round's")]) == [plain("0.300")]
+    assert tasks_of(_round(), POLICIES, parts=False).empty
 
 
 def test_win_rates_have_a_row_a_policy_and_a_column_a_judge() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,12 +47,18 @@ def test_ppo_and_evaluate_go_on_from_a_reward_folder(say: Say, reward: Path) -> 
     assert report["win_rate"] == pytest.approx(0.5)
     assert report["policies"][0]["rouge1"]["value"] >= 0
     write("others.jsonl", [{"prompt": f"What else, {n}?"} for n in range(9)])
+    write("others_rankings.jsonl", [{**row, "ranks": [3, 2, 1]} for row in rankings()])
+    code, _, err = say("train", "reward", "--data", "others_rankings.jsonl", "--out", "second")
+    assert code == 0, err
     code, out, err = say(
         *("evaluate", "--policy", "policy", "--against", "policy", "--prompts", "others.jsonl"),
-        *("--second-reward", "reward", "--examples", "rankings.jsonl", "--json"),
+        *("--second-reward", "second", "--examples", "rankings.jsonl", "--json"),
+        *("--samples", "page.md"),
     )
     assert code == 0, err
     report = json.loads(out)
+    candidate = report["policies"][0]
+    assert candidate["score_by_second_reward_model"] != candidate["score_by_reward_model"]
     named = [row["policy"] for row in report["policies"]]
     assert named[:2] == ["candidate", "against"] and set(named[2:]) == {"first", "few_shot"}
     assert {row["judge"] for row in report["comparisons"]} == {
@@ -61,9 +68,38 @@ def test_ppo_and_evaluate_go_on_from_a_reward_folder(say: Say, reward: Path) -> 
     best, worst = report["best_samples"][0], report["worst_samples"][0]
     gains = [one["policy_reward"] - one["against_reward"] for one in (best, worst)]
     assert gains[0] >= gains[1] and best["prompt"].startswith("What else, ")
+    assert "completions side by side written to page.md" in err
+    page = Path("page.md").read_text()
+    shown = [best["prompt"], worst["prompt"], report["samples"][0]["prompt"]]
+    places = [page.index(f"```text\n{prompt}\n```") for prompt in shown]
+    assert places == sorted(places)
+    code, _, err = say(
+        *("evaluate", "--policy", "policy", "--against", "base", "--prompts", "prompts.jsonl"),
+        *("--samples", "page.md"),
+    )
+    assert code == 1 and "page.md exists; name a new file" in err
     write("same.jsonl", rankings(12))
     code, _, err = say(
         *("evaluate", "--policy", "policy", "--against", "base", "--prompts", "prompts.jsonl"),
         *("--examples", "same.jsonl"),
     )
     assert code == 1 and "same.jsonl: it has no example to show" in err
+
+
+def test_how_tasks_are_run_can_be_said(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def noted(request: Any, run: Any) -> dict[str, Any]:
+        asked.append(request)
+        return {}
+
+    monkeypatch.setattr("reward.stages.evaluate.evaluate_stage", noted)
+    write("prompts.jsonl", prompts())
+    plain = ("evaluate", "--policy", "base", "--against", "base", "--prompts", "prompts.jsonl")
+    assert say(*plain)[0] == 0
+    assert say(*plain, "--task", "mmlu", "--task-few-shot", "5", "--task-chat",
+               "--task-batch", "4", "--task-limit", "9")[0] == 0  # fmt: skip
+    assert say(*plain, "--task", "mmlu", "--task-few-shot", "0", "--no-task-chat")[0] == 0
+    said = [(one.task_few_shot, one.task_chat, one.task_batch) for one in asked]
+    assert said == [(None, None, None), (5, True, 4), (0, False, None)]
+    assert (asked[1].tasks, asked[1].task_limit, asked[1].examples) == (("mmlu",), 9, None)

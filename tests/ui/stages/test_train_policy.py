@@ -1,6 +1,7 @@
 """`rankloop train sft` and `train ppo` on files, by each optimizer."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,57 @@ def test_other_optimizers_give_the_same_figures(say: Say, reward: Path, optimize
     assert ("passed over" in err) == (optimizer != "dpo")
 
 
+@pytest.mark.parametrize("optimizer", ["rloo", "grpo"])
+def test_an_iteration_is_a_rollout_with_all_its_updates(
+    say: Say, reward: Path, optimizer: str
+) -> None:
+    write("prompts.jsonl", prompts())
+    sizes = (*SIZES, "optimizer.prompts=2", "optimizer.generations=2", "optimizer.micro_batch=2")
+    code, out, err = say(
+        *("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--out", "policy"),
+        *("--optimizer", optimizer, "--iterations", "2", "--json"),
+        sizes=(*sizes, "optimizer.updates=2", "optimizer.kl_coefficient=0"),
+    )
+    assert code == 0, err
+    found = json.loads(out)
+    scores = [one["objective/scores"] for one in found["curve"] if "objective/scores" in one]
+    assert (found["iterations"], len(scores), len(found["curve"])) == (2, 2, 4)
+    assert [found["reward_mean_first"], found["reward_mean_last"]] == scores
+    seconds = sum(one["time/iteration"] for one in found["curve"])
+    assert found["seconds_per_iteration"] == pytest.approx(seconds / 2)
+    # Without a price, KL is not measured.
+    assert found["kl"] is None
+    assert "update 4 of 4" in err
+
+
+def test_what_begins_anew_is_not_said_to_go_on(
+    say: Say, reward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reward.stages import ppo, result
+
+    write("prompts.jsonl", prompts())
+    command = (
+        *("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--out", "policy"),
+        *("--optimizer", "rloo", "--iterations", "1", "--json"),
+    )
+    sizes = (*SIZES, "optimizer.prompts=2", "optimizer.generations=2", "optimizer.micro_batch=2")
+    abandon, curve = result.abandon, ppo.trl_curve
+
+    def cut(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    # A process that is killed clears nothing up.
+    monkeypatch.setattr(result, "abandon", lambda folder: None)
+    monkeypatch.setattr(ppo, "trl_curve", cut)
+    assert say(*command, sizes=sizes)[0] == 1
+    assert Path("policy/progress/settings.json").exists()
+    monkeypatch.setattr(result, "abandon", abandon)
+    monkeypatch.setattr(ppo, "trl_curve", curve)
+    code, out, err = say(*command, sizes=sizes)
+    assert code == 0, err
+    assert json.loads(out)["resumed"] is False
+
+
 def test_the_optimizer_of_the_settings_holds_where_no_option_says_another(
     say: Say, reward: Path
 ) -> None:
@@ -84,7 +136,7 @@ def test_a_policy_whose_weights_ran_away_is_named_and_not_saved(say: Say, reward
     for iterations in ("1", "2"):
         code, _, err = say(*command, "--iterations", iterations, sizes=(*SIZES, *runs_away))
         assert code == 1
-        assert "not finite numbers; lower the learning rate with --set." in err
+        assert "not finite numbers; lower the learning rate with --set ppo.learning_rate=N" in err
         assert not Path("made").exists()
 
 
@@ -137,3 +189,67 @@ def test_ppo_goes_on_where_it_was_cut_off_and_ends_the_same(
         load_file(f"{name}/adapter_model.safetensors") for name in ("whole", "policy")
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("changed", ["reward", "sft", "texts.jsonl"])
+def test_ppo_does_not_go_on_with_another_reward_start_or_text(
+    say: Say, reward: Path, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reward.stages import ppo
+
+    write("prompts.jsonl", prompts())
+    write("texts.jsonl", [{"text": "what must not be forgotten"}])
+    shutil.copytree(reward, "sft")
+    Path("sft/head.safetensors").unlink()
+    command = (
+        *("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--sft", "sft"),
+        *("--out", "policy", "--json"),
+    )
+    sizes = (*SIZES, "ppo.ptx_coefficient=1", "ppo.ptx_file=texts.jsonl")
+    told = ppo.iteration_line
+
+    def cut(iteration: int, *given: object) -> str:
+        if iteration == 2:
+            raise KeyboardInterrupt
+        return "one"
+
+    monkeypatch.setattr(ppo, "iteration_line", cut)
+    assert say(*command, sizes=sizes)[0] == 1
+    monkeypatch.setattr(ppo, "iteration_line", told)
+    if changed == "texts.jsonl":
+        write(changed, [{"text": "something else"}])
+    else:
+        manifest = json.loads(Path(changed, "manifest.json").read_text())
+        manifest["files"]["adapter_model.safetensors"]["sha256"] = "of other weights"
+        Path(changed, "manifest.json").write_text(json.dumps(manifest))
+    code, _, err = say(*command, sizes=sizes)
+    assert code == 1
+    field = {"reward": "reward_sha256", "sft": "sft_sha256", "texts.jsonl": "ptx.sha256"}[changed]
+    assert f"holds an unfinished run with {field} " in err.splitlines()[-1]
+
+
+def test_ppo_begins_anew_where_its_progress_is_of_another_run(
+    say: Say, reward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reward.stages import ppo
+
+    write("prompts.jsonl", prompts())
+    command = (
+        *("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--out", "policy"),
+        "--json",
+    )
+    told = ppo.iteration_line
+
+    def cut(iteration: int, *given: object) -> str:
+        if iteration == 2:
+            raise KeyboardInterrupt
+        return "one"
+
+    monkeypatch.setattr(ppo, "iteration_line", cut)
+    assert say(*command)[0] == 1
+    monkeypatch.setattr(ppo, "iteration_line", told)
+    monkeypatch.setattr(ppo.PPOTrainer, "can_resume", lambda self, state, prompts: False)
+    code, out, err = say(*command)
+    assert code == 0, err
+    assert json.loads(out)["resumed"] is False
+    assert "iteration 1 of 2" in err and "going on" not in err
