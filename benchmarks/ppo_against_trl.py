@@ -92,7 +92,19 @@ def main() -> None:
     if options.learn and options.curves:
         _keep_curves(options, text)
     if options.docs:
-        readme.put("learning-curves" if options.learn else "ppo", text, file=DOCS)
+        name = "learning-curves" if options.learn else "ppo"
+        readme.put(name, f"{_command(sys.argv[1:])}\n\n{text}", file=DOCS)
+
+
+def _command(words: list[str]) -> str:
+    """Return how this run was called, without the names of files and folders of this machine."""
+    kept, rest = [], iter(words)
+    for word in rest:
+        if word in ("--model", "--work", "--curves", "--title"):
+            next(rest, None)
+        elif word != "--docs":
+            kept.append(word)
+    return " ".join(["`python -m benchmarks.ppo_against_trl --model FOLDER", *kept]) + "`"
 
 
 def _side(name: str, options: argparse.Namespace, rest: list[str], peer: Path | None) -> Side:

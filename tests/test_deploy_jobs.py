@@ -76,10 +76,11 @@ def test_a_job_that_failed_shows_its_last_words(cluster: Path) -> None:
 def test_a_script_that_is_ended_deletes_its_job(cluster: Path) -> None:
     started = _start(cluster, *HARD)
     started.terminate()
-    deadline = time.monotonic() + 20
-    while not (cluster / "deleted").exists() and time.monotonic() < deadline:
+    deadline, told = time.monotonic() + 20, cluster / "deleted"
+    # The shell makes the file before it writes into it.
+    while not (told.exists() and told.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert (cluster / "deleted").read_text().split()[:3] == ["delete", "job", HARD[0]]
+    assert told.read_text().split()[:3] == ["delete", "job", HARD[0]]
     (cluster / "status").write_text("Failed")
     started.communicate(timeout=20)
     assert started.returncode != 0
