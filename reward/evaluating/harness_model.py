@@ -14,12 +14,11 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-from torch import Tensor
 
 from reward.generation.sampling import SamplingSettings, sample
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import answered_batch
-from reward.policy_optimization.logprobs import CHUNK
+from reward.policy_optimization.logprobs import most_likely, token_log_probs
 from reward.training.out_of_memory import Halving
 from storage.errors import Unavailable
 
@@ -198,20 +197,9 @@ class PolicyLM(TemplateLM):
     def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[tuple[float, bool]]:
         batch = answered_batch([one for one, _ in pairs], [two for _, two in pairs], self.device)
         hidden = batch.predicting(self.backbone.top(self.backbone.trunk(batch.ids), self.adapter))
-        log_probs, greedy = _log_probs(
-            hidden, self.backbone.output_weight_of(self.adapter), batch.tokens[batch.mask]
-        )
+        weight, tokens = self.backbone.output_weight_of(self.adapter), batch.tokens[batch.mask]
+        log_probs, _ = token_log_probs(hidden, weight, tokens)
+        greedy = most_likely(hidden, weight) == tokens
         sums = batch.spread(log_probs).sum(1).tolist()
         misses = batch.spread((~greedy).long()).sum(1).tolist()
         return [(total, missed == 0) for total, missed in zip(sums, misses, strict=True)]
-
-
-def _log_probs(hidden: Tensor, weight: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log p (N,) of tokens (N,) after states (N, H), and whether each is the likeliest."""
-    log_probs, greedy = [], []
-    for start in range(0, len(tokens), CHUNK):
-        part = slice(start, start + CHUNK)
-        logits = (hidden[part] @ weight.T).float()
-        log_probs.append(logits.log_softmax(-1).gather(1, tokens[part, None])[:, 0])
-        greedy.append(logits.argmax(-1) == tokens[part])
-    return torch.cat(log_probs), torch.cat(greedy)

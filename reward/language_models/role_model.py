@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from trl.trainer.utils import FusedCausalLMOutput
 
 from reward.language_models.backbone import Backbone
-from reward.policy_optimization.logprobs import token_log_probs
+from reward.policy_optimization.logprobs import most_likely, token_log_probs
 
 IGNORED = -100  #: the label of a token that carries no loss, as in transformers
-CHUNK = 128
 
 
 class RoleModel(nn.Module):
@@ -84,7 +83,7 @@ class RoleModel(nn.Module):
             label_mask=labels[:, 1:] != IGNORED,
         )
         if self.top1:
-            found.is_top1 = back(_is_top1(hidden.detach(), weight, wanted[mask]))
+            found.is_top1 = back(most_likely(hidden.detach(), weight) == wanted[mask])
             found.mean_logits = back(hidden.detach().float() @ weight.float().mean(0))
         return found
 
@@ -94,9 +93,3 @@ def _tokens_first(ids: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     return (mask == 0).to(torch.int8).argsort(dim=1, stable=True)
-
-
-@torch.no_grad()
-def _is_top1(hidden: Tensor, weight: Tensor, tokens: Tensor) -> Tensor:
-    parts = zip(hidden.split(CHUNK), tokens.split(CHUNK), strict=True)
-    return torch.cat([(states @ weight.T).argmax(1) == wanted for states, wanted in parts])
