@@ -15,15 +15,13 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from reward.generation.sampling import SamplingSettings, sample
+from reward.generation.sampling import GREEDY, SamplingSettings, sample
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import answered_batch
 from reward.policy_optimization.logprobs import most_likely, token_log_probs
 from reward.training.out_of_memory import Halving
 from storage.errors import Unavailable
 
-# Dividing logits by it leaves the most likely token alone.
-GREEDY = 1e-4
 Request = tuple[Any, list[int], list[int]]
 
 

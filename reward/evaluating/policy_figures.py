@@ -244,11 +244,13 @@ class Evaluator:
     ) -> tuple[Tensor, Tensor]:
         """Return k1 and k3 (B,), summed over each answer's tokens, at the sampling temperature.
 
-        The policy's own log-probabilities are those of sampling, unless they are missing or of a
-        nucleus: that saves its pass.
+        The policy's own log-probabilities are those of sampling, which saves its pass, unless they
+        are missing, of a nucleus, or of half precision, where a decoding step rounds otherwise
+        than the pass that gives the reference's.
         """
         temperature = self.sampling.temperature
-        if self.sampling.top_p >= 1.0 and all(sampled):
+        exact = self.backbone.output_weight.dtype == torch.float32
+        if exact and self.sampling.top_p >= 1.0 and all(sampled):
             ours = torch.tensor([one for row in sampled for one in row], device=trunk.device)
         else:
             ours = answer_log_probs(self.backbone, adapter, trunk, batch, temperature)

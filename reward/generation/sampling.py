@@ -16,6 +16,8 @@ from reward.language_models.backbone import Backbone
 from reward.training.out_of_memory import Halving
 from reward.training.setting_bounds import at_least, finite, within
 
+GREEDY = 1e-4  #: at this temperature and below, the likeliest token is taken
+
 
 @dataclass(frozen=True)
 class SamplingSettings:
@@ -167,12 +169,18 @@ def _read_prefix(
 def draw(logits: Tensor, settings: SamplingSettings, points: Tensor) -> tuple[Tensor, Tensor]:
     """Draw one token id from each row of (B, V) logits, under temperature and nucleus.
 
-    The cumulative distribution is inverted at `points` (B,), uniform in [0, 1). Returns the ids
+    The cumulative distribution is inverted at `points` (B,), uniform in [0, 1); at `GREEDY` the
+    likeliest token is taken, the first of equal ones, whatever the points are. Returns the ids
     (B,) and their log-probabilities (B,), under the nucleus where there is one. Raises
     `FloatingPointError` where the logits make no probabilities, as those of weights that have run
     away.
     """
     probabilities = (logits / settings.temperature).softmax(-1)
+    if settings.temperature <= GREEDY:
+        # Of logits in half precision the two largest are often equal: a draw would choose.
+        largest, picked = logits.max(-1, keepdim=True)
+        _check_finite(largest)
+        return picked[:, 0], probabilities.gather(1, picked)[:, 0].log()
     if settings.top_p < 1.0:
         ordered, indices = probabilities.sort(dim=-1, descending=True)
         outside = ordered.cumsum(-1) - ordered >= settings.top_p
@@ -189,10 +197,14 @@ def _invert(probabilities: Tensor, points: Tensor) -> Tensor:
     # whose cumulative sum exceeds the point has a probability above 0, as long as rounding does not
     # carry the point to the whole sum.
     cumulative = probabilities.cumsum(-1)
-    if not torch.isfinite(cumulative[:, -1]).all():
-        raise FloatingPointError("The policy's probabilities are not finite numbers")
+    _check_finite(cumulative[:, -1])
     below = points[:, None].clamp(max=1.0 - 2.0**-20) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, below, right=True)
+
+
+def _check_finite(values: Tensor) -> None:
+    if not torch.isfinite(values).all():
+        raise FloatingPointError("The policy's probabilities are not finite numbers")
 
 
 def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

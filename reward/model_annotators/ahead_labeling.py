@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 LIKELIHOOD = "likelihood"
 REST_SECONDS = 300.0  # of a judge that could not be asked
 
+# Who judges, and what decides how: a lead may change the model or what it is told under one name.
+Asked = tuple[str, str, str, str]
+
 
 class AheadLabeling:
     """Has the models that a project switched on judge ready tasks, a few at a time."""
@@ -60,8 +63,8 @@ class AheadLabeling:
         self.fence = fence
         self.working = working
         self._rests_until: dict[str, float] = {}
-        self._calibrated: dict[str, tuple[int, PairCalibration | None]] = {}
-        self._unreadable: set[tuple[str, int]] = set()
+        self._calibrated: dict[Asked, tuple[int, PairCalibration | None]] = {}
+        self._unreadable: set[tuple[Asked, int]] = set()
 
     def label_some(self) -> int:
         """Let every model judge a few tasks; return how many judgments were stored.
@@ -111,7 +114,8 @@ class AheadLabeling:
                 limit=settings.tasks_at_once + len(self._unreadable),
                 since=annotator.since,
             )
-        tasks = [one for one in found if (annotator.name, one.task_id) not in self._unreadable]
+        asked = _asked(annotator, settings)
+        tasks = [one for one in found if (asked, one.task_id) not in self._unreadable]
         if not tasks:
             return 0
         calibration = self._calibration(annotator, settings)
@@ -135,7 +139,7 @@ class AheadLabeling:
         self.working(f"{annotator.name} judges tasks ahead of people")
         margins = annotator.margins(task)
         if margins is None:
-            self._unreadable.add((annotator.name, task.task_id))
+            self._unreadable.add((_asked(annotator, settings), task.task_id))
             return None
         with writing(self.runtime.engine) as session:
             self.fence(session)
@@ -163,7 +167,7 @@ class AheadLabeling:
         """Calibrate a judge on the newest judgments, anew whenever there are twice as many."""
         with reading(self.runtime.engine) as session:
             count = count_judgments(session, project_id=self.runtime.project_id)
-            known = self._calibrated.get(annotator.name)
+            known = self._calibrated.get(_asked(annotator, settings))
             if known is not None and count < 2 * max(known[0], 1):
                 return known[1]
             judged = judged_by_people(
@@ -172,5 +176,9 @@ class AheadLabeling:
                 limit=settings.calibration_judgments,
             )
         found = calibrate_on_people(annotator, judged)
-        self._calibrated[annotator.name] = (count, found)
+        self._calibrated[_asked(annotator, settings)] = (count, found)
         return found
+
+
+def _asked(annotator: ModelAnnotator, settings: ModelAnnotatorSettings) -> Asked:
+    return annotator.name, settings.judge, settings.judge_model, settings.judge_instruction

@@ -24,7 +24,7 @@ from reward.language_models.trained_shape import trained_shape
 from reward.policy_optimization.advantages import whiten_together
 from reward.policy_optimization.kl import kl_controller
 from reward.policy_optimization.ppo_settings import PPOSettings
-from reward.policy_optimization.ppo_update import Minibatch, PPOUpdate
+from reward.policy_optimization.ppo_update import Minibatch, PPOUpdate, on_cpu
 from reward.policy_optimization.reward_scale import RunningScale, clipped
 from reward.policy_optimization.rollout import RewardFunction, Roles, RolloutPart, credit, roll_out
 from reward.policy_optimization.rollout_metrics import rollout_metrics, sums_of_scores
@@ -139,20 +139,20 @@ class PPOTrainer:
             batch_size=self.generation_batch,
             rows=rows,
         )
-        start = self.state()
+        # Among several processes the others wait where one would begin again with less at once.
+        can_halve = self.processes.count == 1
+        start = self.state() if can_halve or self.keep_sampled else None
         while True:
             try:
                 metrics = self._learn(own, samples, rows, seed)
-                if not self.keep_sampled or self._sampling_is_exact(metrics):
+                if start is None or not self.keep_sampled or self._sampling_is_exact(metrics):
                     return metrics
                 # Computed from here on; what was learned from the inexact ones is taken back.
                 self.resume(start)
                 self.keep_sampled = False
             except Exception as error:
                 largest = self.micro_batch or -(-len(prompts) // self.settings.minibatches)
-                # Among several processes the others wait where this one would begin again.
-                alone = self.processes.count == 1
-                if not (alone and is_out_of_memory(error)) or largest == 1:
+                if start is None or not (can_halve and is_out_of_memory(error)) or largest == 1:
                     raise
                 self.resume(start)
                 self.micro_batch = largest // 2
@@ -228,7 +228,7 @@ class PPOTrainer:
         return bool(self.history and self.history[-1][LEFT_BOUNDS])
 
     def _weights(self) -> list[Tensor]:
-        return [weight.detach().clone() for weight in self.policy_weights]
+        return [on_cpu(weight) for weight in self.policy_weights]
 
     @torch.no_grad()
     def _restore(self, weights: Sequence[Tensor]) -> None:

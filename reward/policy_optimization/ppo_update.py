@@ -192,11 +192,11 @@ class PPOUpdate:
         return self.processes.sum(total)[0] / tokens
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return copies of the weights and of both optimisers' moments."""
-        found = {f"policy.{i}": one.detach().clone() for i, one in enumerate(self.policy_weights)}
-        found |= {f"value.{i}": one.detach().clone() for i, one in enumerate(self.value_weights)}
-        found |= optimizer_tensors(self.optimizer, "policy_optimizer")
-        return found | optimizer_tensors(self.value_optimizer, "value_optimizer")
+        """Return copies on the CPU of the weights and of both optimisers' moments."""
+        found = {f"policy.{i}": on_cpu(one) for i, one in enumerate(self.policy_weights)}
+        found |= {f"value.{i}": on_cpu(one) for i, one in enumerate(self.value_weights)}
+        found |= optimizer_tensors(self.optimizer, "policy_optimizer", device="cpu")
+        return found | optimizer_tensors(self.value_optimizer, "value_optimizer", device="cpu")
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], updates: int) -> None:
@@ -208,6 +208,11 @@ class PPOUpdate:
                 weight.grad = None
         restore_optimizer(self.optimizer, tensors, "policy_optimizer")
         restore_optimizer(self.value_optimizer, tensors, "value_optimizer")
+
+
+def on_cpu(value: Tensor) -> Tensor:
+    """Return a copy on the CPU, so that what is kept to go back to takes no device memory."""
+    return value.detach().to("cpu", copy=True)
 
 
 def _adamw(parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.AdamW:

@@ -8,12 +8,18 @@ from torch import Tensor
 from reward.training.sharded_model import put
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """Return copies of the state of every parameter, named `prefix.index.moment`."""
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, prefix: str, *, device: str | None = None
+) -> dict[str, Tensor]:
+    """Return copies of the state of every parameter, named `prefix.index.moment`.
+
+    They lie on `device`; None: where the state does.
+    """
     found = {}
     for index, parameter in enumerate(_parameters(optimizer)):
         for moment, value in optimizer.state.get(parameter, {}).items():
-            found[f"{prefix}.{index}.{moment}"] = torch.as_tensor(value).detach().clone()
+            state = torch.as_tensor(value).detach()
+            found[f"{prefix}.{index}.{moment}"] = state.to(device or state.device, copy=True)
     return found
 
 

@@ -1,12 +1,14 @@
 """A policy's figures, from completions that are known."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from reward.evaluating.policy_figures import REWARD_MODEL, EvaluationSettings, Evaluator
 from reward.generation.sampling import Sample, SamplingSettings
-from reward.language_models.backbone import Backbone
+from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.padding import AnsweredBatch
 
 END = 2
@@ -84,6 +86,21 @@ def test_log_probabilities_of_sampling_give_the_same_kl(backbone: Backbone) -> N
     )
     assert kept is not None and again is not None
     assert kept.value == pytest.approx(again.value, abs=1e-3)
+
+
+def test_in_half_precision_log_probabilities_of_sampling_are_not_taken(tiny_folder: Path) -> None:
+    half = load_backbone(
+        str(tiny_folder), device=torch.device("cpu"), dtype=torch.bfloat16, top_layers=2, rank=4
+    )
+    half.add_adapter("policy")
+    # The policy is still the bare model, so whatever sampling said, there is no divergence.
+    wrong = [
+        [Sample(one.ids, one.ended, (-1.0,) * len(one.ids)) for one in answers]
+        for answers in ANSWERS
+    ]
+    found = _evaluator(half).measure(PROMPTS, wrong, adapter="policy").kl
+    assert found is not None
+    assert found.value == pytest.approx(0.0, abs=1e-6)
 
 
 def test_answers_to_another_prompt_have_no_kl(backbone: Backbone) -> None:

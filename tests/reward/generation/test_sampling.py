@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reward.generation import sampling
-from reward.generation.sampling import SamplingSettings, draw, sample
+from reward.generation.sampling import GREEDY, SamplingSettings, draw, sample
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import answered_batch
 from reward.policy_optimization.logprobs import token_log_probs
@@ -123,3 +123,15 @@ def test_the_nucleus_leaves_the_tail_out() -> None:
     counts = torch.bincount(drawn, minlength=4) / len(drawn)
     assert counts[2:].sum() == 0
     assert counts[0].item() == pytest.approx(0.625, abs=0.012)
+
+
+def test_next_to_no_temperature_takes_the_first_of_the_largest_logits() -> None:
+    # In half precision the two largest are often equal; a draw would go by its point.
+    logits = torch.tensor([[0.0, 7.0, 7.0, 1.0], [3.0, 2.0, 3.0, 0.0]])
+    for point in (0.01, 0.5, 0.99):
+        settings = SamplingSettings(temperature=GREEDY)
+        ids, log_probs = draw(logits, settings, torch.tensor([point, point]))
+        assert ids.tolist() == [1, 0]
+        assert log_probs.exp().tolist() == pytest.approx([0.5, 0.5])
+    with pytest.raises(FloatingPointError, match="not finite"):
+        draw(logits.fill_(float("nan")), settings, torch.tensor([0.5, 0.5]))

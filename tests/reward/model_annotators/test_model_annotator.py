@@ -12,6 +12,7 @@ from labeling.labeling_sections import ModelAnnotatorSettings
 from labeling.labeling_settings import change_labeling
 from labeling.model_annotators.model_judgments import TaskToJudge
 from reward.language_models.backbone import Backbone
+from reward.model_annotators import ahead_labeling
 from reward.model_annotators.ahead_labeling import AheadLabeling
 from reward.model_annotators.model_annotator import (
     LikelihoodJudge,
@@ -199,6 +200,24 @@ def test_a_judge_is_calibrated_on_people_and_judges_what_is_ready(runtime: Runti
     with reading(runtime.engine) as session:
         names = session.exec(select(Account.name).where(Account.kind == AccountKind.MODEL)).all()
     assert names == ["likelihood judge"]
+
+
+def test_a_judge_that_is_told_something_else_is_calibrated_anew(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def calibrated(judge: LikelihoodJudge, judged: object) -> None:
+        told.append(judge.settings.judge_instruction)
+
+    monkeypatch.setattr(ahead_labeling, "calibrate_on_people", calibrated)
+    _set(runtime, judge="likelihood", tasks_at_once=1)
+    ahead = AheadLabeling(runtime, LiveRewards(runtime))
+    ahead.label_some()
+    ahead.label_some()
+    _set(runtime, judge_instruction="Answer in verse.")
+    ahead.label_some()
+    assert told == [ModelAnnotatorSettings().judge_instruction, "Answer in verse."]
 
 
 def test_calibration_is_of_people_who_agree_or_not(runtime: Runtime) -> None:
