@@ -210,6 +210,7 @@ class FeatureRewardModel:
                 "mean": self.space.mean,
                 "spread": self.space.spread,
                 "directions": numpy.ascontiguousarray(self.space.directions),
+                "limits": self.space.limits,
                 "heads": numpy.ascontiguousarray(self.heads),
                 "shift": self.shift.numpy(),
                 "scale": self.scale.numpy(),
@@ -246,7 +247,10 @@ class FeatureRewardModel:
                 for name, value in said["settings"].items()
             }
             settings, choice = FeatureSettings(**given), Choice(**said["choice"])
-            space = FeatureSpace(state["mean"], state["spread"], state["directions"])
+            # Older versions kept no limits: the space then clips as these heads were fitted.
+            space = FeatureSpace(
+                state["mean"], state["spread"], state["directions"], state.get("limits")
+            )
             heads, shift, scale = state["heads"], state["shift"], state["scale"]
         except Exception as error:
             raise Unavailable(

@@ -15,7 +15,8 @@ from reward.reward_modeling.text_features import NAMES, text_feature_matrix
 
 EMBEDDINGS = ("completion", "product", "difference", "joint")
 SMALLEST_SPREAD = 1e-9
-FARTHEST = 6.0  # spreads from the mean beyond which a text feature counts no more
+BEYOND = 3.0  # spreads beyond what was ranked up to which a text feature still counts
+FARTHEST = 6.0  # spreads from the mean at which versions that kept no limits clipped
 
 
 def raw_features(
@@ -51,12 +52,25 @@ class FeatureSpace:
     """An affine map of raw features (N, D) to points (N, R), chosen from training rankings."""
 
     def __init__(
-        self, mean: numpy.ndarray, spread: numpy.ndarray, directions: numpy.ndarray
+        self,
+        mean: numpy.ndarray,
+        spread: numpy.ndarray,
+        directions: numpy.ndarray,
+        limits: numpy.ndarray | None = None,
     ) -> None:
-        """Take mean (D,), spread (D,) and directions (D, R)."""
+        """Take mean (D,), spread (D,), directions (D, R) and limits (2, T).
+
+        `limits` are the least and the greatest raw value of each of the T text features, to which
+        it is clipped. None, for a space that was saved without them: `FARTHEST` spreads on either
+        side of the mean, as such a space was fitted.
+        """
         self.mean = mean
         self.spread = spread
         self.directions = directions
+        if limits is None:
+            middle, reach = mean[: len(NAMES)], FARTHEST * spread[: len(NAMES)]
+            limits = numpy.stack([middle - reach, middle + reach])
+        self.limits = limits
 
     @classmethod
     def of(
@@ -82,19 +96,25 @@ class FeatureSpace:
         scaled = within / spread
         values, vectors = numpy.linalg.eigh(scaled.T @ scaled)
         kept = min(components, int((values > SMALLEST_SPREAD).sum()))
-        return cls(raw.mean(axis=0), spread, vectors[:, len(values) - kept :])
+        # Prompts differ more than the answers to one: clipped at some spreads from the mean, all
+        # answers to a prompt far from it would be alike. What was ranked is therefore never
+        # clipped; beyond it a straight line is a guess, and what a policy would climb.
+        texts, margin = raw[:, : len(NAMES)], BEYOND * spread[: len(NAMES)]
+        limits = numpy.stack([texts.min(axis=0) - margin, texts.max(axis=0) + margin])
+        return cls(raw.mean(axis=0), spread, vectors[:, len(values) - kept :], limits)
 
     def transform(self, raw: numpy.ndarray) -> numpy.ndarray:
         """Return the points (N, R) of raw features (N, D)."""
-        scaled = (raw - self.mean) / self.spread
-        # Beyond what was ranked a straight line is a guess, and what a policy would climb.
-        scaled[:, : len(NAMES)] = scaled[:, : len(NAMES)].clip(-FARTHEST, FARTHEST)
-        points: numpy.ndarray = scaled @ self.directions
+        kept = raw.copy()
+        kept[:, : len(NAMES)] = kept[:, : len(NAMES)].clip(*self.limits)
+        points: numpy.ndarray = ((kept - self.mean) / self.spread) @ self.directions
         return points
 
     def cut(self, width: int) -> "FeatureSpace":
         """Return the map of the first `width` raw features alone, of which alone it made use."""
-        return FeatureSpace(self.mean[:width], self.spread[:width], self.directions[:width])
+        return FeatureSpace(
+            self.mean[:width], self.spread[:width], self.directions[:width], self.limits
+        )
 
 
 def centred(raw: numpy.ndarray, rankings: numpy.ndarray) -> numpy.ndarray:

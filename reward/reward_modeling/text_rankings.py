@@ -66,17 +66,22 @@ def comparisons_of(rankings: Sequence[TextRanking]) -> Comparisons:
     """Return the pairs of rankings whose completions lie in rows one after another.
 
     Every prompt counts once: its rankings share its weight, and so do the pairs of a ranking
-    (Ouyang et al. 2022, §3.5). Raises `BadInput` where there is no pair.
+    (Ouyang et al. 2022, §3.5). Reliabilities are relative: their mean over the rankings is brought
+    to 1. Rankings of ties alone count nowhere. Raises `BadInput` where there is no pair.
     """
-    of_prompt = Counter(one.group for one in rankings)
+    useful = [one for one in rankings if one.pairs]
+    if not useful:
+        raise BadInput("There is nothing to learn from: no ranking has a pair that is not a tie.")
+    of_prompt = Counter(one.group for one in useful)
+    # A ridge penalty would weigh more where all annotators are less reliable.
+    mean = sum(one.weight for one in useful) / len(useful) or 1.0
     rows: list[tuple[int, int, float, int]] = []
     first = 0
     for one in rankings:
-        share = one.weight / of_prompt[one.group] / max(1, len(one.pairs))
-        rows += [(first + b, first + w, share, one.group) for b, w in one.pairs]
+        if one.pairs:
+            share = one.weight / mean / of_prompt[one.group] / len(one.pairs)
+            rows += [(first + b, first + w, share, one.group) for b, w in one.pairs]
         first += len(one.completions)
-    if not rows:
-        raise BadInput("There is nothing to learn from: no ranking has a pair that is not a tie.")
     better, worse, weights, groups = zip(*rows, strict=True)
     return Comparisons(
         numpy.array(better), numpy.array(worse), numpy.array(weights), numpy.array(groups)

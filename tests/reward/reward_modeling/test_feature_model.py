@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from labeling.judging.rankings import dense_ranks
 from reward.generation.conversations import answer_ids, prompt_ids
@@ -15,8 +16,8 @@ from reward.language_models.backbone import Backbone
 from reward.language_models.padding import answered_batch
 from reward.language_models.sentence_encoder import SentenceEncoder
 from reward.reward_modeling.feature_choice import FeatureSettings, choose
-from reward.reward_modeling.feature_model import FILE, FeatureRewardModel
-from reward.reward_modeling.feature_space import FeatureSpace, raw_features
+from reward.reward_modeling.feature_model import FILE, WEIGHTS, FeatureRewardModel
+from reward.reward_modeling.feature_space import BEYOND, FARTHEST, FeatureSpace, raw_features
 from reward.reward_modeling.ranked_examples import RankedExample
 from reward.reward_modeling.text_features import NAMES
 from reward.reward_modeling.text_rankings import TextRanking, as_text, comparisons_of
@@ -47,6 +48,18 @@ def _rankings(
         turned = -1 if random.random() < noise else 1
         ranks = dense_ranks([-turned * better(text) for text in texts])
         found.append(TextRanking(f"Say something about {group}.", texts, ranks, group))
+    return found
+
+
+def _long_and_short(count: int, *, seed: int) -> list[TextRanking]:
+    """Rank four texts of about 10 words for one prompt, of about 200 for another: shorter wins."""
+    random = numpy.random.default_rng(seed)
+    found = []
+    for group in range(count):
+        base = (10, 200)[group % 2]
+        sizes = [round(base * share) for share in random.uniform(0.85, 1.15, size=4)]
+        texts = [" ".join(random.choice(WORDS, size=size)) for size in sizes]
+        found.append(TextRanking(f"Say something about {group}.", texts, dense_ranks(sizes), group))
     return found
 
 
@@ -237,20 +250,6 @@ def test_settings_without_sense_are_named(change: dict[str, object], said: str) 
         FeatureSettings(**change)  # type: ignore[arg-type]
 
 
-def test_every_prompt_and_every_ranking_counts_once() -> None:
-    rankings = [
-        TextRanking("a", ["x", "y", "z"], [1, 2, 3], group=1),
-        TextRanking("a", ["x", "y"], [2, 1], group=1, weight=0.5),
-        TextRanking("b", ["x", "y"], [1, 1], group=2),
-        TextRanking("c", ["x", "y"], [1, 2], group=3),
-    ]
-    found = comparisons_of(rankings)
-    assert found.better.tolist() == [0, 0, 1, 4, 7]
-    assert found.worse.tolist() == [1, 2, 2, 3, 8]
-    assert found.weights == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 4, 1])
-    assert found.groups.tolist() == [1, 1, 1, 1, 3]
-
-
 def test_spreads_are_those_within_rankings() -> None:
     raw = numpy.zeros((4, len(NAMES) + 2))
     # The first feature differs between rankings only; the second by ±1 within them.
@@ -267,6 +266,41 @@ def test_spreads_are_those_within_rankings() -> None:
     points = space.transform(raw)
     assert points[0] == pytest.approx(points[2])
     assert ((points[0] - points[1]) ** 2).sum() == pytest.approx(2**2 + 4**2)
+
+
+def test_answers_to_prompts_far_apart_are_told_apart() -> None:
+    model = FeatureRewardModel.fit(_long_and_short(80, seed=0), PLAIN, seed=0)
+    assert _accuracy(model, _long_and_short(80, seed=1)) > 0.97
+
+
+def test_a_feature_counts_up_to_three_spreads_beyond_what_was_ranked() -> None:
+    raw = numpy.zeros((4, len(NAMES)))
+    raw[:, 0] = [-101, -99, 99, 101]
+    space = FeatureSpace.of(
+        raw, numpy.array([0, 0, 1, 1]), plain=True, width=1, scale=0.0, components=10
+    )
+    seen = numpy.zeros((6, len(NAMES)))
+    seen[:, 0] = [-200, -101 - BEYOND, -101, 101, 101 + BEYOND, 200]
+    points = space.transform(seen)
+    assert points[:, 0] * numpy.sign(points[-1, 0]) == pytest.approx(
+        [-101 - BEYOND, -101 - BEYOND, -101, 101, 101 + BEYOND, 101 + BEYOND]
+    )
+    # What the caller gave is not clipped in place.
+    assert seen[0, 0] == -200
+
+
+def test_a_model_saved_without_limits_clips_as_it_was_fitted(tmp_path: Path) -> None:
+    FeatureRewardModel.fit(_rankings(20, _shorter, seed=0), PLAIN, seed=0).save(tmp_path)
+    state = load_file(tmp_path / WEIGHTS)
+    del state["limits"]
+    save_file(state, tmp_path / WEIGHTS)
+    model = FeatureRewardModel.load(tmp_path)
+    texts = ["time? " * 400, "tree.", ""]
+    raw = raw_features(None, ["a"] * 3, texts, ())
+    scaled = (raw - state["mean"]) / state["spread"]
+    assert numpy.abs(scaled).max() > FARTHEST
+    clipped = scaled.clip(-FARTHEST, FARTHEST) @ state["directions"] @ state["heads"].T
+    assert model.raw_scores(["a"] * 3, texts).numpy() == pytest.approx(clipped.T, rel=1e-5)
 
 
 def test_far_beyond_what_was_ranked_a_feature_counts_no_more() -> None:
