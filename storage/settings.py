@@ -15,6 +15,7 @@ from storage.account_settings import AccountSettings, OidcSettings
 from storage.errors import BadInput
 from storage.privacy_settings import PrivacySettings
 from storage.secrets import secret_text
+from storage.seeds import LARGEST_SEED
 
 Megabytes = Annotated[float, Field(gt=0.0, le=200.0)]
 EMBEDDED_MODEL = "embedded:smollm2-135m-instruct"
@@ -231,7 +232,12 @@ class Settings(BaseSettings):
         description="URL of an OpenTelemetry collector that gets traces (OTLP over HTTP, such as "
         "http://localhost:4318); unset: no traces.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed from which every other seed is derived.")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=LARGEST_SEED,
+        description="Seed from which every other seed is derived.",
+    )
     training: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="Overrides of the device profile by stage: generation, reward, ppo, gate.",

@@ -9,6 +9,8 @@ import numpy
 from labeling.statistics.student import UPPER, student_quantile
 from labeling.statistics.wilson import wilson
 
+DRAWN_AT_ONCE = 2**18  # numbers; 2 MiB for each of the few arrays of them
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -85,8 +87,14 @@ def wilson_interval(clusters: Sequence[Sequence[float]]) -> tuple[float, float]:
 
 
 def _percentiles(sums: numpy.ndarray, counts: numpy.ndarray, seed: int, resamples: int) -> Interval:
-    drawn = numpy.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    generator = numpy.random.default_rng(seed)
+    means = numpy.empty(resamples)
+    # Rows that are drawn in turn have the bits of one draw of them all, in a part of its memory.
+    rows = max(1, DRAWN_AT_ONCE // len(sums))
+    for start in range(0, resamples, rows):
+        part = means[start : start + rows]
+        drawn = generator.integers(len(sums), size=(len(part), len(sums)))
+        part[:] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = numpy.quantile(means, [1 - UPPER, UPPER])
     return Interval(
         float(sums.sum() / counts.sum()), float(low), float(high), int(counts.sum()), len(sums)

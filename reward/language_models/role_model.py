@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from trl.trainer.utils import FusedCausalLMOutput
 
 from reward.language_models.backbone import Backbone
-from reward.policy_optimization.logprobs import most_likely, token_log_probs
+from reward.policy_optimization.logprobs import WIDTH, most_likely, token_log_probs
 
 IGNORED = -100  #: the label of a token that carries no loss, as in transformers
 
@@ -84,8 +84,19 @@ class RoleModel(nn.Module):
         )
         if self.top1:
             found.is_top1 = back(most_likely(hidden.detach(), weight) == wanted[mask])
-            found.mean_logits = back(hidden.detach().float() @ weight.float().mean(0))
+            found.mean_logits = back(hidden.detach().float() @ _mean_row(weight.detach()))
         return found
+
+
+def _mean_row(weight: Tensor) -> Tensor:
+    """Return the mean (H,) in fp32 over the vocabulary of an output embedding (V, H).
+
+    By blocks: on CPU even `mean(0, dtype=torch.float32)` first copies all of a bf16 matrix to fp32.
+    """
+    total = weight.new_zeros(weight.shape[1], dtype=torch.float32)
+    for block in weight.split(WIDTH):
+        total += block.sum(0, dtype=torch.float32)
+    return total / len(weight)
 
 
 def _tokens_first(ids: Tensor, mask: Tensor | None) -> Tensor:

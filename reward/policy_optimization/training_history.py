@@ -26,6 +26,7 @@ class LeftBound:
     direction: Literal["at least", "at most"]  #: what the bound asks for
     bound: float
     meaning: str
+    setting: str  #: of `PPOSettings`, which says the bound
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,18 @@ def left_bounds(
     found = []
     if kl > settings.max_kl:
         meaning = "nats a completion from the reference"
-        found.append(LeftBound("ppo_kl", kl, "at most", settings.max_kl, meaning))
+        found.append(LeftBound("ppo_kl", kl, "at most", settings.max_kl, meaning, "max_kl"))
     if rise > settings.max_kl_rise:
         meaning = "nats a completion by which training moved the policy"
-        found.append(LeftBound("ppo_kl_rise", rise, "at most", settings.max_kl_rise, meaning))
+        found.append(
+            LeftBound("ppo_kl_rise", rise, "at most", settings.max_kl_rise, meaning, "max_kl_rise")
+        )
     if entropy < settings.min_entropy * at_first:
         meaning = "entropy over that of the first rollout"
         share = entropy / at_first
-        found.append(LeftBound("ppo_entropy", share, "at least", settings.min_entropy, meaning))
+        found.append(
+            LeftBound(
+                "ppo_entropy", share, "at least", settings.min_entropy, meaning, "min_entropy"
+            )
+        )
     return found

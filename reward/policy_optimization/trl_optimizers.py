@@ -8,6 +8,7 @@ DPO: Rafailov et al. 2023, §4. Leaves out: progress inside the step, the bounds
 that PPO has. Called by `reward/steps/ppo.py`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -78,7 +79,8 @@ def train_with(
         adapter: the role that is trained.
 
     Raises `BadInput` where there is nothing to train on or sizes do not fit, `FloatingPointError`
-    where the loss is not finite, `Unavailable` where one sequence does not fit into memory.
+    where the loss or a score is not finite, `Unavailable` where one sequence does not fit into
+    memory.
     """
     if optimizer not in _BUILDERS:
         raise BadInput(f"There is no optimizer {optimizer} of TRL's; use {', '.join(_BUILDERS)}.")
@@ -107,7 +109,7 @@ def train_with(
                 take_back(backbone, adapter, trainer.accelerator.unwrap_model(trainer.model))
 
     whole = settings.pairs if optimizer == "dpo" else settings.rollout
-    fitted_to_memory(fit, min(settings.micro_batch, whole), "a completion")
+    fitted_to_memory(fit, settings.micro_batch, "a completion", whole=whole)
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,10 @@ class _DPO(InPlaceTrainer, DPOTrainer):
 
 
 def scores_of(task: _Task, settings: OptimizerSettings) -> Any:
-    """Return TRL's reward function: the scorer on token ids, less the penalty of a cut answer."""
+    """Return TRL's reward function: the scorer on token ids, less the penalty of a cut answer.
+
+    It raises `FloatingPointError`, in every process, where a score of any of them is not finite.
+    """
     backbone = task.backbone
 
     @torch.no_grad()
@@ -219,6 +224,10 @@ def scores_of(task: _Task, settings: OptimizerSettings) -> Any:
             part = slice(start, start + size)
             batch = answered_batch(prompts[part], completion_ids[part], backbone.device)
             found += task.scorer.score(backbone.trunk(batch.ids), batch).tolist()
+        # TRL takes NaN for "cannot be scored" and learns nothing from it, without a word.
+        (broken,) = Processes.current().sum(sum(not math.isfinite(value) for value in found))
+        if broken:
+            raise FloatingPointError("A completion's score is not a finite number")
         return [
             value - settings.missing_eos_penalty * (answer[-1] not in backbone.end_tokens)
             for value, answer in zip(found, completion_ids, strict=True)

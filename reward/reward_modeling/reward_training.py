@@ -8,7 +8,9 @@ of wrong labels is what `label_smoothing` is for. A fit that is cut off goes on 
 On several processes each takes its share of a step's rankings.
 """
 
+import hashlib
 import itertools
+import json
 import math
 import random
 import time
@@ -31,7 +33,7 @@ from reward.reward_modeling.step_metrics import SUMMED, Sums, step_metrics, sums
 from reward.training.optimizer_state import optimizer_tensors, restore_optimizer
 from reward.training.out_of_memory import Halving
 from reward.training.processes import Processes
-from reward.training.progress_checkpoint import load_progress, save_progress
+from reward.training.progress_checkpoint import check_same_progress, load_progress, save_progress
 from storage.errors import BadInput
 
 RECENT = 5  # optimiser steps that the reported loss is the mean of
@@ -59,9 +61,10 @@ def train_reward_model(
     """Fit the adapter and the heads; return the mean loss of the last steps (NaN without any).
 
     `on_step` hears (step, steps, metrics as `step_metrics` names them). With `progress`, a fit that
-    was cut off goes on at the step that was saved, and ends with the same weights. Raises
-    `BadInput` where loss or gradient is not a finite number, `Unavailable` where a single ranking
-    does not fit into memory.
+    was cut off goes on at the step that was saved, and ends with the same weights; no gradient is
+    left on them, however the fit ends. Raises `BadInput` where loss or gradient is not a finite
+    number, `Unavailable` where a single ranking does not fit into memory or not all processes find
+    the same progress.
     """
     useful = [example for example in examples if teaches(example.example, settings)]
     if not useful:
@@ -70,10 +73,14 @@ def train_reward_model(
         fit = _Fit(model, weights, useful, settings, seed, processes or Processes())
         done = fit.restore(progress)
         batches = itertools.islice(_batches(len(useful), settings, seed), done, fit.steps)
-        for step, chosen in enumerate(batches, start=done + 1):
-            metrics = fit.step(step, chosen)
-            fit.save_if_due(progress, step)
-            on_step(step, fit.steps, metrics)
+        try:
+            for step, chosen in enumerate(batches, start=done + 1):
+                metrics = fit.step(step, chosen)
+                fit.save_if_due(progress, step)
+                on_step(step, fit.steps, metrics)
+        finally:
+            # The role outlives the fit, and its gradients would hold as much memory as it does.
+            fit.optimizer.zero_grad(set_to_none=True)
     return sum(fit.recent) / len(fit.recent)
 
 
@@ -113,6 +120,20 @@ def check_examples(examples: Sequence[RankedExample], settings: RewardSettings) 
             "There is one class only: in every comparison both completions are the same; raise "
             "training.sampling.temperature so that they differ."
         )
+
+
+def rankings_sha256(examples: Sequence[RankedExample]) -> str:
+    """Return a hash (64 hexadecimal digits) of all that a fit reads of rankings, in their order.
+
+    Those are ids, ranks, groups, weights, strengths and scores; not what a ranking is counted
+    under in reports.
+    """
+    digest = hashlib.sha256()
+    # One at a time: the ids of all rankings as one text would take more memory than they do.
+    for one in examples:
+        read = [one.prompt, one.answers, one.ranks, one.group, one.weight, one.strength, one.scores]
+        digest.update(json.dumps(read).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def bootstrap_counts(seed: int, group: int, heads: int) -> list[int]:
@@ -169,7 +190,7 @@ class _Fit:
         self.same_fit = {
             "settings": asdict(settings),
             "seed": seed,
-            "rankings": len(examples),
+            "rankings": rankings_sha256([example.example for example in examples]),
             "trained": trained_shape(model.backbone, model.adapter),
         }
         self.saved_at, self.saving = time.monotonic(), 0.0
@@ -222,9 +243,17 @@ class _Fit:
         return total
 
     def restore(self, progress: FitProgress | None) -> int:
-        """Take up what was saved of this very fit; return how many steps it had made."""
-        found = progress and load_progress(progress.home, progress.uri, progress.name)
-        if not found or found[1].get("fit") != self.same_fit:
+        """Take up what was saved of this very fit; return how many steps it had made.
+
+        Raises `Unavailable` where that is not the same in all processes.
+        """
+        if progress is None:
+            return 0
+        found = load_progress(progress.home, progress.uri, progress.name)
+        if found and found[1].get("fit") != self.same_fit:
+            found = None
+        check_same_progress(self.processes, int(found[1]["step"]) if found else 0)
+        if found is None:
             return 0
         tensors, state = found
         for index, parameter in enumerate(self.parameters):

@@ -9,8 +9,7 @@ WHAT = {
     "ppo": ("A policy trained by reinforcement learning", "It answers for a reward model's score."),
 }
 LOADS = {
-    "reward": "The adapter is in peft's layout; the head beside it is read by "
-    "`rankloop train ppo --reward` and `rankloop evaluate --reward`.",
+    "reward": "It is read by `rankloop train ppo --reward` and `rankloop evaluate --reward`.",
     "sft": "It is read by `rankloop train ppo --sft` and `rankloop evaluate --policy`.",
     "ppo": "It is read by `rankloop evaluate --policy`.",
 }

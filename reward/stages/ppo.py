@@ -14,8 +14,13 @@ from typing import Any
 from labeling.imports.ranking_files import RankedText, count_pairs, read_rankings
 from reward.generation.sampling import check_speech
 from reward.policy_optimization.ppo import PPOTrainer, State
+from reward.policy_optimization.ppo_settings import PPOSettings
 from reward.policy_optimization.pretraining_texts import pretraining_ids
-from reward.policy_optimization.training_history import history_figures, updates_a_rollout
+from reward.policy_optimization.training_history import (
+    history_figures,
+    left_bounds,
+    updates_a_rollout,
+)
 from reward.policy_optimization.trl_optimizers import preference_pairs
 from reward.stages.curves import stage_tracker
 from reward.stages.enough_memory import enough_memory, training_advice
@@ -34,7 +39,7 @@ from reward.stages.result import (
 from reward.stages.reward import check_classes, weighing
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
 from reward.training.processes import Processes
-from reward.training.progress_checkpoint import load_progress, save_progress
+from reward.training.progress_checkpoint import check_same_progress, load_progress, save_progress
 from storage.errors import BadInput
 from storage.tables import Split
 
@@ -194,6 +199,8 @@ def _ppo(task: PolicyTask, pretraining: Sequence[Sequence[int]]) -> tuple[Curve,
     resumed = kept is not None and trainer.can_resume(kept, task.prompts)
     if kept is not None and resumed:
         trainer.resume(kept)
+    check_same_progress(processes, len(trainer.history))
+    if resumed:
         say(f"going on after iteration {len(trainer.history)} of {profile.ppo.iterations}")
     clock = Stopwatch()
 
@@ -206,7 +213,25 @@ def _ppo(task: PolicyTask, pretraining: Sequence[Sequence[int]]) -> tuple[Curve,
         if processes.is_first:
             save_progress(task.folder, PROGRESS, "ppo", *state)
 
-    return trainer.train(task.prompts, on_iteration, keep=keep), resumed
+    history = trainer.train(task.prompts, on_iteration, keep=keep)
+    for line in bound_lines(history, profile.ppo):
+        say(line)
+    return history, resumed
+
+
+def bound_lines(history: Sequence[Mapping[str, float]], settings: PPOSettings) -> list[str]:
+    """Return a sentence for each bound that the last rollout left, with the setting that says it.
+
+    The policy that is kept made the rollout before.
+    """
+    if not history_figures(history).left_bounds:
+        return []
+    return [
+        f"stopped after iteration {len(history)}: {one.figure:.3g} {one.meaning}, {one.direction} "
+        f"{one.bound:g} (--set ppo.{one.setting}=N); the policy that made the rollout before is "
+        "kept"
+        for one in left_bounds(history[0], history[-1], settings)
+    ]
 
 
 def curve_metrics(curve: Sequence[Mapping[str, float]], updates: int = 1) -> dict[str, Any]:

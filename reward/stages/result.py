@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from reward.stages.card import card_of
 from reward.steps.outcome import CannotTrain
@@ -31,6 +32,7 @@ PROGRESS = "progress"
 LOGS = "logs"  # the curves for other tools, within progress and in the finished folder
 LOSSES_FILE = "losses.txt"
 CURVES = (LOSSES_FILE, LOGS)  # what progress has that no run can go on from
+LOCK = "lock"  # within progress, held by the process that trains
 SETTINGS_FILE = "settings.json"
 METRICS_FILE = "metrics.json"
 CARD = "README.md"
@@ -120,7 +122,7 @@ def begin(folder: Path, made_with: Json) -> None:
 def abandon(folder: Path) -> None:
     """Remove the folder of a run that kept no progress."""
     with suppress(OSError):
-        if {each.name for each in (folder / PROGRESS).iterdir()} <= {SETTINGS_FILE, *CURVES}:
+        if {each.name for each in (folder / PROGRESS).iterdir()} <= {SETTINGS_FILE, LOCK, *CURVES}:
             shutil.rmtree(folder)
 
 
@@ -151,10 +153,36 @@ def finish(
 def running(folder: Path, made_with: Json) -> Iterator[None]:
     """Begin a run, or go on with one; leave no folder where it fails before progress.
 
-    What trainers raise comes out as one sentence for a person.
+    What trainers raise comes out as one sentence for a person. Raises `Conflict` where another
+    process is training into the folder.
     """
     processes = Processes.current()
-    processes.from_first(lambda: begin(folder, made_with))
+    lock = FileLock(folder / PROGRESS / LOCK)
+    processes.from_first(lambda: _hold(lock, folder))
+    try:
+        processes.from_first(lambda: begin(folder, made_with))
+        with _in_words(folder, made_with, processes):
+            yield
+    finally:
+        lock.release()
+
+
+def _hold(lock: FileLock, folder: Path) -> None:
+    """Take the lock, which the system lets go of when its process is killed."""
+    try:
+        (folder / PROGRESS).mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise Conflict(
+            f"Another process is training into {folder}; wait until it has ended, or name a "
+            "folder of its own with --out."
+        ) from error
+    except OSError as error:
+        raise _cannot_be_written(folder, error) from error
+
+
+@contextmanager
+def _in_words(folder: Path, made_with: Json, processes: Processes) -> Iterator[None]:
     try:
         yield
     except (FloatingPointError, BadInput) as error:

@@ -26,6 +26,7 @@ from reward.steps.snapshot import rankings_of_round
 from reward.training.learning_rates import as_settings, learning_rates
 from reward.training.out_of_memory import is_out_of_memory
 from reward.training.processes import Processes
+from reward.training.progress_checkpoint import check_same_progress
 from storage.blobs import checked_path, write_folder
 from storage.engine import reading
 from storage.errors import BadInput
@@ -101,7 +102,8 @@ def climb(
 ) -> list[dict[str, float]]:
     """Move the adapter `policy` by PPO, from `kept` if there is any; return the metrics.
 
-    Raises `CannotTrain` where the loss is not finite or a single completion does not fit.
+    Raises `CannotTrain` where the loss is not finite or a single completion does not fit, and
+    `Unavailable` where not all processes have the same iterations in `kept`.
     """
     trainer = PPOTrainer(
         backbone,
@@ -117,6 +119,7 @@ def climb(
     )
     if kept is not None and trainer.can_resume(kept, prompts):
         trainer.resume(kept)
+    check_same_progress(trainer.processes, len(trainer.history))
     try:
         return trainer.train(
             prompts,

@@ -29,13 +29,17 @@ class Halving:
     As accelerate's `find_executable_batch_size` does, which begins the whole function anew.
     """
 
-    def __init__(self, size: int, what: str) -> None:
-        """Begin with `size` at once; `what` names one of them in the error."""
+    def __init__(self, size: int, what: str, *, whole: int | None = None) -> None:
+        """Begin with `size` at once; `what` names one of them in the error.
+
+        With `whole` only its divisors are tried: the largest of them up to half of the last size.
+        """
         self.size = size
         self.what = what
+        self.whole = whole
 
     def run(self, work: Callable[[int], Found]) -> Found:
-        """Return `work(size)`, tried again at half the size where memory runs out.
+        """Return `work(size)`, tried again at half the size, or less, where memory runs out.
 
         Raises `Unavailable` where a single one does not fit.
         """
@@ -51,6 +55,12 @@ class Halving:
                         "or shorter completions."
                     ) from error
             # Outside the handler, whose traceback holds what was allocated.
-            self.size //= 2
+            self.size = self._smaller()
             gc.collect()
             clear_device_cache()
+
+    def _smaller(self) -> int:
+        half = self.size // 2
+        if self.whole is None:
+            return half
+        return next(size for size in range(half, 0, -1) if self.whole % size == 0)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from reward.training.processes import Processes
 from storage.blobs import (
     MANIFEST,
     checked_path,
@@ -77,6 +78,20 @@ def load_progress(
         except (Unavailable, OSError, ValueError, SafetensorError) as error:
             log.warning("The progress in %s cannot be used: %s", place, error)
     return None
+
+
+def check_same_progress(processes: Processes, done: int) -> None:
+    """Raise `Unavailable` unless `done`, steps or iterations, is the same in all processes.
+
+    Every process calls it with what it goes on from, 0 where it begins, before it trains: each
+    reads the progress by itself, and where only some find it, gradients of different weights would
+    be summed.
+    """
+    if len(set(processes.gather(done))) > 1:
+        raise Unavailable(
+            "Not every process finds the progress that was kept; put it where all of them see it "
+            "(a shared folder, or RANKLOOP_CHECKPOINT_STORE)."
+        )
 
 
 def _next_slot(home: Path, uri: str, name: str) -> tuple[str, int]:

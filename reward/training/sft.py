@@ -135,7 +135,7 @@ def train_sft(
                 take_back(backbone, adapter, trainer.accelerator.unwrap_model(trainer.model))
             return [logs["loss"] for logs in trainer.state.log_history if "loss" in logs]
 
-    return fitted_to_memory(fit, min(settings.micro_batch, settings.batch), "a demonstration")
+    return fitted_to_memory(fit, settings.micro_batch, "a demonstration", whole=settings.batch)
 
 
 def build_trainer(

@@ -22,6 +22,8 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.modules.dropout import _DropoutNd
+from transformers import PreTrainedConfig
 
 from reward.language_models.backbone import Backbone
 from storage.errors import BadInput
@@ -86,8 +88,9 @@ def count_on_cpu() -> None:
 def plain_model(backbone: Backbone, name: str | None, *, trained: bool = True) -> Any:
     """Return a copy of the backbone that computes as a role, or (None) as the bare model.
 
-    Only the role's own weights want gradients, and none of them unless `trained`. Raises `BadInput`
-    for a tuning method that a plain model does not have.
+    It drops nothing out in training mode either, where a `Trainer` puts it: a role of the backbone
+    is trained in evaluation mode. Only the role's own weights want gradients, and none of them
+    unless `trained`. Raises `BadInput` for a tuning method that a plain model does not have.
     """
     if backbone.tuning in ("prompt", "prefix"):
         raise BadInput(
@@ -107,6 +110,7 @@ def plain_model(backbone: Backbone, name: str | None, *, trained: bool = True) -
     elif model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
         # A role may own one of two weights that the bare model has as one.
         model.config.tie_word_embeddings = False
+    _drop_nothing(model)
     model.requires_grad_(False)
     for parameter in model.parameters():
         # FSDP2 takes no weight that lies transposed in memory.
@@ -116,6 +120,25 @@ def plain_model(backbone: Backbone, name: str | None, *, trained: bool = True) -
         for parameter in own_parameters(backbone, model, name):
             parameter.requires_grad_(trained)
     return model
+
+
+def _drop_nothing(model: nn.Module) -> None:
+    """Set every probability of dropping something out to 0: of modules, attributes and configs.
+
+    Attention takes its own from an attribute (`attention_dropout` of Llama's) or, in a few models,
+    from the config while it computes; OPT leaves out whole layers by `layerdrop`.
+    """
+    for module in model.modules():
+        if isinstance(module, _DropoutNd):
+            module.p = 0.0
+        for owner in (module, *_configs_of(module)):
+            for name, value in list(vars(owner).items()):
+                if "drop" in name and isinstance(value, float) and 0.0 < value <= 1.0:
+                    setattr(owner, name, 0.0)
+
+
+def _configs_of(module: nn.Module) -> list[PreTrainedConfig]:
+    return [one for one in vars(module).values() if isinstance(one, PreTrainedConfig)]
 
 
 def own_parameters(

@@ -20,9 +20,13 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from reward.training.optimizer_state import optimizer_tensors, restore_optimizer
 from reward.training.processes import Processes
-from reward.training.progress_checkpoint import ProgressPlace, load_progress, save_progress
+from reward.training.progress_checkpoint import (
+    ProgressPlace,
+    check_same_progress,
+    load_progress,
+    save_progress,
+)
 from reward.training.sharded_model import by_deepspeed, put, whole
-from storage.errors import Unavailable
 
 NAME = "trainer"
 
@@ -59,11 +63,7 @@ class ResumableTrainer:
     def _check_together(self) -> None:
         """Raise `Unavailable` unless all processes go on from the same step."""
         step = self._kept[1]["trainer"]["global_step"] if self._kept else 0
-        if len(set(Processes.current().gather(step))) > 1:
-            raise Unavailable(
-                "Not every process finds the progress that was kept; put it where all of them see "
-                "it (a shared folder, or RANKLOOP_CHECKPOINT_STORE)."
-            )
+        check_same_progress(Processes.current(), step)
 
     # -- what Trainer calls ------------------------------------------------------------------------
 

@@ -127,15 +127,20 @@ def in_order(rows: list[dict[str, Any]], order: Sequence[int]) -> datasets.Datas
     return datasets.Dataset.from_list(rows).select(order)
 
 
-def fitted_to_memory(fit: Callable[[int], Found], micro_batch: int, what: str) -> Found:
-    """Return `fit(micro_batch)`; where memory runs out in a single process, at half of it.
+def fitted_to_memory(
+    fit: Callable[[int], Found], micro_batch: int, what: str, *, whole: int
+) -> Found:
+    """Return `fit(micro_batch)`, of at most the `whole` that makes an optimiser step.
 
-    Several processes would have to halve together, while the one that ran out is waited for.
-    Raises `Unavailable` where a single `what` does not fit.
+    Where memory runs out in a single process, which then has the whole step, it is done again at
+    the largest divisor of the whole up to half the size, since trainers take no others. Several
+    processes would have to halve together, while the one that ran out is waited for. Raises
+    `Unavailable` where a single `what` does not fit.
     """
+    size = min(micro_batch, whole)
     if Processes.current().count > 1:
-        return fit(micro_batch)
-    return Halving(micro_batch, what).run(fit)
+        return fit(size)
+    return Halving(size, what, whole=whole).run(fit)
 
 
 def on_one_device(arguments: TrainingArguments) -> TrainingArguments:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from storage.seeds import LARGEST_SEED
 from ui.cli.audit import audit
 from ui.cli.endpoints import complete
 from ui.cli.export import export
@@ -136,7 +137,10 @@ def worker(options: Options, once: bool) -> int:
               help="shorter, longer, question, polite, personal, random, keyword:WORD or "
               "FILE.py:FUNCTION (its code is run).")  # fmt: skip
 @click.option(
-    "--seed", type=click.IntRange(0), default=None, help="Seed (default: the setting seed, 0)."
+    "--seed",
+    type=click.IntRange(0, LARGEST_SEED),
+    default=None,
+    help="Seed (default: the setting seed, 0).",
 )
 @click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True,
               help="How many work at once; above 1 the order is left to chance.")  # fmt: skip

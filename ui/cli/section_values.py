@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 Values = dict[str, dict[str, Any]]
+PREFIX = "training."
 
 
 def section_values(
@@ -18,7 +19,9 @@ def section_values(
     found: Values = {}
     for each in given:
         name, equals, text = each.partition("=")
-        section, dot, field = name.strip().partition(".")
+        # As errors and the settings file name it: training.ppo.clip.
+        own = name.strip().removeprefix(PREFIX)
+        section, dot, field = own.partition(".")
         if not (equals and dot and section and field):
             raise click.BadParameter(f"{each!r} is not SECTION.FIELD=VALUE")
         try:

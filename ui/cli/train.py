@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from storage.seeds import LARGEST_SEED
 from ui.cli.frame import Command, Group, Options, pass_options
 from ui.cli.section_values import section_values
 
@@ -24,7 +25,8 @@ def _common(command: Decorated) -> Decorated:
         click.option("--set", "overrides", multiple=True, metavar="SECTION.FIELD=VALUE",
                      callback=section_values, help="Change one size of the device's profile; "
                      "repeatable (docs/training.md)."),
-        click.option("--seed", type=click.IntRange(0), help="Seed (default: the setting seed, 0)."),
+        click.option("--seed", type=click.IntRange(0, LARGEST_SEED),
+                     help="Seed (default: the setting seed, 0)."),
         click.option("--model", metavar="FOLDER|ID",
                      help="Model to work on (default: the setting, RANKLOOP_MODEL)."),
     ):  # fmt: skip

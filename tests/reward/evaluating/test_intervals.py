@@ -1,11 +1,14 @@
 """Intervals over clusters."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy
 import pytest
 
+from labeling.statistics.student import UPPER
 from reward.evaluating.intervals import (
+    _percentiles,
     bootstrap_mean,
     bootstrap_share,
     wilson_interval,
@@ -16,6 +19,32 @@ def test_the_mean_is_over_values_and_the_counts_are_given() -> None:
     interval = bootstrap_mean([[1.0, 1.0, 0.0], [], [0.0]])
     assert (interval.value, interval.values, interval.clusters) == (0.5, 4, 2)
     assert interval.low <= 0.5 <= interval.high
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 3, 7, 130, 4001, 12000])
+def test_resamples_are_drawn_in_parts_with_the_bits_of_one_draw(clusters: int) -> None:
+    generator = numpy.random.default_rng(clusters)
+    values = [generator.normal(size=size) for size in generator.integers(1, 4, clusters)]
+    sums = numpy.array([one.sum() for one in values])
+    counts = numpy.array([len(one) for one in values])
+    for resamples in (300, 301):
+        drawn = numpy.random.default_rng(5).integers(clusters, size=(resamples, clusters))
+        means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        low, high = numpy.quantile(means, [1 - UPPER, UPPER])
+        found = _percentiles(sums, counts, 5, resamples)
+        assert (found.low, found.high) == (low, high)
+
+
+def test_memory_of_the_resamples_does_not_grow_with_the_clusters() -> None:
+    clusters = numpy.random.default_rng(0).normal(size=(24_000, 1))
+    tracemalloc.start()
+    try:
+        bootstrap_mean(clusters)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # All resamples at once: 2000 x 24,000 indices and as many values, 730 MiB.
+    assert peak < 50 * 2**20
 
 
 def test_dependent_pairs_widen_the_interval() -> None:

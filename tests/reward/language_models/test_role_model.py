@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from reward.language_models.backbone import Backbone
+from reward.language_models import role_model
+from reward.language_models.backbone import Backbone, load_backbone
 from reward.language_models.role_model import IGNORED, RoleModel
 
 IDS = torch.tensor([[5, 9, 30, 41, 7, 2], [44, 3, 8, 61, 0, 0]])
@@ -34,6 +36,24 @@ def test_the_bare_model_gives_what_trls_own_head_gives(
     torch.testing.assert_close(found.mean_logits / 0.7, expected.mean_logits, atol=1e-5, rtol=1e-4)
     assert torch.equal(found.is_top1.bool(), expected.is_top1.bool())
     assert torch.equal(found.label_mask, expected.label_mask)
+
+
+def test_the_mean_logits_need_no_copy_of_the_vocabulary_in_fp32(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = load_backbone(
+        tiny_folder, device=torch.device("cpu"), dtype=torch.bfloat16, top_layers=2, rank=4
+    )
+    monkeypatch.setattr(role_model, "WIDTH", 50, raising=False)
+    model = RoleModel(half, "policy", top1=True)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        found = model(IDS, LABELS, MASK)
+    weight = half.output_weight_of("policy")
+    largest = max(event.self_cpu_memory_usage for event in profiled.events())
+    assert 0 < largest < weight.numel() * torch.finfo(torch.float32).bits // 8
+    states = half.top(half.trunk(IDS), "policy")[:, :-1].float()
+    wanted = (states @ weight.float().mean(0)) * (LABELS[:, 1:] != IGNORED)
+    torch.testing.assert_close(found.mean_logits, wanted, atol=1e-5, rtol=1e-4)
 
 
 def test_left_padding_is_as_good_as_right(backbone: Backbone) -> None:

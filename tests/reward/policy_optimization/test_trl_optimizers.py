@@ -10,6 +10,7 @@ from torch import Tensor
 from reward.generation.sampling import SamplingSettings
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import AnsweredBatch
+from reward.language_models.profiles import CPU
 from reward.policy_optimization.trl_optimizers import (
     PreferencePair,
     _Task,
@@ -17,6 +18,8 @@ from reward.policy_optimization.trl_optimizers import (
     scores_of,
     train_with,
 )
+from reward.steps.outcome import CannotTrain
+from reward.steps.ppo import climb_by_trl
 from reward.training.optimizer_settings import OptimizerSettings
 from storage.errors import BadInput
 
@@ -138,6 +141,66 @@ def test_an_answer_that_was_cut_loses_the_penalty(backbone: Backbone) -> None:
     score = scores_of(task, replace(SETTINGS, missing_eos_penalty=0.5, micro_batch=2))
     answers = [[140, 40, 2], [40, 40], [150, 2]]
     assert score(PROMPTS, answers) == pytest.approx([2 / 3, 1 - 0.5, 0.5])
+
+
+class BrokenAt:
+    """Score 1, but for one answer of each batch, whose score is no finite number."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def score(self, trunk: Tensor, batch: AnsweredBatch) -> Tensor:
+        scores = torch.ones(len(batch.ids))
+        scores[-1] = self.value
+        return scores
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("optimizer", ["rloo", "grpo"])
+def test_a_score_that_is_no_number_ends_the_training(
+    backbone: Backbone, optimizer: str, value: float
+) -> None:
+    with pytest.raises(FloatingPointError, match="score is not a finite number"):
+        train(backbone, optimizer, scorer=BrokenAt(value))
+
+
+def test_a_score_that_is_no_number_is_a_reason_as_of_ppo(backbone: Backbone) -> None:
+    profile = replace(CPU, optimizer=replace(SETTINGS, optimizer="rloo"), sampling=SAMPLING)
+    named = r"not a finite number; lower training\.optimizer\.learning_rate\.$"
+    with pytest.raises(CannotTrain, match=named):
+        climb_by_trl(
+            backbone,
+            BrokenAt(math.nan),  # type: ignore[arg-type]
+            PROMPTS,
+            [],
+            profile,
+            seed=3,
+            reference=None,
+            report=lambda step, steps, metrics: None,
+        )
+
+
+@pytest.mark.parametrize("optimizer", ["rloo", "grpo", "dpo"])
+def test_too_little_memory_leaves_a_size_that_divides_the_whole(
+    backbone: Backbone, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    top = backbone.top
+
+    def small(trunk: Tensor, *rest: object, **more: object) -> Tensor:
+        # Sampling is halved by itself and computes no gradients.
+        if torch.is_grad_enabled():
+            sizes.append(len(trunk))
+            if len(trunk) > (6 if optimizer == "dpo" else 3):
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return top(trunk, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(backbone, "top", small)
+    sizes_of_18 = replace(SETTINGS, steps=1, prompts=3, generations=6, pairs=18, micro_batch=9)
+    metrics = train(backbone, optimizer, settings=sizes_of_18)
+    assert len(metrics) == 1
+    whole, part, rounds = (18, 6, 6) if optimizer == "dpo" else (9, 3, 6)
+    assert sizes == [whole, *[part] * rounds]
 
 
 @pytest.mark.parametrize("optimizer", ["rloo", "grpo"])

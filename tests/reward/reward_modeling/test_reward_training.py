@@ -1,6 +1,8 @@
 """Fitting the reward model: what it learns, how it is weighed, cut off, and short of memory."""
 
 import math
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from reward.reward_modeling.reward_training import (
     bootstrap_counts,
     check_examples,
     ranking_weights,
+    rankings_sha256,
     train_reward_model,
 )
 from reward.training.processes import Processes
@@ -187,6 +190,124 @@ def test_the_progress_of_another_fit_is_left_alone(backbone: Backbone, tmp_path:
         on_step=lambda step, total, metrics: steps.append(step),
     )
     assert steps == [1, 2, 3, 4, 5]
+
+
+def _turned(example: RankedExample) -> RankedExample:
+    return replace(example, ranks=[5 - rank for rank in example.ranks])
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        (_turned, 1),
+        (lambda one: replace(one, prompt=[*one.prompt, 3]), 1),
+        (lambda one: replace(one, weight=0.5), 1),
+        (lambda one: replace(one, subset="another", judgment_id=7), 5),
+    ],
+)
+def test_a_fit_to_other_rankings_begins_anew(
+    backbone: Backbone, tmp_path: Path, change: Callable[[RankedExample], RankedExample], first: int
+) -> None:
+    settings = replace(QUICK, epochs=1, progress_seconds=0.0)
+    rankings = ranked_tokens(20, 1, ranks=[1, 2, 3, 4])
+    progress = FitProgress(tmp_path, "checkpoints/progress", "reward")
+    heard: list[int] = []
+
+    def killing(step: int, steps: int, metrics: dict[str, float]) -> None:
+        heard.append(step)
+        if len(heard) == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        _fit(
+            backbone,
+            cache_trunks(backbone, rankings),
+            settings,
+            on_step=killing,
+            progress=progress,
+        )
+    heard.append(-1)
+    others = cache_trunks(backbone, [change(one) for one in rankings])
+    _fit(backbone, others, settings, on_step=killing, progress=progress)
+    assert heard == [1, 2, 3, 4, -1, *range(first, 6)]
+
+
+def test_all_that_a_fit_reads_of_a_ranking_is_in_its_hash() -> None:
+    one = RankedExample([3], [[4, 5], [6]], [1, 2], 1)
+    changed = [
+        replace(one, prompt=[4]),
+        replace(one, answers=[[4], [5, 6]]),
+        replace(one, ranks=[2, 1]),
+        replace(one, group=2),
+        replace(one, weight=0.5),
+        replace(one, strength=2.0),
+        replace(one, scores=[2.0, 1.0]),
+    ]
+    two = [one, changed[0]]
+    sides = [[one], *([other] for other in changed), two, two[::-1]]
+    assert len({rankings_sha256(side) for side in sides}) == len(sides)
+    assert rankings_sha256([one]) == rankings_sha256([replace(one, subset="s", judgment_id=1)])
+
+
+class _OtherAt(Processes):
+    """The first of two processes, of which the other goes on from step `other`."""
+
+    def __init__(self, other: int) -> None:
+        super().__init__(0, 2)
+        self.other = other
+
+    def gather(self, thing: object) -> list[object]:
+        return [thing, self.other]
+
+    def sum(self, *numbers: float) -> list[float]:
+        return list(numbers)
+
+    def sum_gradients(self, parameters: object) -> None:
+        del parameters
+
+
+@pytest.mark.parametrize(("mine", "other"), [(4, 4), (4, 0), (0, 4), (4, 2), (0, 0)])
+def test_processes_go_on_from_one_step_or_not_at_all(
+    backbone: Backbone, tmp_path: Path, mine: int, other: int
+) -> None:
+    settings = replace(QUICK, epochs=1, progress_seconds=0.0)
+    examples = cache_trunks(backbone, ranked_tokens(20, 1))
+    progress = FitProgress(tmp_path, "checkpoints/progress", "reward")
+    heard: list[int] = []
+
+    def killing(step: int, steps: int, metrics: dict[str, float]) -> None:
+        heard.append(step)
+        if step == mine:
+            raise Killed
+
+    if mine:
+        with pytest.raises(Killed):
+            _fit(backbone, examples, settings, on_step=killing, progress=progress)
+        heard.clear()
+    again = {"on_step": killing, "progress": progress, "processes": _OtherAt(other)}
+    if mine == other:
+        _fit(backbone, examples, settings, **again)
+        assert heard == [*range(mine + 1, 6)]
+        return
+    with pytest.raises(Unavailable, match="Not every process finds the progress that was kept"):
+        _fit(backbone, examples, settings, **again)
+    assert heard == []
+
+
+@pytest.mark.parametrize("killed_at", [0, 2])
+def test_no_gradient_outlives_a_fit(backbone: Backbone, killed_at: int) -> None:
+    examples = cache_trunks(backbone, ranked_tokens(20, 1))
+    model = RewardModel.fresh(backbone, QUICK)
+
+    def killing(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        assert all(one.grad is not None for one in model.head_parameters())
+        if step == killed_at:
+            raise Killed
+
+    with pytest.raises(Killed) if killed_at else nullcontext():
+        train_reward_model(model, examples, QUICK, seed=0, on_step=killing)
+    own = [*backbone.parameters(model.adapter), *model.head_parameters()]
+    assert [one.grad for one in own] == [None] * len(own)
 
 
 def test_out_of_memory_halves_the_rankings_at_once_and_changes_nothing_else(

@@ -60,6 +60,20 @@ def test_a_failure_before_any_progress_leaves_nothing(tmp_path: Path) -> None:
         assert not out.exists()
 
 
+def test_a_folder_is_trained_into_by_one_process_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with running(out, MADE_WITH):
+        (out / "progress" / "fit").mkdir()
+        with (
+            pytest.raises(Conflict, match="Another process is training into"),
+            running(out, MADE_WITH),
+        ):
+            pytest.fail("two trained at once")
+        assert (out / "progress" / "fit").is_dir()
+    with running(out, MADE_WITH):
+        assert (out / "progress" / "fit").is_dir()
+
+
 def test_a_run_that_was_cut_off_goes_on_with_the_same_settings_only(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt), running(out, MADE_WITH):

@@ -1,4 +1,4 @@
-"""The policy's step: what stands on the round where the last rollout left the bounds."""
+"""The policy's step: what stands on the round, and what its processes go on from."""
 
 import json
 from dataclasses import replace
@@ -8,16 +8,22 @@ import pytest
 import torch
 
 from reward.evaluating.gate import GateCheck, refusal
+from reward.language_models.backbone import Backbone
+from reward.language_models.profiles import training_profile
+from reward.policy_optimization.ppo import State
 from reward.reward_modeling.reward_model import RewardModel
 from reward.running.runtime import Runtime
 from reward.steps.outcome import StepContext
-from reward.steps.ppo import history_metrics, train_policy
+from reward.steps.ppo import climb, history_metrics, train_policy
 from reward.steps.snapshot import take_snapshot
 from reward.training.optimizer_settings import OptimizerSettings
+from reward.training.processes import Processes
 from storage.blobs import write_folder
 from storage.engine import build_engine
+from storage.errors import Unavailable
 from storage.settings import Settings
 from storage.tables import Round
+from tests.reward.conftest import TRAINING
 
 RISE = 1e-3
 EARLIER: dict[str, Any] = {"name": "reward_pairs", "passed": True}
@@ -73,3 +79,47 @@ def test_a_round_counts_rollouts_and_not_their_updates(context: StepContext) -> 
     assert found["ppo_iterations"] == 3
     assert history_metrics([rollout] * 3, profile)["ppo_iterations"] == 3
     assert "ppo_score_last" not in history_metrics([again], profile)
+
+
+class _OtherAt(Processes):
+    """The first of two processes, of which the other goes on from iteration `other`."""
+
+    def __init__(self, other: int) -> None:
+        super().__init__(0, 2)
+        self.other = other
+
+    def gather(self, thing: object) -> list[object]:
+        return [thing, self.other]
+
+
+@pytest.mark.parametrize(("mine", "other"), [(1, 1), (1, 0), (0, 1)])
+def test_processes_go_on_from_one_iteration_or_not_at_all(
+    backbone: Backbone, mine: int, other: int
+) -> None:
+    profile = training_profile(torch.device("cpu"), TRAINING)
+    profile = replace(profile, ppo=replace(profile.ppo, iterations=1, prompts_per_iteration=2))
+    backbone.add_adapter("policy")
+    states: list[State] = []
+
+    def climbed(kept: State | None, processes: Processes) -> list[dict[str, float]]:
+        return climb(
+            backbone,
+            RewardModel(backbone, "reward"),
+            [[1, 12, 13], [1, 14, 15]],
+            profile,
+            seed=0,
+            reference=None,
+            pretraining=[],
+            kept=kept,
+            report=lambda iteration, iterations, metrics: None,
+            keep=states.append,
+            processes=processes,
+        )
+
+    history = climbed(None, Processes()) if mine else []
+    kept = states[-1] if mine else None
+    if mine == other:
+        assert climbed(kept, _OtherAt(other)) == history
+        return
+    with pytest.raises(Unavailable, match="Not every process finds the progress that was kept"):
+        climbed(kept, _OtherAt(other))

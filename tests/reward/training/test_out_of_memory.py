@@ -36,6 +36,31 @@ def test_the_size_is_halved_until_it_fits_and_stays() -> None:
     assert tried == [8, 4, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("size", "whole", "sizes"),
+    [
+        (9, 9, [9, 3, 1]),
+        (9, 18, [9, 3, 1]),
+        (12, 12, [12, 6, 3, 1]),
+        (8, 8, [8, 4, 2, 1]),
+        (7, 7, [7, 1]),
+    ],
+)
+def test_what_has_to_divide_a_batch_divides_it_after_each_step_down(
+    size: int, whole: int, sizes: list[int]
+) -> None:
+    tried: list[int] = []
+
+    def work(size: int) -> int:
+        tried.append(size)
+        if size > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return size
+
+    assert Halving(size, "a demonstration", whole=whole).run(work) == 1
+    assert tried == sizes
+
+
 def test_what_does_not_fit_alone_is_said() -> None:
     def never(size: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")

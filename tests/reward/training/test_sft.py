@@ -224,6 +224,24 @@ def test_too_little_memory_halves_what_is_worked_on(
     assert sizes == [8, 4, 2, 2, 2, 2]
 
 
+def test_too_little_memory_for_an_odd_batch_leaves_what_divides_it(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    trunk = backbone.trunk
+
+    def small(ids: Tensor, *rest: object) -> Tensor:
+        sizes.append(len(ids))
+        if len(ids) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return trunk(ids)
+
+    monkeypatch.setattr(backbone, "trunk", small)
+    settings = SFTSettings(epochs=1, batch=9, micro_batch=9)
+    train_sft(backbone, "policy", demonstrations(backbone, 9), settings, seed=0)
+    assert sizes == [9, 3, 3, 3]
+
+
 def test_the_prompt_is_what_the_policy_sees(backbone: Backbone) -> None:
     messages = [{"role": "user", "content": "Hi"}]
     (one,) = [

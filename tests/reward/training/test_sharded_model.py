@@ -1,5 +1,6 @@
 """Weights that processes share out: trained as one process trains them, and gone on from."""
 
+import copy
 import os
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, OPTConfig, set_seed
 
 from reward.language_models.backbone import Backbone, load_backbone
 from reward.policy_optimization.trl_optimizers import train_with
@@ -126,6 +128,40 @@ def test_the_copy_computes_as_the_role(tuned: Backbone) -> None:
         wanted = len(tuned.parameters(name)) if name else 0
         assert sum(one.requires_grad for one in model.parameters()) == wanted
         assert all(one.is_contiguous() for one in model.parameters())
+
+
+SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+WITH_DROPOUT = {
+    "gpt2": GPT2Config(**SIZES, resid_pdrop=0.3, embd_pdrop=0.3, attn_pdrop=0.3),
+    "llama": LlamaConfig(**SIZES, intermediate_size=64, attention_dropout=0.3),
+    "opt": OPTConfig(
+        **SIZES, ffn_dim=64, word_embed_proj_dim=32, dropout=0.3, attention_dropout=0.3,
+        layerdrop=0.3,
+    ),
+}  # fmt: skip
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("kind", WITH_DROPOUT)
+def test_nothing_is_dropped_while_the_copy_trains(
+    backbone: Backbone, kind: str, attention: str
+) -> None:
+    set_seed(0)
+    bare = AutoModelForCausalLM.from_config(WITH_DROPOUT[kind], attn_implementation=attention)
+    dropping = Backbone(
+        bare, backbone.tokenizer, device=torch.device("cpu"), top_layers=1, rank=2, tuning="full"
+    )
+    before = copy.deepcopy(dropping.model.config.to_dict())
+    model = plain_model(dropping, "policy")
+    asleep = model(input_ids=IDS).logits
+    model.train()
+    for _ in range(4):
+        assert torch.equal(model(input_ids=IDS).logits, asleep)
+    # The backbone's own stay what they are.
+    assert dropping.model.config.to_dict() == before
+    first, second = (dropping.model.train()(input_ids=IDS).logits for _ in range(2))
+    assert not torch.equal(first, second)
 
 
 @torch.no_grad()

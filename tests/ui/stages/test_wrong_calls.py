@@ -53,6 +53,7 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(say: Say, rows: list[Any], 
         (["--data", "none.jsonl"], "none.jsonl"),
         (["--set", "ppo"], "SECTION.FIELD=VALUE"),
         (["--heldout-share", "2"], "0.0<=x<=0.5"),
+        (["--seed", "99999999999999999999"], "0<=x<=2147483647"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_2(say: Say, arguments: list[str], says: str) -> None:
@@ -65,10 +66,11 @@ def test_wrong_usage_is_one_sentence_and_exit_2(say: Say, arguments: list[str], 
     assert err.count("\n") == 1
 
 
-def test_an_unknown_size_is_named(say: Say) -> None:
+@pytest.mark.parametrize("named", ["reward.speed=9", "training.reward.speed=9"])
+def test_an_unknown_size_is_named(say: Say, named: str) -> None:
     write("rankings.jsonl", rankings())
     code, _, err = say(
-        "train", "reward", "--data", "rankings.jsonl", "--out", "made", sizes=("reward.speed=9",)
+        "train", "reward", "--data", "rankings.jsonl", "--out", "made", sizes=(named,)
     )
     assert code == 1
     assert "training.reward.speed does not exist" in err
