@@ -121,8 +121,8 @@ def _speed(options: argparse.Namespace, rest: list[str], peer: Path) -> str:
     sides = [
         _side("trl 1.12, full depth", options, rest, peer),
         _side("ours, full depth", options, [*rest, "--top-layers", "0"], None),
-        _side(f"ours, top {options.top_layers} layers on a cached trunk", options,
-              [*rest, "--top-layers", str(options.top_layers)], None),
+        *(_side(f"ours, top {top} layers on a cached trunk", options,
+                [*rest, "--top-layers", str(top)], None) for top in options.top_layers),
     ]  # fmt: skip
     for number in range(options.iterations):
         for side in sides:
@@ -158,7 +158,7 @@ def _learning(options: argparse.Namespace, rest: list[str], peer: Path) -> str:
             _side("trl 1.12", options, extra, peer),
             _side("ours, full depth", options, [*extra, "--top-layers", "0"], None),
             _side("ours, cached trunk", options,
-                  [*extra, "--top-layers", str(options.top_layers)], None),
+                  [*extra, "--top-layers", str(options.top_layers[0])], None),
         ]  # fmt: skip
         for _ in range(options.iterations):
             for side in sides:
@@ -205,7 +205,8 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--model", type=Path, required=True, help="folder of the language model")
     parser.add_argument("--work", type=Path, default=Path("benchmark-work"), help="for trl 1.12")
     parser.add_argument("--iterations", type=int, default=4)
-    parser.add_argument("--top-layers", type=int, default=8)
+    parser.add_argument("--top-layers", type=int, nargs="+", default=[8, 12],
+                        help="trained above a cached trunk; reward curves are of the first")
     parser.add_argument("--learn", action="store_true", help="compare reward curves")
     parser.add_argument("--seeds", type=int, default=3, help="of the reward curves")
     parser.add_argument("--first-seed", type=int, default=0, help="to go on where a run ended")
