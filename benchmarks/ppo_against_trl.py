@@ -205,8 +205,13 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--model", type=Path, required=True, help="folder of the language model")
     parser.add_argument("--work", type=Path, default=Path("benchmark-work"), help="for trl 1.12")
     parser.add_argument("--iterations", type=int, default=4)
-    parser.add_argument("--top-layers", type=int, nargs="+", default=[8, 12],
-                        help="trained above a cached trunk; reward curves are of the first")
+    parser.add_argument(
+        "--top-layers",
+        type=int,
+        nargs="+",
+        default=[8, 12],
+        help="trained above a cached trunk; reward curves are of the first",
+    )
     parser.add_argument("--learn", action="store_true", help="compare reward curves")
     parser.add_argument("--seeds", type=int, default=3, help="of the reward curves")
     parser.add_argument("--first-seed", type=int, default=0, help="to go on where a run ended")
