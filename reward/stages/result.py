@@ -169,6 +169,8 @@ def running(folder: Path, made_with: Json) -> Iterator[None]:
 
 def _hold(lock: FileLock, folder: Path) -> None:
     """Take the lock, which the system lets go of when its process is killed."""
+    # Looked at again: while the model was loaded another run may have been finished there.
+    free_folder(folder)
     try:
         (folder / PROGRESS).mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)

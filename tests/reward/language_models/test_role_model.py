@@ -44,7 +44,7 @@ def test_the_mean_logits_need_no_copy_of_the_vocabulary_in_fp32(
     half = load_backbone(
         tiny_folder, device=torch.device("cpu"), dtype=torch.bfloat16, top_layers=2, rank=4
     )
-    monkeypatch.setattr(role_model, "WIDTH", 50, raising=False)
+    monkeypatch.setattr(role_model, "WIDTH", 50)
     model = RoleModel(half, "policy", top1=True)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         found = model(IDS, LABELS, MASK)

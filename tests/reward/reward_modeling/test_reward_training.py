@@ -24,6 +24,7 @@ from reward.reward_modeling.reward_training import (
 from reward.training.processes import Processes
 from reward.tuning.method import TUNINGS
 from storage.errors import BadInput, Unavailable
+from tests.reward.other_process import OtherAt
 from tests.reward.ranked_tokens import ranked_tokens
 
 QUICK = RewardSettings(learning_rate=1e-2, epochs=6)
@@ -249,23 +250,6 @@ def test_all_that_a_fit_reads_of_a_ranking_is_in_its_hash() -> None:
     assert rankings_sha256([one]) == rankings_sha256([replace(one, subset="s", judgment_id=1)])
 
 
-class _OtherAt(Processes):
-    """The first of two processes, of which the other goes on from step `other`."""
-
-    def __init__(self, other: int) -> None:
-        super().__init__(0, 2)
-        self.other = other
-
-    def gather(self, thing: object) -> list[object]:
-        return [thing, self.other]
-
-    def sum(self, *numbers: float) -> list[float]:
-        return list(numbers)
-
-    def sum_gradients(self, parameters: object) -> None:
-        del parameters
-
-
 @pytest.mark.parametrize(("mine", "other"), [(4, 4), (4, 0), (0, 4), (4, 2), (0, 0)])
 def test_processes_go_on_from_one_step_or_not_at_all(
     backbone: Backbone, tmp_path: Path, mine: int, other: int
@@ -284,7 +268,7 @@ def test_processes_go_on_from_one_step_or_not_at_all(
         with pytest.raises(Killed):
             _fit(backbone, examples, settings, on_step=killing, progress=progress)
         heard.clear()
-    again = {"on_step": killing, "progress": progress, "processes": _OtherAt(other)}
+    again = {"on_step": killing, "progress": progress, "processes": OtherAt(other)}
     if mine == other:
         _fit(backbone, examples, settings, **again)
         assert heard == [*range(mine + 1, 6)]

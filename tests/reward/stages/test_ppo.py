@@ -11,20 +11,9 @@ from reward.stages import ppo
 from reward.stages.optimizers import PolicyTask
 from reward.stages.ppo import bound_lines
 from reward.stages.roles import Judge
-from reward.training.processes import Processes
 from storage.errors import Unavailable
+from tests.reward.other_process import OtherAt
 from tests.reward.stages.test_reward import stage_run
-
-
-class _OtherAt(Processes):
-    """The first of two processes, of which the other goes on from iteration `other`."""
-
-    def __init__(self, other: int) -> None:
-        super().__init__(0, 2)
-        self.other = other
-
-    def gather(self, thing: object) -> list[object]:
-        return [thing, self.other]
 
 
 @pytest.fixture
@@ -41,7 +30,7 @@ def task(tiny_folder: Path, tmp_path: Path) -> PolicyTask:
 def _together(
     task: PolicyTask, other: int, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[ppo.Curve, bool]:
-    monkeypatch.setattr(ppo.Processes, "current", lambda: _OtherAt(other))
+    monkeypatch.setattr(ppo.Processes, "current", lambda: OtherAt(other))
     return ppo._ppo(task, [])
 
 

@@ -74,6 +74,15 @@ def test_a_folder_is_trained_into_by_one_process_at_a_time(tmp_path: Path) -> No
         assert (out / "progress" / "fit").is_dir()
 
 
+def test_a_run_that_another_finished_meanwhile_is_not_begun_in_its_folder(tmp_path: Path) -> None:
+    out = free_folder(tmp_path / "out")
+    with running(out, MADE_WITH):
+        finish(out, made_with=MADE_WITH, metrics={}, save=save)
+    with pytest.raises(Conflict, match="not an empty folder"), running(out, MADE_WITH):
+        pytest.fail("trained into a finished folder")
+    assert not (out / "progress").exists()
+
+
 def test_a_run_that_was_cut_off_goes_on_with_the_same_settings_only(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt), running(out, MADE_WITH):

@@ -24,6 +24,7 @@ from storage.errors import Unavailable
 from storage.settings import Settings
 from storage.tables import Round
 from tests.reward.conftest import TRAINING
+from tests.reward.other_process import OtherAt
 
 RISE = 1e-3
 EARLIER: dict[str, Any] = {"name": "reward_pairs", "passed": True}
@@ -81,17 +82,6 @@ def test_a_round_counts_rollouts_and_not_their_updates(context: StepContext) -> 
     assert "ppo_score_last" not in history_metrics([again], profile)
 
 
-class _OtherAt(Processes):
-    """The first of two processes, of which the other goes on from iteration `other`."""
-
-    def __init__(self, other: int) -> None:
-        super().__init__(0, 2)
-        self.other = other
-
-    def gather(self, thing: object) -> list[object]:
-        return [thing, self.other]
-
-
 @pytest.mark.parametrize(("mine", "other"), [(1, 1), (1, 0), (0, 1)])
 def test_processes_go_on_from_one_iteration_or_not_at_all(
     backbone: Backbone, mine: int, other: int
@@ -119,7 +109,7 @@ def test_processes_go_on_from_one_iteration_or_not_at_all(
     history = climbed(None, Processes()) if mine else []
     kept = states[-1] if mine else None
     if mine == other:
-        assert climbed(kept, _OtherAt(other)) == history
+        assert climbed(kept, OtherAt(other)) == history
         return
     with pytest.raises(Unavailable, match="Not every process finds the progress that was kept"):
-        climbed(kept, _OtherAt(other))
+        climbed(kept, OtherAt(other))
