@@ -15,6 +15,7 @@ import os
 import statistics
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +27,30 @@ ROOT = Path(__file__).parent.parent
 PEER = "trl==1.12.0"
 DOCS = ROOT / "docs" / "training-speed.md"
 PLOT = ROOT / "docs" / "ppo-curves.svg"
+
+
+@dataclass(frozen=True)
+class TopLayers:
+    """How many layers are trained above a cached trunk, and how many of these are recomputed."""
+
+    trained: int
+    recomputed: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "TopLayers":
+        """Read `12` or `12/6`; raise `ValueError` for anything else."""
+        trained, _, recomputed = text.partition("/")
+        return cls(int(trained), int(recomputed or 0))
+
+    def __str__(self) -> str:
+        """Return how a table names it."""
+        again = f", {self.recomputed} of them recomputed" if self.recomputed else ""
+        return f"top {self.trained} layers on a cached trunk{again}"
+
+    @property
+    def arguments(self) -> list[str]:
+        """Return the options of our peer."""
+        return ["--top-layers", str(self.trained), "--recomputed-layers", str(self.recomputed)]
 
 
 class Side:
@@ -121,8 +146,8 @@ def _speed(options: argparse.Namespace, rest: list[str], peer: Path) -> str:
     sides = [
         _side("trl 1.12, full depth", options, rest, peer),
         _side("ours, full depth", options, [*rest, "--top-layers", "0"], None),
-        *(_side(f"ours, top {top} layers on a cached trunk", options,
-                [*rest, "--top-layers", str(top)], None) for top in options.top_layers),
+        *(_side(f"ours, {top}", options, [*rest, *top.arguments], None)
+          for top in options.top_layers),
     ]  # fmt: skip
     for number in range(options.iterations):
         for side in sides:
@@ -158,7 +183,7 @@ def _learning(options: argparse.Namespace, rest: list[str], peer: Path) -> str:
             _side("trl 1.12", options, extra, peer),
             _side("ours, full depth", options, [*extra, "--top-layers", "0"], None),
             _side("ours, cached trunk", options,
-                  [*extra, "--top-layers", str(options.top_layers[0])], None),
+                  [*extra, *options.top_layers[0].arguments], None),
         ]  # fmt: skip
         for _ in range(options.iterations):
             for side in sides:
@@ -207,10 +232,12 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument(
         "--top-layers",
-        type=int,
+        type=TopLayers.parse,
         nargs="+",
-        default=[8, 12],
-        help="trained above a cached trunk; reward curves are of the first",
+        default=[TopLayers(8), TopLayers(12), TopLayers(12, recomputed=6)],
+        metavar="N[/R]",
+        help="N trained above a cached trunk, the lowest R of them recomputed for the gradient; "
+        "reward curves are of the first",
     )
     parser.add_argument("--learn", action="store_true", help="compare reward curves")
     parser.add_argument("--seeds", type=int, default=3, help="of the reward curves")

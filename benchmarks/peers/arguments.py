@@ -16,6 +16,7 @@ def peer_arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--top-layers", type=int, default=0, help="ours only; 0: full depth")
+    parser.add_argument("--recomputed-layers", type=int, default=0, help="ours only, of the top")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--stop", action="store_true", help="answers end at the end token")

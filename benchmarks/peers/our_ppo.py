@@ -27,6 +27,7 @@ def main() -> None:
         dtype=getattr(torch, options.dtype),
         top_layers=options.top_layers,
         rank=options.rank,
+        recomputed_layers=options.recomputed_layers,
     )
     ends = list(backbone.end_tokens)
     if not options.stop:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -53,11 +54,13 @@ class Backbone:
         rank: int,
         tuning: str = "lora",
         virtual_tokens: int = 16,
+        recomputed_layers: int = 0,
     ) -> None:
         """Freeze `model`, and find out whether its layers can be run one by one.
 
         Raises `Unavailable` where its logits are not its last states times the output embedding,
-        or where it has nothing that the tuning method trains; `BadInput` for an unknown method.
+        or where it has nothing that the tuning method trains; `BadInput` for an unknown method, and
+        where layers are to be recomputed that cannot be run one by one.
         """
         self.tokenizer = tokenizer
         self.device = device
@@ -97,6 +100,12 @@ class Backbone:
         self._virtual = self._method if isinstance(self._method, VirtualTokens) else None
         if self._virtual is not None:
             self.context_length -= virtual_tokens
+        if recomputed_layers and (self._virtual is not None or not self.runs_by_layer):
+            raise BadInput(
+                f"Setting training.backbone.recomputed_layers is {recomputed_layers}, and the "
+                f"layers of this model under {tuning} do not run one by one; set it to 0."
+            )
+        self._kept_from = min(self.split + recomputed_layers, self.depth)
 
     @property
     def caches_trunk(self) -> bool:
@@ -236,7 +245,30 @@ class Backbone:
             out: Tensor = self._body(input_ids=trunk, use_cache=False).last_hidden_state
             return out
         hidden = self._embed(trunk) if self.split == 0 else trunk
-        return self._body.norm(run_layers(self._body, hidden, self.split, self.depth, layout))
+        first = self.split
+        if torch.is_grad_enabled():
+            first = self._kept_from
+            for at in range(self.split, first):
+                hidden = self._recomputed(hidden, at, name, layout)
+        return self._body.norm(run_layers(self._body, hidden, first, self.depth, layout))
+
+    def _recomputed(
+        self, hidden: Tensor, at: int, name: str | None, layout: Layout | None
+    ) -> Tensor:
+        """Run a layer that keeps its input alone and is run again for the gradient.
+
+        Gradient checkpointing: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost",
+        §4. The lowest layers are the ones: when their turn comes backwards, what those above them
+        kept is free again.
+        """
+
+        def as_role(states: Tensor) -> Tensor:
+            # By the second time another role may have become the active one.
+            self.use(name)
+            return run_layers(self._body, states, at, at + 1, layout)
+
+        found: Tensor = checkpoint(as_role, hidden, use_reentrant=False)
+        return found
 
     def start_cache(self, name: str | None, batch: int) -> tuple[Any, int]:
         """Return a key-value cache of `batch` rows for `step`, and how many tokens it has read.
@@ -272,6 +304,7 @@ def load_backbone(
     rank: int,
     tuning: str = "lora",
     virtual_tokens: int = 16,
+    recomputed_layers: int = 0,
 ) -> Backbone:
     """Load a causal language model from a folder or a Hugging Face id, safetensors only.
 
@@ -284,8 +317,11 @@ def load_backbone(
         rank: LoRA's r.
         tuning: the method of every role, one of `reward.tuning.method.TUNINGS`.
         virtual_tokens: how many `prompt` and `prefix` put before the text.
+        recomputed_layers: how many of the trained layers, from the lowest, keep no activations for
+            the gradient but compute them again (gradient checkpointing).
 
-    Raises `Unavailable` in one sentence where it cannot be loaded.
+    Raises `Unavailable` in one sentence where it cannot be loaded, `BadInput` for a setting that it
+    cannot be trained with.
     """
     transformers_logging.disable_progress_bar()
     folder = Path(source)
@@ -312,4 +348,5 @@ def load_backbone(
         rank=rank,
         tuning=tuning,
         virtual_tokens=virtual_tokens,
+        recomputed_layers=recomputed_layers,
     )

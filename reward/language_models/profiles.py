@@ -67,6 +67,7 @@ BACKBONE_FIELDS: dict[str, Any] = {
     "rank": int,
     "tuning": Literal[TUNINGS],
     "virtual_tokens": int,
+    "recomputed_layers": int,
     "dtype": Literal[DTYPES],
 }
 
@@ -81,6 +82,7 @@ class TrainingProfile:
     rank: int  #: LoRA's r
     tuning: str = "lora"  #: how roles differ from the backbone, one of reward.tuning's methods
     virtual_tokens: int = 16  #: what `prompt` and `prefix` put before the text
+    recomputed_layers: int = 0  #: trained layers whose activations the backward pass makes again
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
@@ -194,7 +196,7 @@ def _override_backbone(profile: TrainingProfile, values: Mapping[str, Any]) -> T
     if dtype != AUTO:
         fitted["dtype"] = getattr(torch, dtype)
     changed = replace(profile, **fitted)
-    at_least("backbone", changed, 0, "top_layers")
+    at_least("backbone", changed, 0, "top_layers", "recomputed_layers")
     at_least("backbone", changed, 1, "rank", "virtual_tokens")
     return changed
 

@@ -91,6 +91,7 @@ class Runtime:
                 rank=self.profile.rank,
                 tuning=self.profile.tuning,
                 virtual_tokens=self.profile.virtual_tokens,
+                recomputed_layers=self.profile.recomputed_layers,
             )
         return self._backbone
 

@@ -23,4 +23,7 @@ def enough_memory(advice: str) -> Iterator[None]:
 def training_advice(*sizes: str) -> str:
     """Return what to do where a stage of training needs less; `sizes` are SECTION.FIELD."""
     lower = " or ".join(f"--set {size}=N" for size in (*sizes, "generation.batch"))
-    return f"lower {lower}, train fewer layers with --set backbone.top_layers=N"
+    return (
+        f"lower {lower}, keep fewer activations with --set backbone.recomputed_layers=N, train "
+        "fewer layers with --set backbone.top_layers=N"
+    )

@@ -102,6 +102,7 @@ class JobRun:
             rank=self.profile.rank,
             tuning=self.profile.tuning,
             virtual_tokens=self.profile.virtual_tokens,
+            recomputed_layers=self.profile.recomputed_layers,
         )
         self.backbone.seed = self.job.seed
         torch.manual_seed(self.job.seed)

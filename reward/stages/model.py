@@ -148,6 +148,7 @@ class StageRun:
             rank=profile.rank,
             tuning=profile.tuning,
             virtual_tokens=profile.virtual_tokens,
+            recomputed_layers=profile.recomputed_layers,
         )
         backbone.seed = settings.seed
         return StageModel(backbone, profile, settings, folder, fingerprint(folder))

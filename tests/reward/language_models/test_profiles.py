@@ -140,6 +140,7 @@ def test_heads_alone_make_all_their_passes_unless_a_setting_says_fewer() -> None
         ({"backbone": {"rank": 0}}, "training.backbone.rank is 0"),
         ({"backbone": {"virtual_tokens": 0}}, "training.backbone.virtual_tokens is 0"),
         ({"backbone": {"top_layers": -1}}, "training.backbone.top_layers is -1"),
+        ({"backbone": {"recomputed_layers": -1}}, "training.backbone.recomputed_layers is -1"),
         ({"backbone": {"depth": 1}}, "training.backbone.depth does not exist"),
         ({"ppo": {"gamma": 5}}, "training.ppo.gamma is 5.* but must be from 0 to 1"),
         ({"ppo": {"lam": -1}}, "training.ppo.lam is -1"),
