@@ -17,6 +17,8 @@ from reward.language_models.backbone import Backbone
 from reward.training.out_of_memory import is_out_of_memory
 from storage.errors import BadInput, RankloopError, Unavailable
 
+LOCAL_FORMATS = ("json", "csv", "parquet", "text", "arrow")  # what datasets reads from files
+PATTERN = ("*", "?", "[", "://")  # in a name of more than one file, or of one elsewhere
 BOOTSTRAPS = 1000  # for the standard errors of metrics that are no means, such as BLEU
 
 #: metrics by the name of a task, or of a part of a group; None for what is no finite number
@@ -109,7 +111,32 @@ def check_tasks(tasks: Sequence[str], *, folder: Path | None = None) -> None:
     if find_spec("lm_eval") is None:
         raise Unavailable("lm-eval is not installed; run: pip install rankloop[eval]")
     for task in tasks:
-        _manager_of(task, folder)
+        _check_data(_manager_of(task, folder), task)
+
+
+def _check_data(manager: Any, task: str) -> None:
+    """Raise `Unavailable` naming a local file that a task reads and that is not there.
+
+    A group's tasks are looked at as well. What is on a hub, in a `data_dir` or a pattern is
+    lm-eval's to find.
+    """
+    entry = manager.task_index.get(task)
+    config = getattr(entry, "cfg", None) or {}
+    own = config.get("task")
+    for one in own if isinstance(own, list) else []:
+        if isinstance(one, str) and one in manager.task_index:
+            _check_data(manager, one)
+    if config.get("dataset_path") not in LOCAL_FORMATS:
+        return
+    if "data_dir" in (config.get("dataset_kwargs") or {}):
+        return
+    for name in _data_files(manager, task):
+        if not any(mark in name for mark in PATTERN) and not Path(name).is_file():
+            raise Unavailable(
+                f"The data of {task} cannot be had: {entry.yaml_path} has {name} in dataset_kwargs."
+                f"data_files, and seen from {Path.cwd()} there is no such file; write its whole "
+                "path."
+            )
 
 
 def _run(task: str, folder: Path | None, *, model: Any, **how: Any) -> TaskScores:

@@ -30,7 +30,7 @@ from reward.stages.result import Meter, read_settings
 from reward.stages.roles import check_policy, check_reward, load_judge, load_policy, tuning_of
 from reward.stages.samples_page import check_free, write_samples
 from reward.training.learning_rates import learning_rates
-from storage.errors import BadInput
+from storage.errors import BadInput, RankloopError
 from storage.finite_json import finite
 
 BASE = "base"  # the bare model, on the command line
@@ -140,8 +140,13 @@ def evaluate_stage(request: EvaluateRequest, run: StageRun) -> dict[str, Any]:
         }
     )
     if request.samples is not None:
-        write_samples(request.samples, found)
-        run.say(f"completions side by side written to {request.samples}")
+        try:
+            write_samples(request.samples, found)
+        except RankloopError as error:
+            # Minutes of sampling must not be lost with the page.
+            run.say(f"the completions side by side were not written: {error}")
+        else:
+            run.say(f"completions side by side written to {request.samples}")
     return found
 
 

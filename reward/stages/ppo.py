@@ -150,7 +150,8 @@ def dpo_rankings(request: PPORequest, min_comparisons: int) -> list[RankedText]:
     if pairs < min_comparisons:
         raise BadInput(
             f"{request.data}: it has {pairs} comparisons to train on, but at least "
-            f"{min_comparisons} are needed (training.reward.min_comparisons); add rankings."
+            f"{min_comparisons} are needed; add rankings, or change "
+            "--set reward.min_comparisons=N."
         )
     check_classes(rankings, request.data)
     return rankings

@@ -141,8 +141,8 @@ def read_data(request: RewardRequest, min_comparisons: int) -> RewardData:
     if pairs < min_comparisons or not tests:
         raise BadInput(
             f"{request.data}: it has {pairs} comparisons to train on and {tests} held out to test "
-            f"on, but at least {max(min_comparisons, 1)} and 1 are needed; add rankings or change "
-            "--heldout-share."
+            f"on, but at least {max(min_comparisons, 1)} and 1 are needed; add rankings, or change "
+            "--heldout-share or --set reward.min_comparisons=N."
         )
     check_classes(train, request.data)
     return RewardData(train, heldout)

@@ -3,6 +3,7 @@
 What a model wrote stands in fences that nothing in it can close, its unseen characters as escapes.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ def check_free(file: Path) -> None:
         raise Conflict(f"{file} exists; name a new file for the samples.")
     if not file.parent.is_dir():
         raise Unavailable(f"There is no folder {file.parent} to write {file.name} to; make it.")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise Unavailable(f"{file} cannot be written; name a file in a folder you can write to.")
 
 
 def write_samples(file: Path, report: Mapping[str, Any]) -> None:

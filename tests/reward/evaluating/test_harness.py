@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from reward.evaluating.harness import run_tasks
+from reward.evaluating.harness import check_tasks, run_tasks
 from reward.language_models.backbone import Backbone
 from storage.errors import BadInput, Unavailable
 from tests.reward.local_tasks import CHOICE, QUESTIONS, write_questions, write_tasks
@@ -114,6 +114,25 @@ def test_data_that_is_not_there_is_said(backbone: Backbone, folder: Path) -> Non
     (folder / "choice.yaml").write_text(CHOICE.format(data=folder / "missing.jsonl"))
     with pytest.raises(Unavailable, match="The data of tiny_choice cannot be had"):
         run_tasks(backbone, None, ["tiny_choice"], folder=folder)
+
+
+def test_a_file_of_data_is_missed_before_any_work_by_its_name_and_that_of_its_task(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "choice.yaml").write_text(CHOICE.format(data="questions.jsonl"))
+    monkeypatch.chdir(folder.parent)
+    check_tasks(["tiny_choice", "tiny_both"], folder=folder)
+    monkeypatch.chdir(folder)
+    for task in ("tiny_choice", "tiny_both"):
+        with pytest.raises(Unavailable, match=r"choice.yaml has questions.jsonl") as raised:
+            check_tasks([task], folder=folder)
+        assert f"seen from {folder}" in str(raised.value)
+
+
+@pytest.mark.parametrize("named", ["*.jsonl", "https://example.org/questions.jsonl"])
+def test_what_is_no_single_local_file_is_left_to_lm_eval(folder: Path, named: str) -> None:
+    (folder / "choice.yaml").write_text(CHOICE.format(data=f"'{named}'"))
+    check_tasks(["tiny_choice"], folder=folder)
 
 
 def test_a_line_that_is_no_json_is_said_with_task_folder_and_file(

@@ -218,3 +218,22 @@ def test_a_server_draws_the_completions_of_both_policies(
     assert there["policies"][0]["tokens"]["value"] > 0
     with pytest.raises(Unavailable, match="cannot be reached"):
         evaluate_stage(request, replace(run, settings=settings))
+
+
+def test_a_report_outlives_a_page_that_cannot_be_written(
+    tiny_folder: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "pages" / "page.md"
+    page.parent.mkdir()
+    real = evaluate.side_by_side
+
+    def removes_the_folder(*given: Any) -> dict[str, Any]:
+        page.parent.rmdir()
+        return real(*given)
+
+    monkeypatch.setattr(evaluate, "side_by_side", removes_the_folder)
+    said: list[str] = []
+    run = replace(stage_run(tiny_folder), say=said.append)
+    report = evaluate_stage(EvaluateRequest("base", "base", prompts, samples=page), run)
+    assert report["samples"]
+    assert f"There is no folder {page.parent}" in said[-1] and "were not written" in said[-1]
