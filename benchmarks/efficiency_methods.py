@@ -71,7 +71,10 @@ TRAINED: dict[str, tuple[str, dict[str, object]]] = {
     **{BY_GRADIENT + variant: ("head", own) for variant, own in VARIANTS.items()},
     **{"lora" + variant: ("lora", own) for variant, own in VARIANTS.items()},
     **{tuning: (tuning, {}) for tuning in ("full", "prompt", "prefix", "adapter", "bitfit")},
+    **dict.fromkeys(("lora, top 12 layers", "lora, all layers"), ("lora", {})),
 }
+# How many of the top layers are trained, where that is not the profile's; 0: all of them.
+TOP_LAYERS = {"lora, top 12 layers": 12, "lora, all layers": 0}
 CHEAP = (*FEATURES, *HEADS)
 
 
@@ -227,7 +230,8 @@ class Workshop:
         # Told of the method, for each has a learning rate of its own.
         profile = training_profile(torch.device("cpu"), {"backbone": {"tuning": tuning}})
         untouched = tuning == "head"
-        backbone = self.untouched if untouched else self.backbone(tuning, profile.top_layers)
+        layers = TOP_LAYERS.get(name, profile.top_layers)
+        backbone = self.untouched if untouched else self.backbone(tuning, layers)
         backbone.seed = seed
         settings = replace(profile.reward, **own)  # type: ignore[arg-type]
         seen = self._read_once(backbone, settings, train)
