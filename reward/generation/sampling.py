@@ -6,12 +6,12 @@ that it shares nor on how many processes sample.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from reward.generation.prompt_reading import read_prompts
 from reward.language_models.backbone import Backbone
 from reward.training.out_of_memory import Halving
 from reward.training.setting_bounds import at_least, finite, within
@@ -102,25 +102,19 @@ def _sample_batch(
     settings: SamplingSettings,
     points: Tensor,
 ) -> list[Sample]:
-    # A prompt that is answered several times is read once, and so is what all prompts begin with
-    # (the system message): their caches are copied.
-    distinct = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
-    copies = torch.tensor([distinct.index(tuple(prompt)) for prompt in prompts])
-    cache, virtual, shared = _read_prefix(backbone, adapter, distinct)
+    # A prompt that is answered several times is read once: its cache is copied.
+    distinct = sorted(dict.fromkeys(tuple(prompt) for prompt in prompts), key=len, reverse=True)
+    read = read_prompts(backbone, adapter, distinct)
+    if distinct != [tuple(prompt) for prompt in prompts]:
+        rows = [distinct.index(tuple(prompt)) for prompt in prompts]
+        read.keep(torch.tensor(rows, device=backbone.device))
+    cache, hidden, positions, mask = read.cache, read.hidden, read.positions, read.mask
     weight = backbone.output_weight_of(adapter)
-    ids, mask = _pad_left([prompt[shared:] for prompt in distinct], backbone.device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0) + virtual + shared
-    mask = torch.cat([mask.new_ones(len(distinct), virtual + shared), mask], dim=1)
     live = list(range(len(prompts)))
     answers: list[list[int]] = [[] for _ in prompts]
     log_probs: list[list[float]] = [[] for _ in prompts]
     ended = [False] * len(prompts)
     for position in range(settings.max_new_tokens):
-        hidden = backbone.step(ids, mask, positions, cache)[:, -1]
-        if position == 0 and len(distinct) < len(prompts):
-            copies = copies.to(backbone.device)
-            cache.batch_select_indices(copies)
-            hidden, positions, mask = hidden[copies], positions[copies], mask[copies]
         logits = (hidden @ weight.T).float()
         tokens, drawn_log_probs = draw(logits, settings, points[live, position])
         keep = []
@@ -131,39 +125,17 @@ def _sample_batch(
             ended[index] = token in backbone.end_tokens
             if not ended[index]:
                 keep.append(row)
-        if not keep:
+        if not keep or position + 1 == settings.max_new_tokens:
             break
         if len(keep) < len(live):
-            rows = torch.tensor(keep, device=backbone.device)
-            cache.batch_select_indices(rows)
-            tokens, positions, mask = tokens[rows], positions[rows], mask[rows]
+            rows_left = torch.tensor(keep, device=backbone.device)
+            cache.batch_select_indices(rows_left)
+            tokens, positions, mask = tokens[rows_left], positions[rows_left], mask[rows_left]
             live = [live[row] for row in keep]
-        ids = tokens[:, None]
-        positions = positions[:, -1:] + 1
+        positions = positions + 1
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
+        hidden = backbone.step(tokens[:, None], mask, positions, cache)[:, -1]
     return [Sample(a, e, tuple(p)) for a, e, p in zip(answers, ended, log_probs, strict=True)]
-
-
-def _read_prefix(
-    backbone: Backbone, adapter: str | None, prompts: Sequence[Sequence[int]]
-) -> tuple[Any, int, int]:
-    """Read the role's virtual tokens and what all prompts begin with, once.
-
-    Returns a cache with a row for each prompt, and how many of both there are.
-    """
-    cache, virtual = backbone.start_cache(adapter, 1)
-    shortest = min(prompts, key=len)
-    longest_shared = len(shortest) - 1 if len(prompts) > 1 else 0
-    shared = 0
-    while shared < longest_shared and len({prompt[shared] for prompt in prompts}) == 1:
-        shared += 1
-    if shared:
-        ids = torch.tensor([list(shortest[:shared])], device=backbone.device)
-        positions = torch.arange(virtual, virtual + shared, device=ids.device)[None]
-        mask = ids.new_ones(1, virtual + shared)
-        backbone.step(ids, mask, positions, cache)
-    cache.batch_repeat_interleave(len(prompts))
-    return cache, virtual, shared
 
 
 def draw(logits: Tensor, settings: SamplingSettings, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,13 +177,3 @@ def _invert(probabilities: Tensor, points: Tensor) -> Tensor:
 def _check_finite(values: Tensor) -> None:
     if not torch.isfinite(values).all():
         raise FloatingPointError("The policy's probabilities are not finite numbers")
-
-
-def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    mask = torch.zeros(len(prompts), width, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
-        mask[row, width - len(prompt) :] = 1
-    return ids.to(device), mask.to(device)
