@@ -111,21 +111,32 @@ def check_tasks(tasks: Sequence[str], *, folder: Path | None = None) -> None:
     if find_spec("lm_eval") is None:
         raise Unavailable("lm-eval is not installed; run: pip install rankloop[eval]")
     for task in tasks:
-        _check_data(_manager_of(task, folder), task)
+        manager = _manager_of(task, folder)
+        for name in _with_members(manager, task):
+            _check_data(manager, name)
+
+
+def _with_members(manager: Any, task: str) -> list[str]:
+    """Return the name of a task, or of a group and of everything in it, each once."""
+    found = [task]
+    for name in found:
+        own = (getattr(manager.task_index.get(name), "cfg", None) or {}).get("task")
+        names = (
+            dict.fromkeys(one for one in own if isinstance(one, str))
+            if isinstance(own, list)
+            else ()
+        )
+        found += [one for one in names if one in manager.task_index and one not in found]
+    return found
 
 
 def _check_data(manager: Any, task: str) -> None:
     """Raise `Unavailable` naming a local file that a task reads and that is not there.
 
-    A group's tasks are looked at as well. What is on a hub, in a `data_dir` or a pattern is
-    lm-eval's to find.
+    What is on a hub, in a `data_dir` or a pattern is lm-eval's to find.
     """
     entry = manager.task_index.get(task)
     config = getattr(entry, "cfg", None) or {}
-    own = config.get("task")
-    for one in own if isinstance(own, list) else []:
-        if isinstance(one, str) and one in manager.task_index:
-            _check_data(manager, one)
     if config.get("dataset_path") not in LOCAL_FORMATS:
         return
     if "data_dir" in (config.get("dataset_kwargs") or {}):

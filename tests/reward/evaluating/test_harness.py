@@ -129,6 +129,11 @@ def test_a_file_of_data_is_missed_before_any_work_by_its_name_and_that_of_its_ta
         assert f"seen from {folder}" in str(raised.value)
 
 
+def test_a_group_that_names_itself_is_no_endless_search(folder: Path) -> None:
+    (folder / "both.yaml").write_text("group: tiny_both\ntask: [tiny_both, tiny_choice]\n")
+    check_tasks(["tiny_both"], folder=folder)
+
+
 @pytest.mark.parametrize("named", ["*.jsonl", "https://example.org/questions.jsonl"])
 def test_what_is_no_single_local_file_is_left_to_lm_eval(folder: Path, named: str) -> None:
     (folder / "choice.yaml").write_text(CHOICE.format(data=f"'{named}'"))

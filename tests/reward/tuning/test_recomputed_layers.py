@@ -54,6 +54,7 @@ def test_another_role_may_compute_between_the_loss_and_its_gradient(
     for weight in backbone.parameters("policy"):
         weight.grad = None
     found = _gradients(backbone, other_first=True)
+    assert expected
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(expected, found, strict=True))
 
 
@@ -68,6 +69,7 @@ def test_a_packed_ranking_has_the_same_gradient(tuned: LoadTuned) -> None:
             trunk = backbone.trunk(packed.ids, packed.layout)
             backbone.top(trunk, "policy", packed.layout).square().sum().backward()
         found.append([weight.grad for weight in weights if weight.grad is not None])
+    assert found[0]
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(*found, strict=True))
 
 
