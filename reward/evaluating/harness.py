@@ -121,12 +121,9 @@ def _with_members(manager: Any, task: str) -> list[str]:
     found = [task]
     for name in found:
         own = (getattr(manager.task_index.get(name), "cfg", None) or {}).get("task")
-        names = (
-            dict.fromkeys(one for one in own if isinstance(one, str))
-            if isinstance(own, list)
-            else ()
-        )
-        found += [one for one in names if one in manager.task_index and one not in found]
+        named = [one for one in own if isinstance(one, str)] if isinstance(own, list) else []
+        new = [one for one in dict.fromkeys(named) if one not in found]
+        found += [one for one in new if one in manager.task_index]
     return found
 
 
