@@ -1,5 +1,6 @@
 # Everything installs into $(VENV), from constraints.txt; nothing outside the folder is changed,
-# except that `make test` as root adds Chromium and PostgreSQL through apt-get where they are absent.
+# except that `make test` as root adds Chromium, PostgreSQL, nginx and tcmalloc through apt-get where
+# they are absent.
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))

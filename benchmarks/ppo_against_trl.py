@@ -22,6 +22,7 @@ from typing import IO, Any
 from benchmarks import readme
 from benchmarks.curve_plot import Axes, draw
 from benchmarks.peers.workload import MARK
+from reward.training.allocator import allocator_environment, tcmalloc
 
 ROOT = Path(__file__).parent.parent
 PEER = "trl==1.12.0"
@@ -135,6 +136,8 @@ def _command(words: list[str]) -> str:
 def _side(name: str, options: argparse.Namespace, rest: list[str], peer: Path | None) -> Side:
     common = ["--model", str(options.model), "--iterations", str(options.iterations), *rest]
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(ROOT)}
+    if options.allocator == "tcmalloc":
+        environment |= allocator_environment(os.environ)
     if peer is None:
         return Side(name, [sys.executable, "-m", "benchmarks.peers.our_ppo", *common], environment)
     script = ROOT / "benchmarks" / "peers" / "trl_ppo.py"
@@ -157,8 +160,10 @@ def _speed(options: argparse.Namespace, rest: list[str], peer: Path) -> str:
     for side in sides:
         side.end()
     theirs = sides[0]
+    allocator = {"tcmalloc": "tcmalloc", "system": "the system's allocator"}[options.allocator]
     lines = [
-        f"{options.iterations} iterations each, in turns; medians of all but the first.",
+        f"{options.iterations} iterations each, in turns; medians of all but the first. Both sides "
+        f"on {allocator}.",
         "",
         "| who | s an iteration | times as fast | peak MiB | share of TRL's | weights trained |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -234,10 +239,16 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
         "--top-layers",
         type=TopLayers.parse,
         nargs="+",
-        default=[TopLayers(8), TopLayers(12), TopLayers(12, recomputed=8)],
+        default=[TopLayers(8), TopLayers(12), TopLayers(12, recomputed=6)],
         metavar="N[/R]",
         help="N trained above a cached trunk, the lowest R of them recomputed for the gradient; "
         "reward curves are of the first",
+    )
+    parser.add_argument(
+        "--allocator",
+        choices=("tcmalloc", "system"),
+        default="tcmalloc" if tcmalloc() else "system",
+        help="of both sides; the worker gives its trainers tcmalloc where it is installed",
     )
     parser.add_argument("--learn", action="store_true", help="compare reward curves")
     parser.add_argument("--seeds", type=int, default=3, help="of the reward curves")

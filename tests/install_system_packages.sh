@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what the tests use besides Python: Chromium (the pages), PostgreSQL (the tables), nginx
-# (several web servers as one).
+# (several web servers as one), tcmalloc (the allocator of what trains).
 # Says what it could not install, and never fails: the tests that need it then skip, or fail
 # where CI=true.
 set -u
@@ -23,6 +23,10 @@ has_nginx() {
     command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ]
 }
 
+has_tcmalloc() {
+    PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep -q libtcmalloc_minimal
+}
+
 may_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
 }
@@ -35,6 +39,7 @@ wanted=""
 has_chromium || wanted="$wanted chromium"
 has_postgresql || wanted="$wanted postgresql"
 has_nginx || wanted="$wanted nginx"
+has_tcmalloc || wanted="$wanted libtcmalloc-minimal4"
 [ -n "$wanted" ] || exit 0
 
 if may_install; then
@@ -65,4 +70,6 @@ has_postgresql || echo "PostgreSQL is absent, so the tests on it cannot run:" \
     "install the package postgresql." >&2
 has_nginx || echo "nginx is absent, so the tests of replicas cannot run:" \
     "install the package nginx." >&2
+has_tcmalloc || echo "tcmalloc is absent, so the tests of training with it cannot run:" \
+    "install the package libtcmalloc-minimal4." >&2
 exit 0

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reward.generation.prompt_reading import read_prompts
 from reward.language_models.backbone import Backbone
+from reward.language_models.frozen_linear import product
 from reward.training.out_of_memory import Halving
 from reward.training.setting_bounds import at_least, finite, within
 
@@ -115,7 +116,7 @@ def _sample_batch(
     log_probs: list[list[float]] = [[] for _ in prompts]
     ended = [False] * len(prompts)
     for position in range(settings.max_new_tokens):
-        logits = (hidden @ weight.T).float()
+        logits = product(hidden, weight).float()
         tokens, drawn_log_probs = draw(logits, settings, points[live, position])
         keep = []
         drawn = zip(live, tokens.tolist(), drawn_log_probs.tolist(), strict=True)

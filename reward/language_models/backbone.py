@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from reward.language_models.frozen_linear import multiply_by_onednn
 from reward.language_models.model_shape import (
     checked_output_weight,
     decoder_of,
@@ -71,6 +72,7 @@ class Backbone:
         model.eval()
         if device.type == "cpu":
             store_columns_first(model)
+            multiply_by_onednn(model)
         sizes = model.config.get_text_config()
         self.depth = int(sizes.num_hidden_layers)
         self.split = shared_layers(tuning, depth=self.depth, top_layers=top_layers)

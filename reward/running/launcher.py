@@ -24,6 +24,7 @@ from typing import IO
 import psutil
 
 from reward.running.parent_watch import NAMED_PIPE_VARIABLE
+from reward.training.allocator import allocator_environment
 from reward.training.trainer_process import cores, describe_exit
 from storage.errors import BadInput, Unavailable
 
@@ -228,7 +229,7 @@ def _environment(launch: Launch, pipe: Path) -> dict[str, str]:
         ),
     }
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if launch.device == "cpu" else {}
-    return {**os.environ, **environment, **hidden}
+    return {**os.environ, **environment, **hidden, **allocator_environment(os.environ)}
 
 
 def read_lines(stream: IO[str] | None, hear: Callable[[str], None]) -> threading.Thread:

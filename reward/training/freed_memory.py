@@ -2,24 +2,30 @@
 
 import ctypes
 import sys
+from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 
 def return_freed_memory() -> None:
-    """Give what this process has freed back to the system, where the C library is glibc.
+    """Give what this process has freed back to the system, where glibc or tcmalloc allocates.
 
-    glibc keeps freed blocks for itself, and blocks of other sizes seldom fit into them: after a
+    Either keeps freed blocks for itself, and blocks of other sizes seldom fit into them: after a
     model's weights were laid out anew, or a merged copy of them was dropped, hundreds of MiB would
     stay resident on CPU. It takes milliseconds: call it after such work, not in a loop of steps.
     """
-    trim = _malloc_trim()
-    if trim is not None:
-        trim(0)
+    release = _release()
+    if release is not None:
+        release()
 
 
 @cache
-def _malloc_trim() -> Any:
+def _release() -> Callable[[], object] | None:
     if not sys.platform.startswith("linux"):
         return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)
+    process = ctypes.CDLL(None)
+    # tcmalloc first: where it allocates, glibc is there as well and has nothing to give.
+    for name, arguments in (("MallocExtension_ReleaseFreeMemory", ()), ("malloc_trim", (0,))):
+        function = getattr(process, name, None)
+        if function is not None:
+            return lambda function=function, arguments=arguments: function(*arguments)
+    return None

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from reward.language_models.models import is_local
 from reward.running.parent_watch import PIPE_VARIABLE
+from reward.training.allocator import allocator_environment
 from storage.settings import Settings
 
 NICENESS = 5
@@ -36,6 +37,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
+    environment |= allocator_environment(environment)
     if is_local(settings.model):
         environment["HF_HUB_OFFLINE"] = "1"
     return environment

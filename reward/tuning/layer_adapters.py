@@ -119,28 +119,36 @@ class LayerAdapters(TuningMethod):
 
     @contextmanager
     def merged(self, name: str | None) -> Iterator[None]:
-        """Fold an adapter into copies of the weights; the originals are put back untouched.
+        """Fold an adapter into the weights; afterwards they are put back from copies.
 
         Subtracting what was added would drift. Norms of one's own are swapped, not folded.
         """
         self.activate(name)
         folded = [] if name is None else [one for one in self._layers if _folds(one, name)]
         weights = [weight for one in folded for weight in one.get_base_layer().parameters()]
-        originals = [weight.data for weight in weights]
+        originals = [(weight.data, _copy(weight.data)) for weight in weights]
         try:
-            for weight in weights:
-                weight.data = weight.data.clone()
             for layer in folded:
                 layer.merge(adapter_names=[name])
             yield
         finally:
             for layer in folded:
                 layer.merged_adapters = []
-            for weight, original in zip(weights, originals, strict=True):
-                weight.data = original
+            for weight, (original, copied) in zip(weights, originals, strict=True):
+                # peft changes some in place, and gives others a tensor of their own.
+                weight.data = original.copy_(copied)
 
     def _is_of(self, adapter: str, parameter: str) -> bool:
         return any(f".{kind}.{adapter}." in f"{parameter}." for kind in self._kinds)
+
+
+def _copy(weight: Tensor) -> Tensor:
+    """Return a copy from which a weight can be put back bit for bit, of half the size if it can.
+
+    Most models are published in bfloat16, and such a weight loses nothing by it in fp32.
+    """
+    half = weight.to(torch.bfloat16, copy=True)
+    return half if torch.equal(half.to(weight.dtype), weight) else weight.clone()
 
 
 def _has(layer: Any, name: str) -> bool:

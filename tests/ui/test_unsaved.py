@@ -27,11 +27,25 @@ def led(module_home: Home) -> Home:
     return module_home
 
 
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="module")
+def cached_context(browser: Browser) -> Iterator[BrowserContext]:
+    """Keep one context, so that Streamlit's hundred files are fetched once."""
     with closing(browser.new_context(viewport={"width": 1440, "height": 900})) as made:
         made.set_default_timeout(PATIENCE_MS)
         yield made
+
+
+@pytest.fixture
+def context(cached_context: BrowserContext, server: Server) -> Iterator[BrowserContext]:
+    """Give a context that is signed in as nobody and has kept nothing."""
+    cached_context.clear_cookies()
+    page = cached_context.new_page()
+    page.goto(f"{server.url}/login")
+    page.evaluate("localStorage.clear()")
+    page.close()
+    yield cached_context
+    for page in cached_context.pages:
+        page.close()
 
 
 @pytest.fixture

@@ -30,5 +30,5 @@ def test_freed_blocks_leave_the_process() -> None:
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     from reward.training import freed_memory
 
-    monkeypatch.setattr(freed_memory, "_malloc_trim", lambda: None)
+    monkeypatch.setattr(freed_memory, "_release", lambda: None)
     return_freed_memory()

@@ -9,6 +9,7 @@ from torch import Tensor
 from reward.language_models.backbone import Backbone
 from reward.policy_optimization.logprobs import token_log_probs
 from reward.reward_modeling.packing import pack_ranking
+from reward.tuning import layer_adapters
 from reward.tuning.method import TUNINGS, shared_layers
 from storage.errors import BadInput, Unavailable
 from tests.reward.tuning.conftest import LoadTuned
@@ -224,3 +225,22 @@ def test_only_methods_that_leave_the_lowest_layers_alone_cache_a_trunk(
 def test_a_method_that_there_is_not_is_named() -> None:
     with pytest.raises(BadInput, match="'feature'; choose one of lora"):
         shared_layers("feature", depth=4, top_layers=2)
+
+
+def test_weights_that_bfloat16_holds_are_copied_in_half_their_size(tuned: LoadTuned) -> None:
+    backbone = tuned("lora")
+    disturb(backbone, "policy")
+    named = backbone.model.named_parameters()
+    folded = [weight for name, weight in named if name.endswith("base_layer.weight")]
+    for weight in folded:
+        weight.data.copy_(weight.data.bfloat16())
+    folded[0].data[0, 0] = 1.0 + 2.0**-20
+    copies = [layer_adapters._copy(weight.data) for weight in folded]
+    assert [one.dtype for one in copies] == [torch.float32, *[torch.bfloat16] * (len(folded) - 1)]
+    before = [(weight.data_ptr(), weight.data.clone()) for weight in folded]
+    with backbone.merged("policy"):
+        for weight, (_, values) in zip(folded, before, strict=True):
+            assert not torch.equal(weight, values)
+    for weight, (place, values) in zip(folded, before, strict=True):
+        assert torch.equal(weight, values)
+        assert weight.data_ptr() == place

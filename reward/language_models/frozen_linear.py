@@ -1,0 +1,63 @@
+"""Products with frozen weights in fp32 on a processor, by the faster of torch's two libraries.
+
+torch multiplies fp32 matrices on a processor with MKL, and keeps oneDNN, which it holds as well,
+for other types. Measured on an AMD EPYC with AVX-512 and two threads, oneDNN is 1.5 to 2.2 times as
+fast for the 1 to 32 rows of a decoding step and 1.1 to 1.3 times for 64 to 448. Its operator knows
+no gradient, so passes that are learned from stay with MKL, whose speed there is nearly the same.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+# torch's own compiler calls it; a build without oneDNN has none.
+ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+class FrozenLinear(nn.Linear):
+    """A linear layer that multiplies by oneDNN wherever no gradient is wanted."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return input @ weight.T + bias: (…, in) → (…, out)."""
+        return product(input, self.weight, self.bias)
+
+
+def multiply_by_onednn(model: nn.Module) -> None:
+    """Turn every linear layer of a model into a `FrozenLinear`; its weights stay as they are."""
+    for module in model.modules():
+        # A subclass has a forward of its own.
+        if type(module) is nn.Linear:
+            module.__class__ = FrozenLinear
+
+
+def product(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return states @ weight.T + bias, by oneDNN where it can.
+
+    Args:
+        states: (…, in).
+        weight: (out, in), either of its sides contiguous.
+        bias: (out,), or None.
+
+    Returns:
+        (…, out). The two libraries differ by rounding.
+    """
+    if torch.is_grad_enabled() or not _fits_onednn(states, weight):
+        return linear(states, weight, bias)
+    found: Tensor = ONEDNN(states, weight, bias, "none", [], "")
+    return found
+
+
+def _fits_onednn(states: Tensor, weight: Tensor) -> bool:
+    return (
+        ONEDNN is not None
+        and torch.backends.mkldnn.enabled
+        and states.dtype == weight.dtype == torch.float32
+        and states.device.type == weight.device.type == "cpu"
+        # Of a weight with gaps, such as a part of a transposed one, it first makes a copy, slowly.
+        and (weight.is_contiguous() or weight.T.is_contiguous())
+        # What spreads a weight over processes is a tensor of its own kind.
+        and type(weight) in (Tensor, nn.Parameter)
+        and not torch.is_autocast_enabled("cpu")
+    )
