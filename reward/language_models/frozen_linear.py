@@ -52,7 +52,7 @@ def product(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 def _fits_onednn(states: Tensor, weight: Tensor) -> bool:
     return (
         ONEDNN is not None
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
         and states.dtype == weight.dtype == torch.float32
         and states.device.type == weight.device.type == "cpu"
         # Of a weight with gaps, such as a part of a transposed one, it first makes a copy, slowly.

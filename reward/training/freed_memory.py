@@ -3,7 +3,7 @@
 import ctypes
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 
 def return_freed_memory() -> None:
@@ -24,8 +24,8 @@ def _release() -> Callable[[], object] | None:
         return None
     process = ctypes.CDLL(None)
     # tcmalloc first: where it allocates, glibc is there as well and has nothing to give.
-    for name, arguments in (("MallocExtension_ReleaseFreeMemory", ()), ("malloc_trim", (0,))):
-        function = getattr(process, name, None)
-        if function is not None:
-            return lambda function=function, arguments=arguments: function(*arguments)
+    if hasattr(process, "MallocExtension_ReleaseFreeMemory"):
+        return process.MallocExtension_ReleaseFreeMemory
+    if hasattr(process, "malloc_trim"):
+        return partial(process.malloc_trim, 0)
     return None
