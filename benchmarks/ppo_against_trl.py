@@ -22,7 +22,7 @@ from typing import IO, Any
 from benchmarks import readme
 from benchmarks.curve_plot import Axes, draw
 from benchmarks.peers.workload import MARK
-from reward.training.allocator import allocator_environment, tcmalloc
+from reward.training.allocator import allocator_environment
 
 ROOT = Path(__file__).parent.parent
 PEER = "trl==1.12.0"
@@ -247,7 +247,7 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--allocator",
         choices=("tcmalloc", "system"),
-        default="tcmalloc" if tcmalloc() else "system",
+        default="tcmalloc" if allocator_environment(os.environ) else "system",
         help="of both sides; the worker gives its trainers tcmalloc where it is installed",
     )
     parser.add_argument("--learn", action="store_true", help="compare reward curves")
@@ -257,6 +257,8 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--title", default="SmolLM2-135M", help="of these curves in the plot")
     parser.add_argument("--docs", action="store_true", help="put the table into docs")
     options, rest = parser.parse_known_args()
+    if options.allocator == "tcmalloc" and not allocator_environment(os.environ):
+        parser.error("tcmalloc is not installed (libtcmalloc-minimal4), or LD_PRELOAD is set")
     options.model, options.work = options.model.absolute(), options.work.absolute()
     return options, rest
 

@@ -1,9 +1,10 @@
 """Products with frozen weights in fp32 on a processor, by the faster of torch's two libraries.
 
 torch multiplies fp32 matrices on a processor with MKL, and keeps oneDNN, which it holds as well,
-for other types. Measured on an AMD EPYC with AVX-512 and two threads, oneDNN is 1.5 to 2.2 times as
-fast for the 1 to 32 rows of a decoding step and 1.1 to 1.3 times for 64 to 448. Its operator knows
-no gradient, so passes that are learned from stay with MKL, whose speed there is nearly the same.
+for other types. Measured on an AMD EPYC with AVX-512 and two threads, oneDNN is 1.6 to 2.2 times as
+fast for the 16 rows of a decoding step, about level for a single one, and 1.2 to 1.3 times as fast
+for 448 (docs/decisions/0020). Its operator knows no gradient, so passes that are learned from stay
+with MKL, beside which a whole update gained nothing.
 """
 
 from typing import Any

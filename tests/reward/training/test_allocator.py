@@ -1,6 +1,7 @@
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.requirement import missing
 
 FREES = """
 import sys
+import time
 from pathlib import Path
 import torch
 from reward.training.freed_memory import return_freed_memory
@@ -56,7 +58,7 @@ def test_a_training_process_gets_it(
     assert environment["LD_PRELOAD"] == installed
     child = TrainerProcess([sys.executable, "-c", FREES], environment=environment, log=log)
     while child.poll() is None:
-        pass
+        time.sleep(0.05)
     assert child.end() == 0, said
     # One line: for a block of a GiB it would print a stack trace, unless told not to.
     assert len(said) == 1
