@@ -15,8 +15,6 @@ from storage.settings import load_settings
 from tests.requirement import missing
 
 FREES = """
-import sys
-import time
 from pathlib import Path
 import torch
 from reward.training.freed_memory import return_freed_memory
