@@ -1,5 +1,6 @@
 """The API behind the guard, in this process, on a project with judgments."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from ui.web.guard import Guard
 from ui.web.limits import Limits
 
 As = Callable[..., TestClient]
+# A module's tests share one database, so the count has to outlive a test.
+ACCOUNT_NUMBERS = itertools.count(1)
 
 
 def pairs(name: str) -> str:
@@ -65,11 +68,9 @@ def api_as(api_home: Home) -> As:
             Middleware(Limits, upload_megabytes=0.05),
         ],
     )
-    made: list[int] = []
 
     def client(role: Role = Role.LEAD, *actions: str) -> TestClient:
-        made.append(1)
-        name = f"{role} {len(made)} {id(made)}"
+        name = f"{role} {next(ACCOUNT_NUMBERS)}"
         account = add_account(api_home.engine, name, role=role)
         with writing(api_home.engine) as session:
             _, secret = make_token(
