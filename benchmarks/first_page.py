@@ -8,7 +8,6 @@ once, packed and signed in after some seconds, in which they are fetched ahead.
 """
 
 import argparse
-import shutil
 import statistics
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmarks.pages import PASSWORD, Server, fill
 from benchmarks.readme import put
 from benchmarks.slow_link import Network, slow_link
+from tests.chromium import find_chromium
 
 NETWORKS = (
     Network("none between", 1e9, 1e9, 0.0),
@@ -51,7 +51,7 @@ def main() -> list[str]:
         fill(home, 10)
         server = Server(home)
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
         )
         try:
             server.wait_for_page()

@@ -8,7 +8,6 @@ through the browser's debugging protocol included.
 """
 
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.settings import load_settings
 from storage.tables import Role
+from tests.chromium import find_chromium
 
 SUBMITS = 30
 STARTS = 5
@@ -168,10 +168,7 @@ def _time_submits(home: Path) -> list[float]:
 
 def has_browser() -> bool:
     """Say whether there is a Chromium, the system's or playwright's own."""
-    if shutil.which("chromium"):
-        return True
-    with sync_playwright() as playwright:
-        return Path(playwright.chromium.executable_path).exists()
+    return find_chromium() is not None
 
 
 @contextmanager
@@ -180,7 +177,7 @@ def ranking_page(server: Server) -> Iterator[Page]:
     server.wait_for_page()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(f"{server.url}/")

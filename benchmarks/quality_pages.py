@@ -10,7 +10,6 @@ processes. The data are `benchmarks.quality_rows`.
 """
 
 import argparse
-import shutil
 import statistics
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.settings import load_settings
 from storage.tables import Role
+from tests.chromium import find_chromium
 
 PAGES = ("", "agreement", "annotators", "review", "all-judgments", "throughput", "rounds")
 NAME, PASSWORD = "reader", "correct horse battery staple"
@@ -92,7 +92,7 @@ def _measure(home: Path, judgments: int) -> list[str]:
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+                executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"]
             )
             first = _after_a_start(home, browser, engine, warm_loads=0)
             later = _after_a_start(home, browser, engine, warm_loads=WARM_LOADS)

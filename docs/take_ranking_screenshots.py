@@ -1,12 +1,11 @@
 """Take the pictures of the ranking page: 2, 4 and 9 completions, wide and phone, light and dark.
 
 It makes a folder of its own with three tasks, starts `rankloop serve` on it, and signs in as one
-annotator for each size and colour scheme. Launch: python docs/take_ranking_screenshots.py [FOLDER]
+annotator for each size and colour scheme. Launch: python -m docs.take_ranking_screenshots [FOLDER]
 """
 
 import argparse
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.settings import load_settings
 from storage.tables import Project, Prompt, Role, Split
+from tests.chromium import find_chromium
 
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
@@ -145,9 +145,7 @@ def take_all(url: str, folder: Path) -> None:
             break
         time.sleep(0.2)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         for size in SIZES:
             for scheme in SCHEMES:
                 take(browser, url, folder, size, scheme)

@@ -1,14 +1,15 @@
 """Take the screenshots of the README and of the leads' pages from a running Rankloop.
 
 NAME is an admin, who sees every page. Launch:
-python docs/take_screenshots.py http://localhost:8501 NAME PASSWORD [FOLDER]
+python -m docs.take_screenshots http://localhost:8501 NAME PASSWORD [FOLDER]
 """
 
 import argparse
-import shutil
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.chromium import find_chromium
 
 PAGES = {
     "rank": "",  # an admin's first page
@@ -52,9 +53,7 @@ def main() -> None:
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         for size in SIZES:
             for scheme in ("light", "dark"):
                 take(browser, given, size, scheme)

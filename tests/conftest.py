@@ -1,7 +1,6 @@
 """Fixtures shared by every room: real databases of both kinds, a project, a browser."""
 
 import gc
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from storage import engine as storage_engine
 from storage.engine import build_engine, writing
 from storage.migrate import upgrade
 from storage.tables import Project
+from tests.chromium import find_chromium
 from tests.postgres_cluster import PostgresCluster, find_binaries
 from tests.requirement import missing
 from tests.unflushed_sqlite import configure_unflushed
@@ -179,13 +179,8 @@ def sqlite_project(sqlite_engine: Engine) -> Project:
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
     """Return the Chromium to give Playwright as `executable_path` (with `--no-sandbox`)."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    root = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache/ms-playwright"))
-    for own in root.glob("chromium-*/chrome-linux*/chrome"):
-        return str(own)
+    if found := find_chromium():
+        return found
     missing("Chromium", "install the package chromium, or run `playwright install chromium`")
 
 

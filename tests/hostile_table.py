@@ -10,7 +10,6 @@ import io
 import json
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from storage.printable import printable
 from storage.settings import load_settings
 from storage.tables import Event, Project
 from storage.telemetry.logs import build_formatter
+from tests.chromium import find_chromium
 from tests.hostile_texts import TEXTS, HostileText
 from tests.labeling.test_hostile_texts import FIELDS, read, write
 from tests.ui.hostile_stage import Watch
@@ -134,7 +134,7 @@ def _calm(text: str, shown: str, *, keep: str) -> str:
 @contextmanager
 def on_the_page() -> Iterator[Way]:
     """Yield the way onto the ranking page, in a real browser; "not tried" where there is none."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    program = find_chromium()
     if program is None:
         yield lambda one, folder: "not tried"
         return

@@ -6,7 +6,7 @@
 set -u
 
 has_chromium() {
-    for name in chromium chromium-browser google-chrome; do
+    for name in chromium-headless-shell chromium chromium-browser google-chrome; do
         command -v "$name" >/dev/null 2>&1 && return 0
     done
     set -- "${PLAYWRIGHT_BROWSERS_PATH:-$HOME/.cache/ms-playwright}"/chromium-*/chrome-linux*/chrome
@@ -36,7 +36,7 @@ install_package() {
 }
 
 wanted=""
-has_chromium || wanted="$wanted chromium"
+has_chromium || wanted="$wanted chromium-headless-shell"
 has_postgresql || wanted="$wanted postgresql"
 has_nginx || wanted="$wanted nginx"
 has_tcmalloc || wanted="$wanted libtcmalloc-minimal4"
@@ -56,6 +56,8 @@ if may_install; then
     for name in $wanted; do
         install_package "$name"
     done
+    # Older systems have the headless build only inside the whole browser.
+    has_chromium || install_package chromium
     case "$wanted" in
     *nginx*)
         # The tests start one of their own; the package's takes port 80.
