@@ -19,9 +19,10 @@ from reward.policy_optimization.reward_scorer import RewardScorer, load_reward_s
 from reward.reward_modeling.feature_model import FILE as FEATURE_FILE
 from reward.reward_modeling.reward_model import HEAD_FILE, RewardModel, heads_alone
 from reward.stages.model import StageModel, check_made_for
-from reward.stages.result import read_settings
+from reward.stages.result import CARD, read_settings
 from reward.tuning.checkpoint import ADAPTER_FILE, read_checkpoint
-from storage.errors import BadInput
+from storage.blobs import MANIFEST, verify
+from storage.errors import BadInput, Unavailable
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,40 @@ class Judge:
 
 
 def check_reward(folder: Path) -> None:
-    """Raise `BadInput` where a folder holds no reward model."""
+    """Raise `BadInput` where a folder holds no reward model, or not what was written to it."""
+    _check_holds_reward(folder)
+    _check_whole(folder)
+
+
+def check_policy(folder: Path) -> None:
+    """Raise `BadInput` where a folder holds no policy, or not what was written to it."""
+    _check_holds_policy(folder)
+    _check_whole(folder)
+
+
+def _check_holds_reward(folder: Path) -> None:
     if not any((folder / name).is_file() for name in (HEAD_FILE, FEATURE_FILE)):
         raise BadInput(
             f"{folder} holds no reward model; give a folder that `rankloop train reward` made."
         )
 
 
-def check_policy(folder: Path) -> None:
-    """Raise `BadInput` where a folder holds no policy."""
+def _check_holds_policy(folder: Path) -> None:
     if not (folder / ADAPTER_FILE).is_file() or (folder / HEAD_FILE).is_file():
         raise BadInput(
             f"{folder} holds no policy; give a folder that `rankloop train sft` or `rankloop train "
             "ppo` made."
         )
+
+
+def _check_whole(folder: Path) -> None:
+    # The model card is left out: it is there to be edited.
+    if not (folder / MANIFEST).is_file():
+        return
+    try:
+        verify(Path(), str(folder), leave_out={CARD})
+    except Unavailable as error:
+        raise BadInput(str(error)) from error
 
 
 def tuning_of(folder: Path) -> str:
@@ -73,7 +94,7 @@ def load_judge(
     `adapter` is its role's name on a backbone. `progress` hears of the sentence encoder where one
     is fetched for it (None: the log).
     """
-    check_reward(folder)
+    _check_holds_reward(folder)
     check_made_for(model, folder, "reward model")
     anywhere = (folder / FEATURE_FILE).is_file() or heads_alone(folder)
     if anywhere or tuning_of(folder) == model.backbone.tuning:
@@ -99,7 +120,7 @@ def load_policy(model: StageModel, folder: Path, adapter: str) -> str:
 
     Raises `BadInput` or `Unavailable` where it holds no policy, or one of another model or method.
     """
-    check_policy(folder)
+    _check_holds_policy(folder)
     check_made_for(model, folder, "policy")
     if tuning_of(folder) != model.backbone.tuning:
         raise BadInput(

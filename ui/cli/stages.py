@@ -105,7 +105,7 @@ def _run(
     )
     _prepare_libraries(settings.model)
     if together and settings.processes > 1 and "WORLD_SIZE" not in os.environ:
-        _run_in_processes(settings)
+        run_in_processes(settings)
         return
     first = os.environ.get("RANK", "0") == "0"
     from reward.running.parent_watch import exit_when_parent_dies
@@ -135,7 +135,7 @@ def _run(
         click.echo(f"Written to {out}.")
 
 
-def _run_in_processes(settings: "Settings") -> None:
+def run_in_processes(settings: "Settings") -> None:
     """Start this very command in several processes, and relay what they print."""
     from reward.language_models.devices import find_device
     from reward.running.launcher import Launch, ProcessesFailed, run_together
@@ -144,6 +144,7 @@ def _run_in_processes(settings: "Settings") -> None:
         processes=settings.processes,
         device=find_device(settings.device).type,
         config=settings.launch_config,
+        accelerate=settings.launcher == "accelerate",
         threads=settings.threads,
         silent_seconds=60 * settings.step_stall_minutes,
     )

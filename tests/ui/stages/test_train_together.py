@@ -5,14 +5,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from reward.running.launcher import Launch, launch_command
+from storage.settings import load_settings
 from tests.tiny_model import make_tiny_model
 from tests.ui.stages.written import SIZES, prompts, rankings
+from ui.cli.stages import run_in_processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[3]
@@ -93,6 +96,22 @@ def test_configurations_that_shard_train_the_same_roles(tmp_path: Path, config: 
     assert plain.keys() == sharing.keys() and any("lora_B" in name for name in plain)
     for name, weight in plain.items():
         torch.testing.assert_close(sharing[name], weight, atol=2e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("launcher", ["local", "accelerate"])
+def test_the_launcher_of_the_settings_starts_the_processes(
+    launcher: Literal["local", "accelerate"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Launch] = []
+
+    def start(launch: Launch, *command: str, **hearing: object) -> None:
+        asked.append(launch)
+
+    monkeypatch.setattr("reward.running.launcher.run_together", start)
+    settings = load_settings(home=tmp_path, processes=2, device="cpu", launcher=launcher)
+    run_in_processes(settings)
+    (launch,) = asked
+    assert (launch.processes, launch.accelerate) == (2, launcher == "accelerate")
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -104,6 +104,22 @@ def test_a_reward_folder_that_is_none_or_of_another_model_is_named(
     assert "reward holds no policy" in err
 
 
+def test_a_folder_whose_weights_are_not_what_was_written_is_refused(say: Say, reward: Path) -> None:
+    write("prompts.jsonl", prompts())
+    (reward / "README.md").write_text("A card of our own.\n")
+    ppo = ("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--iterations", "1")
+    code, _, err = say(*ppo, "--out", "first")
+    assert code == 0, err
+    weights = max(reward.rglob("*.safetensors"), key=lambda file: file.stat().st_size)
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    code, _, err = say(*ppo, "--out", "second")
+    assert code == 1
+    assert f"The file {weights} is not the one that was written" in err.splitlines()[-1]
+    assert not Path("second").exists()
+
+
 def test_a_prompt_that_leaves_no_room_for_an_answer_is_named(say: Say, reward: Path) -> None:
     write("prompts.jsonl", [*prompts(), {"prompt": "Why? " * 300}])
     code, _, err = say(
