@@ -101,6 +101,11 @@ class Backbone:
         self.model: Any = self._method.model
         self._virtual = self._method if isinstance(self._method, VirtualTokens) else None
         if self._virtual is not None:
+            if virtual_tokens >= self.context_length:
+                raise BadInput(
+                    f"Setting training.backbone.virtual_tokens is {virtual_tokens}, and the "
+                    f"model's context has {self.context_length} tokens; lower it."
+                )
             self.context_length -= virtual_tokens
         if recomputed_layers and (self._virtual is not None or not self.runs_by_layer):
             raise BadInput(

@@ -6,6 +6,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from reward.language_models.backbone import Backbone
 from reward.tuning.virtual_tokens import START_TEXT
+from storage.errors import BadInput
 from tests.reward.tuning.conftest import LoadTuned
 
 IDS = torch.tensor([[5, 9, 30, 41, 7, 12], [44, 3, 8, 2, 60, 61]])
@@ -42,3 +43,8 @@ def test_a_model_that_is_not_run_by_layer_has_them_too(backbone: Backbone, tunin
 
 def test_virtual_tokens_take_their_part_of_the_context(tuned: LoadTuned) -> None:
     assert tuned("prompt").context_length == tuned("lora").context_length - 5
+
+
+def test_more_virtual_tokens_than_the_context_has_are_refused(tuned: LoadTuned) -> None:
+    with pytest.raises(BadInput, match=r"virtual_tokens is 1024, and .* has 1024 tokens; lower it"):
+        tuned("prompt", virtual_tokens=1024)

@@ -118,6 +118,18 @@ def test_what_was_typed_to_skip_or_flag_comes_back(stage: Stage) -> None:
     expect(stage.page.get_by_placeholder("Another reason")).to_have_value("")
 
 
+def test_a_key_right_after_a_window_has_closed_is_not_its_field_s(stage: Stage) -> None:
+    stage.press("f").page.get_by_placeholder("A comment").evaluate(
+        """field => {
+            field.focus();
+            field.closest("dialog").close();
+            const key = { key: "s", bubbles: true, composed: true, cancelable: true };
+            field.dispatchEvent(new KeyboardEvent("keydown", key));
+        }"""
+    )
+    expect(stage.page.get_by_placeholder("Another reason")).to_be_visible()
+
+
 def test_the_draft_of_the_database_comes_back_in_another_browser(stage: Stage) -> None:
     stage.press("3", "1")
     stage.page.clock.run_for(3000)

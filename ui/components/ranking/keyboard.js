@@ -36,7 +36,9 @@ class Keyboard {
   commandFor(event, target, ours) {
     if (event.ctrlKey || event.metaKey)
       return ours && event.key === "Enter" ? { name: "submit" } : null;
-    const inField = Boolean(target.closest?.(FIELDS));
+    // A window that was just closed keeps the focus until the page is drawn again.
+    const closed = target.closest?.("dialog:not([open])");
+    const inField = Boolean(target.closest?.(FIELDS)) && !closed;
     if (event.key === "Escape") return ours && inField ? { name: "leave" } : null;
     if (inField || target.closest?.(OWN_KEYS)) return null;
     const presses = event.key === "Enter" && target.closest?.(PRESSED_BY_ENTER);
