@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from storage.blobs import write_folder
 from tests.ui.stages.written import SIZES, Say, prompts, rankings, write
 
 
@@ -195,12 +196,15 @@ def test_ppo_goes_on_where_it_was_cut_off_and_ends_the_same(
 def test_ppo_does_not_go_on_with_another_reward_start_or_text(
     say: Say, reward: Path, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from safetensors.torch import load_file, save_file
+
     from reward.stages import ppo
 
     write("prompts.jsonl", prompts())
     write("texts.jsonl", [{"text": "what must not be forgotten"}])
-    shutil.copytree(reward, "sft")
-    Path("sft/head.safetensors").unlink()
+    with write_folder(Path(), "sft") as folder:
+        shutil.copytree(reward, folder, dirs_exist_ok=True)
+        (folder / "head.safetensors").unlink()
     command = (
         *("train", "ppo", "--prompts", "prompts.jsonl", "--reward", "reward", "--sft", "sft"),
         *("--out", "policy", "--json"),
@@ -219,9 +223,11 @@ def test_ppo_does_not_go_on_with_another_reward_start_or_text(
     if changed == "texts.jsonl":
         write(changed, [{"text": "something else"}])
     else:
-        manifest = json.loads(Path(changed, "manifest.json").read_text())
-        manifest["files"]["adapter_model.safetensors"]["sha256"] = "of other weights"
-        Path(changed, "manifest.json").write_text(json.dumps(manifest))
+        weights = load_file(f"{changed}/adapter_model.safetensors")
+        with write_folder(Path(), changed) as folder:
+            shutil.copytree(changed, folder, dirs_exist_ok=True)
+            other = {name: value + 1 for name, value in weights.items()}
+            save_file(other, folder / "adapter_model.safetensors")
     code, _, err = say(*command, sizes=sizes)
     assert code == 1
     field = {"reward": "reward_sha256", "sft": "sft_sha256", "texts.jsonl": "ptx.sha256"}[changed]
