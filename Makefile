@@ -52,7 +52,7 @@ typecheck: $(VENV)/installed-dev ## Check the types
 bench: $(VENV)/installed-dev system-packages ## Measure the speeds that the project promises (minutes)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-training: $(VENV)/installed-dev system-packages ## Measure training against TRL (80 minutes; ARGS=--quick: 25)
+bench-training: $(VENV)/installed-dev system-packages ## Measure training: speed, memory, learning (2½ hours; ARGS=--quick: 45 minutes)
 	$(BIN)/python -m benchmarks.training $(ARGS)
 
 bench-labeling: $(VENV)/installed-dev system-packages ## Measure labeling: load, scale, peers, faults (45 minutes; ARGS=--quick: 12)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.simulated_rankings --work DIR
 
-About half an hour on one core. The file grows by a chunk at a time and is continued after an
+About 20 minutes on one core. The file grows by a chunk at a time and is continued after an
 interruption; a chunk's seed is its number, so the file is the same either way.
 """
 
@@ -50,26 +50,22 @@ class AnsweredPrompt:
 
 def main() -> None:
     """Write the file, or go on with it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.simulated_rankings",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--work", type=Path, required=True, help="folder of the file")
-    parser.add_argument("--model", default=EMBEDDED_MODEL, help="what answers")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
-    options = parser.parse_args()
-    generate(options.work, options.model, options.threads)
+    options = _options()
+    generate(options.work, options.model, options.threads, limit=options.prompts)
 
 
-def generate(work: Path, model: str, threads: int = 0) -> Path:
-    """Answer all starter prompts into `work`, held-out ones first; go on where the file ends."""
+def generate(work: Path, model: str, threads: int = 0, *, limit: int | None = None) -> Path:
+    """Answer starter prompts into `work`, held-out ones first; go on where the file ends.
+
+    `limit` is rounded up to whole chunks; None answers them all.
+    """
     work.mkdir(parents=True, exist_ok=True)
     if threads:
         torch.set_num_threads(threads)
     runtime, prompts = _set_up(work / "home", model, threads)
     file = work / FILE
-    for start in range(_answered(file, len(prompts)), len(prompts), CHUNK):
+    wanted = len(prompts) if limit is None else min(limit, len(prompts))
+    for start in range(_answered(file, len(prompts)), wanted, CHUNK):
         chunk = prompts[start : start + CHUNK]
         answered = answer_prompts(runtime, None, chunk, seed=start // CHUNK)
         rows = [asdict(_row(p, found)) for p, found in zip(chunk, answered, strict=True)]
@@ -146,6 +142,23 @@ def _row(prompt: Prompt, found: Sequence[NewCompletion]) -> AnsweredPrompt:
         completions=[one.text for one in found],
         ended=[one.finish_reason == "stop" for one in found],
     )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.simulated_rankings",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder of the file")
+    parser.add_argument("--model", default=EMBEDDED_MODEL, help="what answers")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    parser.add_argument(
+        "--prompts",
+        type=int,
+        help=f"stop when this many are answered, the held-out ones first, {CHUNK} at a time",
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

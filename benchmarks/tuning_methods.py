@@ -2,6 +2,8 @@
 
 python -m benchmarks.tuning_methods --data rankings.jsonl       a file of rankings or pairs
 python -m benchmarks.tuning_methods --home HOME --docs          a judged home; table into the docs
+python -m benchmarks.tuning_methods --completions DIR           a simulated preference on what
+                                                                benchmarks.simulated_rankings wrote
 
 Each method is one run of `rankloop train reward`, in a process of its own: processor seconds and
 peak memory are those of the whole command, with nothing left over from the method before. Runs of
@@ -22,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import readme
+from benchmarks.efficiency_data import NOISE, simulated
 from benchmarks.measured_process import rankloop
 from reward.tuning.method import TUNINGS
 
@@ -36,12 +39,37 @@ def main() -> None:
     """Fit every method, and print the table."""
     options = _options()
     with TemporaryDirectory() as folder:
-        data = options.data or _exported(options.home, Path(folder))
+        data = options.data or _written(options, Path(folder))
         rows = [_fitted(method, data, Path(folder), options) for method in options.methods]
     text = "\n".join([*HEAD, *(_line(row) for row in rows if row), "", _caption(rows, options)])
     print(text)
     if options.docs:
         readme.put("tuning-methods", text, file=DOCS)
+
+
+def _written(options: argparse.Namespace, folder: Path) -> Path:
+    """Return a file of the rankings of a home, or of a simulated preference."""
+    if options.home:
+        return _exported(options.home, folder)
+    found = simulated(options.completions, options.preference, options.seeds[0])
+    if len(found.train) < options.rankings:
+        raise SystemExit(
+            f"{options.completions} has {len(found.train)} rankings by {options.preference}, not "
+            f"the {options.rankings} of --rankings; let benchmarks.simulated_rankings go on."
+        )
+    rows = [
+        {
+            "messages": one.messages,
+            "completions": one.completions,
+            "ranks": one.ranks,
+            "split": side,
+        }
+        for side, rankings in (("train", found.train[: options.rankings]), ("test", found.test))
+        for one in rankings
+    ]
+    data = folder / "rankings.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return data
 
 
 def _exported(home: Path, folder: Path) -> Path:
@@ -118,9 +146,14 @@ def _caption(rows: Sequence[dict[str, Any] | None], options: argparse.Namespace)
         raise SystemExit("No method could be fitted.")
     sizes = ", ".join([*options.set, *options.own]) or "the profile's"
     seeds = ", ".join(str(seed) for seed in options.seeds)
+    source = (
+        f"Simulated preference `{options.preference}`, {NOISE:.0%} noise, "
+        if options.completions
+        else ""
+    )
     return (
-        f"{fitted['rankings']} rankings to train on, {fitted['pairs']} held-out comparisons; "
-        f"seeds {seeds}; sizes: {sizes}. Peak memory is that of the whole process."
+        f"{source}{fitted['rankings']} rankings to train on, {fitted['pairs']} held-out "
+        f"comparisons; seeds {seeds}; sizes: {sizes}. Peak memory is that of the whole process."
     )
 
 
@@ -133,6 +166,11 @@ def _options() -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--home", type=Path, help="a judged home; its model is the setting's")
     source.add_argument("--data", type=Path, help="a file that `rankloop train reward` reads")
+    source.add_argument(
+        "--completions", type=Path, metavar="DIR", help="folder of benchmarks.simulated_rankings"
+    )
+    parser.add_argument("--preference", default="polite", help="what ranks --completions")
+    parser.add_argument("--rankings", type=int, default=100, help="of them to train on")
     parser.add_argument("--model", help="folder or id (default: the setting, RANKLOOP_MODEL)")
     parser.add_argument("--methods", nargs="*", default=[*TUNINGS, "feature"], metavar="METHOD")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1])

@@ -152,3 +152,6 @@ def test_completions_go_on_where_they_were_cut(tmp_path: Path) -> None:
     lines = whole.splitlines(keepends=True)
     file.write_text("".join(lines[: CHUNK + 5]) + lines[CHUNK + 5][:20])
     assert generate(tmp_path / "work", model, 1).read_text() == whole
+    # As many as are asked for, in whole chunks, are the first of them.
+    some = generate(tmp_path / "some", model, 1, limit=CHUNK + 1).read_text()
+    assert some == "".join(lines[: 2 * CHUNK])
