@@ -26,6 +26,7 @@ from reward.policy_optimization.kl import kl_controller
 from reward.policy_optimization.ppo_settings import PPOSettings
 from reward.policy_optimization.ppo_update import Minibatch, PPOUpdate, on_cpu
 from reward.policy_optimization.reward_scale import RunningScale, clipped
+from reward.policy_optimization.reward_scorer import check_scores
 from reward.policy_optimization.rollout import RewardFunction, Roles, RolloutPart, credit, roll_out
 from reward.policy_optimization.rollout_metrics import rollout_metrics, sums_of_scores
 from reward.policy_optimization.training_history import LEFT_BOUNDS, left_bounds
@@ -218,6 +219,7 @@ class PPOTrainer:
 
     def _credit(self, parts: list[RolloutPart]) -> None:
         settings = self.settings
+        check_scores((score for part in parts for score in part.scores.tolist()), self.processes)
         if settings.scale_rewards:
             self.scale.add(*sums_of_scores(parts, self.processes))
         for part in parts:

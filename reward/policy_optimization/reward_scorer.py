@@ -1,5 +1,7 @@
 """What scores completions, however it was trained, and how it comes back from disk."""
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +11,8 @@ from reward.language_models.backbone import Backbone
 from reward.language_models.padding import AnsweredBatch
 from reward.language_models.wheels import Progress
 from reward.reward_modeling.reward_model import HEAD_FILE, RewardModel
+from reward.training.processes import Processes
+from storage.errors import BadInput
 
 
 class RewardScorer(Protocol):
@@ -41,3 +45,16 @@ def load_reward_scorer(
     if (folder / FILE).exists():
         return FeatureRewardModel.load(folder, backbone.tokenizer, progress=progress)
     return RewardModel.load(backbone, folder, adapter)
+
+
+def check_scores(scores: Iterable[float], processes: Processes) -> None:
+    """Raise `BadInput`, in every process, where a score of any of them is not finite.
+
+    No rate of the policy mends that, so it is no `FloatingPointError`, whose reader is told of one.
+    """
+    (broken,) = processes.sum(sum(not math.isfinite(score) for score in scores))
+    if broken:
+        raise BadInput(
+            "A completion's score is not a finite number, so the reward model's weights have run "
+            "away; train the reward model again with a lower learning rate."
+        )

@@ -8,7 +8,6 @@ DPO: Rafailov et al. 2023, §4. Leaves out: progress inside the step, the bounds
 that PPO has. Called by `reward/steps/ppo.py`.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -23,6 +22,7 @@ from reward.generation.sampling import SamplingSettings, sample
 from reward.language_models.backbone import Backbone
 from reward.language_models.padding import AnsweredBatch, answered_batch
 from reward.language_models.role_model import RoleModel
+from reward.policy_optimization.reward_scorer import check_scores
 from reward.reward_modeling.preference_pairs import PreferencePair, preference_pairs
 from reward.training.optimizer_settings import OptimizerSettings
 from reward.training.processes import Processes
@@ -78,8 +78,8 @@ def train_with(
         on_step: hears (step, steps, metrics by the names that PPO uses).
         adapter: the role that is trained.
 
-    Raises `BadInput` where there is nothing to train on or sizes do not fit, `FloatingPointError`
-    where the loss or a score is not finite, `Unavailable` where one sequence does not fit into
+    Raises `BadInput` where there is nothing to train on, sizes do not fit or a score is not finite,
+    `FloatingPointError` where the loss is not, `Unavailable` where one sequence does not fit into
     memory.
     """
     if optimizer not in _BUILDERS:
@@ -209,7 +209,7 @@ class _DPO(InPlaceTrainer, DPOTrainer):
 def scores_of(task: _Task, settings: OptimizerSettings) -> Any:
     """Return TRL's reward function: the scorer on token ids, less the penalty of a cut answer.
 
-    It raises `FloatingPointError`, in every process, where a score of any of them is not finite.
+    It raises `BadInput`, in every process, where a score of any of them is not finite.
     """
     backbone = task.backbone
 
@@ -225,9 +225,7 @@ def scores_of(task: _Task, settings: OptimizerSettings) -> Any:
             batch = answered_batch(prompts[part], completion_ids[part], backbone.device)
             found += task.scorer.score(backbone.trunk(batch.ids), batch).tolist()
         # TRL takes NaN for "cannot be scored" and learns nothing from it, without a word.
-        (broken,) = Processes.current().sum(sum(not math.isfinite(value) for value in found))
-        if broken:
-            raise FloatingPointError("A completion's score is not a finite number")
+        check_scores(found, Processes.current())
         return [
             value - settings.missing_eos_penalty * (answer[-1] not in backbone.end_tokens)
             for value, answer in zip(found, completion_ids, strict=True)

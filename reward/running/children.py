@@ -13,7 +13,7 @@ from reward.running.kept_lease import KeptLease, first_line
 from reward.running.lease import Lease, LeaseLost
 from reward.running.parent_watch import ChildExit
 from reward.running.progress_folder import PROGRESS, remove_progress
-from reward.running.round_jobs import RoundJobs
+from reward.running.round_jobs import QUEUED, RoundJobs
 from reward.running.rounds import fail_worn_out
 from reward.training.trainer_process import TrainerProcess, child_environment, describe_exit
 from storage.engine import writing
@@ -111,7 +111,10 @@ class Children:
     def _run_child(self, kept: KeptLease) -> tuple[Ending, str]:
         """Run one child to its end; return how it ended, and why in one sentence."""
         try:
-            kept.start_progress()
+            if self.jobs is None:
+                kept.start_progress()
+            else:
+                kept.start_progress(QUEUED)
             child, grace = self._start_child(kept)
         except LeaseLost as error:
             return Ending.LEASE_LOST, str(error)

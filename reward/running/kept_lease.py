@@ -53,12 +53,12 @@ class KeptLease:
             self._progress_at, self._progress_seen = row.progress_at, asked
         return kept
 
-    def start_progress(self) -> None:
+    def start_progress(self, doing: str = "starting") -> None:
         """Begin to wait for a new child's first sign; raise `LeaseLost` if the lease is lost."""
         self._progress_seen = time.monotonic()
         try:
             with writing(self.engine) as session:
-                report_progress(session, lease=self.lease, doing="starting")
+                report_progress(session, lease=self.lease, doing=doing)
         except DBAPIError as error:
             self.log.info("The database cannot be reached (%s).", first_line(error))
 

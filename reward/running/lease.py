@@ -119,15 +119,17 @@ def require(session: Session, *, lease: Lease) -> None:
 
 
 def report_progress(
-    session: Session, *, lease: Lease, doing: str, device: str | None = None
+    session: Session, *, lease: Lease, doing: str | None, device: str | None = None
 ) -> None:
     """Store in a few words what the worker is doing, and that it got there just now.
 
-    `device` replaces the device's name, once the child knows it. Raises `LeaseLost` where another
-    worker has taken the project.
+    None leaves the words as they are, and says that they are still so. `device` replaces the
+    device's name, once the child knows it. Raises `LeaseLost` where another worker has taken the
+    project.
     """
-    values = {} if device is None else {"device": device}
-    if not _update(session, lease, doing=doing, progress_at=now(), **values):
+    said = {"doing": doing, "device": device}
+    values = {name: words for name, words in said.items() if words is not None}
+    if not _update(session, lease, progress_at=now(), **values):
         raise LeaseLost("This worker no longer trains the project; another one does.")
 
 

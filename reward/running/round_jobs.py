@@ -78,7 +78,10 @@ class RoundJobs:
         return time.monotonic() - self._left[1] > RETRY_SECONDS
 
     def start(self, lease: Lease) -> GuardedCommand:
-        """Return the command of a new job; its settings lie in a file for its owner's eyes only."""
+        """Return the command of a new job; its settings lie in a file for its owner's eyes only.
+
+        The lease's row says `QUEUED` by then, so that what the job says at once stands.
+        """
         settings = self.settings
         name = job_name(settings.project, "round")
         self._folder = make_job_folder(settings.home, name)
@@ -89,7 +92,8 @@ class RoundJobs:
         job += ["--epoch", str(lease.epoch), "--once", "--apart", "--settings", str(file)]
         values = job_values(settings, name=name, stage="round", job=job)
         launch, cancel = launch_templates(settings)
-        self._started, self._told, self._began = time.monotonic(), 0.0, False
+        self._started = self._told = time.monotonic()
+        self._began = False
         return GuardedCommand(launch.command(values), cancel.command(values) if cancel else None)
 
     def follow(self, lease: Lease) -> str:
@@ -103,9 +107,9 @@ class RoundJobs:
             return ""
         with writing(self.engine) as session:
             row = read_lease(session, project_id=lease.project_id)
-            self._began = row is not None and self._told > 0 and row.doing != QUEUED
+            self._began = row is not None and row.doing != QUEUED
             if not self._began:
-                report_progress(session, lease=lease, doing=QUEUED)
+                report_progress(session, lease=lease, doing=None)
         self._told = moment
         if self._began or not late:
             return ""

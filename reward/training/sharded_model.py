@@ -22,7 +22,6 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedConfig
 
 from reward.language_models.backbone import Backbone
@@ -31,6 +30,10 @@ from storage.errors import BadInput
 ADAPTER = "default"  # what TRL asks a model of peft for
 REFERENCE = "ref"  # what TRL calls the adapter that DPO compares with
 ON = ("1", "true", "yes")
+DROPOUTS = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
+)
 
 
 def by_fsdp() -> bool:
@@ -129,7 +132,7 @@ def _drop_nothing(model: nn.Module) -> None:
     from the config while it computes; OPT leaves out whole layers by `layerdrop`.
     """
     for module in model.modules():
-        if isinstance(module, _DropoutNd):
+        if isinstance(module, DROPOUTS):
             module.p = 0.0
         for owner in (module, *_configs_of(module)):
             for name, value in list(vars(owner).items()):

@@ -20,6 +20,7 @@ from storage.settings import Settings
 from storage.tables import Policy, Round, RoundPoint, RoundState, WorkerLease
 
 STAND_IN = Path(__file__).with_name("stand_in_srun.sh")
+LEASE_SECONDS = 12.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -34,7 +35,7 @@ def commanded(judged: Settings, tmp_path: Path) -> Iterator[Settings]:
             "launcher": "command",
             "launch_part": "round",
             "launch_command": f"{STAND_IN} {queue} {{python}} -m {{job}}",
-            "worker_lease_seconds": 12.0,
+            "worker_lease_seconds": LEASE_SECONDS,
         }
     )
     for file in queue.glob("pid"):
@@ -85,14 +86,16 @@ def test_kill_9_of_the_worker_leaves_no_job_that_publishes(
         worker.kill()
         worker.wait()
     pid = int((tmp_path / "queue" / "pid").read_text())
-    # Twice the lease: the job looks at it now and then, on cores that others may want too.
+    # Held up until the lease has run out, within which so small a round could still be ended.
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(LEASE_SECONDS)
+    os.kill(pid, signal.SIGCONT)
     assert _soon(lambda: not psutil.pid_exists(pid), 40)
     with reading(build_engine(commanded.url)) as session:
         assert len(session.exec(select(Policy)).all()) == 1
     left = _round(commanded)
     assert left is not None and not left.state.ended
     # Another worker takes it up where it was, and ends it.
-    time.sleep(max(0.0, 12.0))
     assert (
         run(commanded.model_copy(update={"launcher": "local", "launch_command": ""}), once=True)
         == 0

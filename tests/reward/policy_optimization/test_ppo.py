@@ -12,6 +12,7 @@ from reward.language_models.padding import AnsweredBatch, answered_batch
 from reward.policy_optimization.logprobs import token_log_probs
 from reward.policy_optimization.ppo import PPOTrainer
 from reward.policy_optimization.ppo_settings import PPOSettings
+from storage.errors import BadInput
 from tests.reward.conftest import fresh_backbone
 
 PROMPTS = [[1, index, index + 1, index + 2] for index in range(10, 42)]
@@ -314,12 +315,23 @@ def test_an_answer_that_was_cut_pays_the_penalty(backbone: Backbone) -> None:
 
 def test_a_loss_that_is_no_number_is_an_error(backbone: Backbone) -> None:
     trainer = _trainer(backbone)
-    nothing = replace(
-        trainer.roles, reward=lambda trunk, batch: torch.full((len(batch.ids),), float("nan"))
-    )
-    trainer.roles = trainer.update.roles = nothing
+    with torch.no_grad():
+        trainer.update.value_weights[0].fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="finite"):
         trainer.iterate(PROMPTS, seed=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_the_reward_model_s(backbone: Backbone, value: float) -> None:
+    trainer = _trainer(backbone)
+    before = [weight.clone() for weight in trainer.policy_weights]
+    broken = replace(
+        trainer.roles, reward=lambda trunk, batch: torch.full((len(batch.ids),), value)
+    )
+    trainer.roles = trainer.update.roles = broken
+    with pytest.raises(BadInput, match="train the reward model again"):
+        trainer.iterate(PROMPTS, seed=0)
+    assert all(map(torch.equal, trainer.policy_weights, before))
 
 
 def test_in_bfloat16_the_ratio_is_taken_to_the_updates_own_passes(tiny_folder: Path) -> None:

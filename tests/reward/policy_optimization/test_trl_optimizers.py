@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from trl import RLOOTrainer
 
 from reward.generation.sampling import SamplingSettings
 from reward.language_models.backbone import Backbone
@@ -160,17 +161,27 @@ class BrokenAt:
 def test_a_score_that_is_no_number_ends_the_training(
     backbone: Backbone, optimizer: str, value: float
 ) -> None:
-    with pytest.raises(FloatingPointError, match="score is not a finite number"):
+    with pytest.raises(BadInput, match=r"score is not .* train the reward model again"):
         train(backbone, optimizer, scorer=BrokenAt(value))
 
 
-def test_a_score_that_is_no_number_is_a_reason_as_of_ppo(backbone: Backbone) -> None:
+def _no_number(model: torch.nn.Module) -> Tensor:
+    weight = next(one for one in model.parameters() if one.requires_grad)
+    return weight.sum() * math.nan
+
+
+def test_a_loss_that_is_no_number_is_a_reason_as_of_ppo(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
     profile = replace(CPU, optimizer=replace(SETTINGS, optimizer="rloo"), sampling=SAMPLING)
+    monkeypatch.setattr(
+        RLOOTrainer, "_compute_loss", lambda self, model, inputs: _no_number(model), raising=True
+    )
     named = r"not a finite number; lower training\.optimizer\.learning_rate\.$"
     with pytest.raises(CannotTrain, match=named):
         climb_by_trl(
             backbone,
-            BrokenAt(math.nan),  # type: ignore[arg-type]
+            BrokenAt(1.0),  # type: ignore[arg-type]
             PROMPTS,
             [],
             profile,

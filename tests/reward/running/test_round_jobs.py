@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from reward.running.lease import Lease, acquire, renew
+from reward.running import round_jobs
+from reward.running.lease import Lease, acquire, renew, report_progress
 from reward.running.worker import run
 from storage.engine import reading, writing
 from storage.errors import Unavailable
@@ -132,6 +133,24 @@ def test_a_job_that_waits_too_long_is_cancelled(
     with pytest.raises(Unavailable, match="did not start the job within"):
         work(script, launch_wait_minutes=0.02)
     assert (tmp_path / "queue" / "cancelled").exists()
+
+
+def test_what_a_job_says_before_it_is_first_looked_at_stands(
+    settings: Settings, sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(round_jobs, "TOLD", 0.0)
+    lease = _take(sqlite_engine, "worker")
+    jobs = round_jobs.RoundJobs(settings, sqlite_engine, ["reward.running.work"])
+    _say(sqlite_engine, lease, round_jobs.QUEUED)
+    jobs.start(lease)
+    _say(sqlite_engine, lease, "cannot go on: Mend the model.")
+    assert jobs.follow(lease) == ""
+    assert jobs.ended(lease, well=False) == "Mend the model."
+
+
+def _say(engine: Engine, lease: Lease, doing: str) -> None:
+    with writing(engine) as session:
+        report_progress(session, lease=lease, doing=doing)
 
 
 WATCHING = """
