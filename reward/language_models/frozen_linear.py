@@ -5,8 +5,13 @@ for other types. Measured on an AMD EPYC with AVX-512 and two threads, oneDNN is
 fast for the 16 rows of a decoding step, about level for a single one, and 1.2 to 1.3 times as fast
 for 448 (docs/decisions/0020). Its operator knows no gradient, so passes that are learned from stay
 with MKL, beside which a whole update gained nothing.
+
+oneDNN, and torch beside it, keep what they have prepared for each shape of a product: 1,024 shapes
+unless they are told otherwise, some 0.6 MiB each of SmolLM2's. A step has a few; prompts of other
+lengths bring new ones, so that a process grew until the caches were full.
 """
 
+import os
 from typing import Any
 
 import torch
@@ -15,6 +20,9 @@ from torch.nn.functional import linear
 
 # torch's own compiler calls it; a build without oneDNN has none.
 ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+#: what oneDNN and torch read how many shapes they keep from, when they first multiply
+CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+SHAPES = 64  # a decoder's layers have five products, so a dozen numbers of rows
 
 
 class FrozenLinear(nn.Linear):
@@ -26,7 +34,12 @@ class FrozenLinear(nn.Linear):
 
 
 def multiply_by_onednn(model: nn.Module) -> None:
-    """Turn every linear layer of a model into a `FrozenLinear`; its weights stay as they are."""
+    """Turn every linear layer of a model into a `FrozenLinear`; its weights stay as they are.
+
+    From the process's first product on, few shapes are kept, unless its environment says how many.
+    """
+    for cache in CACHES:
+        os.environ.setdefault(cache, str(SHAPES))
     for module in model.modules():
         # A subclass has a forward of its own.
         if type(module) is nn.Linear:

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -159,3 +162,41 @@ def test_every_pass_of_a_backbone_that_is_not_learned_from_uses_it(
     with backbone.merged("policy"):
         backbone.step(ids, torch.ones_like(ids), torch.arange(3)[None], cache)
     assert onednn.calls == 7 * backbone.depth
+
+
+# Prints by how many MiB the process grows over 300 numbers of rows.
+GROWING = """
+import psutil, torch
+from torch import nn
+from reward.language_models.frozen_linear import multiply_by_onednn
+torch.set_num_threads(1)
+layer = nn.Linear(576, 1536)
+multiply_by_onednn(layer)
+def resident():
+    return psutil.Process().memory_info().rss / 2**20
+with torch.no_grad():
+    for rows in range(400, 1, -1):
+        if rows == 300:
+            before = resident()
+        layer(torch.zeros(rows, 576))
+print(resident() - before)
+"""
+
+
+def _growth(**environment: str) -> float:
+    known = {key: value for key, value in os.environ.items() if key not in frozen_linear.CACHES}
+    done = subprocess.run(
+        [sys.executable, "-c", GROWING],
+        env={**known, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+@pytest.mark.timeout(120)
+def test_a_process_does_not_grow_with_every_number_of_rows() -> None:
+    many = _growth(**dict.fromkeys(frozen_linear.CACHES, "1024"))
+    # What an environment says stands, and without it little is kept.
+    assert _growth() < 20 < 100 < many
