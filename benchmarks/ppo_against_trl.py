@@ -239,7 +239,7 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
         "--top-layers",
         type=TopLayers.parse,
         nargs="+",
-        default=[TopLayers(8), TopLayers(12), TopLayers(12, recomputed=6)],
+        default=[TopLayers(8), TopLayers(12), TopLayers(12, recomputed=8)],
         metavar="N[/R]",
         help="N trained above a cached trunk, the lowest R of them recomputed for the gradient; "
         "reward curves are of the first",
