@@ -171,7 +171,7 @@ def _speed(options: argparse.Namespace, rest: list[str], peer: Path) -> str:
     for side in sides:
         lines.append(
             f"| {side.name} | {side.seconds:.1f} | {theirs.seconds / side.seconds:.2f} | "
-            f"{side.peak_mib:.0f} | {side.peak_mib / theirs.peak_mib:.2f} | "
+            f"{side.peak_mib:.0f} | {side.peak_mib / theirs.peak_mib:.3f} | "
             f"{side.trained / 1e6:.1f} M |"
         )
     return "\n".join(lines)
