@@ -344,6 +344,8 @@ def _phrases(node: ast.expr) -> Iterator[str]:
             yield from _phrases(each)
     elif isinstance(node, ast.Constant | ast.JoinedStr):
         parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        if isinstance(node, ast.Constant) and node.value is None:
+            return  # what was said last stays
         yield "".join(_part(each) for each in parts)
 
 
